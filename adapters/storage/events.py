@@ -1,0 +1,421 @@
+"""The append-only table of events on SQLAlchemy Core, with the rows written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from threading import Event, Lock
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    IntegrityError,
+    ListenNotifySubscription,
+    Notification,
+    StoredEvent,
+)
+
+from adapters.storage import schema
+from adapters.storage.engine import Database, upsert
+from hub.application.ports import (
+    AcceptedRequest,
+    Commit,
+    Head,
+    HeadMoved,
+    LogEntry,
+    NewRequest,
+    SealedPayload,
+)
+from hub.domain.catalogue import REGISTRY_TOPICS
+
+_events = schema.events.c
+_requests = schema.requests.c
+
+_ENTRY = (_events.position, _events.aggregate_id, _events.version, _events.topic, _events.state)
+_REQUEST = (
+    _requests.caller,
+    _requests.request_id,
+    _requests.digest,
+    _requests.position,
+    _requests.exchange_id,
+)
+_Item = TypeVar("_Item")
+
+# Rows read in one piece while walking through the registry.
+_PAGE = 1000
+# Keys asked for in one statement; a database bounds the number of its parameters.
+_KEYS_MAX = 400
+
+
+class EventRecorder(ApplicationRecorder):
+    """The port EventLog, and the recorder the event-sourcing library asks for.
+
+    A position is taken from the head row, which is locked, read and moved in the same
+    transaction: so positions have no gaps, and whoever follows them misses nothing. The
+    library's notification id is position + 1. All writers are serialised; what makes it
+    fast is that one commit takes many events, in a fixed number of statements.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: set[Event] = set()
+        self._listeners_lock = Lock()
+
+    # --- writing ------------------------------------------------------------------
+
+    def commit(self, commit: Commit) -> None:
+        """Write everything or nothing; durable on return.
+
+        Raises HeadMoved when the log does not end at `expected_head`; IntegrityError (a
+        RecordConflictError) when a version of an aggregate, a request or a payload is there
+        already; ValueError for a commit that contradicts itself; OSError when the database
+        fails, and then it may or may not have been kept.
+        """
+        _require_consistent(commit)
+        with self._database.writing() as connection:
+            first = _append(connection, commit.events, expected_head=commit.expected_head)
+            _insert_requests(connection, commit.requests, first)
+            _insert_payloads(connection, commit.payloads)
+            _insert_evidence(connection, commit.evidence)
+            _move_inbox_heads(connection, commit.inbox_heads)
+        self._wake_listeners()
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+        """Append events wherever the log ends; their notification ids.
+
+        Raises IntegrityError when a version of an aggregate is there already.
+        """
+        if kwargs:
+            raise TypeError(f"cannot record {', '.join(kwargs)} together with events")
+        with self._database.writing() as connection:
+            first = _append(connection, stored_events, expected_head=None)
+        self._wake_listeners()
+        return range(first + 1, first + 1 + len(stored_events))
+
+    # --- the log in its order -----------------------------------------------------
+
+    def head(self) -> Head:
+        """Where the log ends now."""
+        with self._database.reading() as connection:
+            return _read_head(connection)
+
+    def entries(self, start: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` entries from position `start` on, in order."""
+        statement = (
+            sa.select(*_ENTRY)
+            .where(_events.position >= start)
+            .order_by(_events.position)
+            .limit(limit)
+        )
+        return self._log_entries(statement)
+
+    def registry_entries(self) -> Iterator[LogEntry]:
+        """All events that decide who may do what, in order.
+
+        Read page by page: it follows the log as it grows, and holds no snapshot meanwhile.
+        """
+        after = -1
+        while True:
+            page = self._log_entries(
+                sa.select(*_ENTRY)
+                .where(_events.registry, _events.position > after)
+                .order_by(_events.position)
+                .limit(_PAGE)
+            )
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].position
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """The log as the library sees it: ids count from 1."""
+        statement = sa.select(*_ENTRY).order_by(_events.position).limit(limit)
+        if start is not None:
+            first = start - 1 if inclusive_of_start else start
+            statement = statement.where(_events.position >= first)
+        if stop is not None:
+            statement = statement.where(_events.position < stop)
+        if topics:
+            statement = statement.where(_events.topic.in_(topics))
+        with self._database.reading() as connection:
+            return [
+                Notification(UUID(bytes=aggregate_id), version, topic, state, position + 1)
+                for position, aggregate_id, version, topic, state in connection.execute(statement)
+            ]
+
+    def max_notification_id(self) -> int | None:
+        """The newest notification id; None when the log is empty."""
+        return self.head().next_position or None
+
+    # --- by aggregate -------------------------------------------------------------
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """The history of one aggregate, oldest first unless `desc`; versions in (gt, lte]."""
+        aggregate_id = _require_uuid(originator_id)
+        order = _events.version.desc() if desc else _events.version
+        statement = (
+            sa.select(_events.version, _events.topic, _events.state)
+            .where(_events.aggregate_id == aggregate_id.bytes)
+            .order_by(order)
+            .limit(limit)
+        )
+        if gt is not None:
+            statement = statement.where(_events.version > gt)
+        if lte is not None:
+            statement = statement.where(_events.version <= lte)
+        with self._database.reading() as connection:
+            rows = connection.execute(statement).all()
+        return [StoredEvent(aggregate_id, version, topic, state) for version, topic, state in rows]
+
+    # --- what was written beside the events ---------------------------------------
+
+    def requests(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], AcceptedRequest]:
+        """Those of the (caller, request id) pairs that were accepted."""
+        wanted = set(keys)
+        found: dict[tuple[str, str], AcceptedRequest] = {}
+        with self._database.reading() as connection:
+            for some in _portions([request_id for _caller, request_id in keys]):
+                statement = sa.select(*_REQUEST).where(_requests.request_id.in_(some))
+                for request in map(_accepted_request, connection.execute(statement)):
+                    # Another caller may have used the same id.
+                    if (key := (request.caller, request.request_id)) in wanted:
+                        found[key] = request
+        return found
+
+    def request_of(self, digest: bytes) -> AcceptedRequest | None:
+        """The accepted request whose payload has this digest; the first, if there are two."""
+        statement = (
+            sa.select(*_REQUEST)
+            .where(_requests.digest == digest)
+            .order_by(_requests.position)
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else _accepted_request(row)
+
+    def payload(self, digest: bytes) -> SealedPayload | None:
+        """A payload, sealed; None when it was erased or never was."""
+        columns = schema.payloads.c
+        statement = sa.select(columns.exchange_id, columns.sealed).where(columns.digest == digest)
+        with self._database.reading() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else SealedPayload(digest, UUID(bytes=row[0]), row[1])
+
+    def evidence(self, digest: bytes) -> bytes | None:
+        """A certificate or the like by its SHA-256."""
+        columns = schema.evidence.c
+        with self._database.reading() as connection:
+            return connection.scalar(sa.select(columns.data).where(columns.digest == digest))
+
+    def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
+        """The last inbox number given to each agency; absent means none yet."""
+        columns = schema.inbox_heads.c
+        found: dict[str, int] = {}
+        with self._database.reading() as connection:
+            for some in _portions(agencies):
+                statement = sa.select(columns.agency, columns.last_seq)
+                rows = connection.execute(statement.where(columns.agency.in_(some)))
+                found.update((agency, last_seq) for agency, last_seq in rows)
+        return found
+
+    # --- following the log --------------------------------------------------------
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> EventSubscription:
+        """All notifications with an id above `gt`, and then new ones as they are recorded.
+
+        Wakes up for what this process records; another process's events come along then.
+        """
+        return EventSubscription(self, gt=gt, topics=topics)
+
+    def listen(self, listener: Event) -> None:
+        """Set `listener` after each commit."""
+        with self._listeners_lock:
+            self._listeners.add(listener)
+
+    def unlisten(self, listener: Event) -> None:
+        """Leave `listener` alone from now on."""
+        with self._listeners_lock:
+            self._listeners.discard(listener)
+
+    def _wake_listeners(self) -> None:
+        with self._listeners_lock:
+            for listener in self._listeners:
+                listener.set()
+
+    def _log_entries(self, statement: sa.Select[Any]) -> list[LogEntry]:
+        with self._database.reading() as connection:
+            return [
+                LogEntry(position, UUID(bytes=aggregate_id), version, topic, state)
+                for position, aggregate_id, version, topic, state in connection.execute(statement)
+            ]
+
+
+class EventSubscription(ListenNotifySubscription[EventRecorder]):
+    """Follows the log from a notification id on; a context manager, since it has a thread."""
+
+    def __init__(
+        self, recorder: EventRecorder, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> None:
+        super().__init__(recorder=recorder, gt=gt, topics=topics)
+        recorder.listen(self._has_been_notified)
+        # What was recorded between the first look and `listen` would else wait for the next.
+        self._has_been_notified.set()
+
+    def stop(self) -> None:
+        """End the iteration."""
+        super().stop()
+        self._recorder.unlisten(self._has_been_notified)
+
+
+# --- The statements of a commit, each one whatever the number of rows ----------------------
+
+
+def _append(
+    connection: sa.Connection, events: Sequence[StoredEvent], *, expected_head: int | None
+) -> int:
+    """Append events at the head of the log, and move it; the first position."""
+    head = _read_head(connection, lock=True)
+    first = head.next_position
+    if expected_head not in {None, first}:
+        raise HeadMoved(f"the log ends at {first}, not at {expected_head}")
+    rows = [
+        {
+            "position": position,
+            "aggregate_id": _require_uuid(event.originator_id).bytes,
+            "version": event.originator_version,
+            "topic": event.topic,
+            "registry": event.topic in REGISTRY_TOPICS,
+            "state": event.state,
+        }
+        for position, event in enumerate(events, first)
+    ]
+    if rows:
+        with _conflict("another event has this version of its aggregate"):
+            connection.execute(sa.insert(schema.events), rows)
+        offset = _last_registry_offset(events)
+        connection.execute(
+            sa.update(schema.head).values(
+                next_position=first + len(rows),
+                registry_version=head.registry_version if offset is None else first + offset,
+            )
+        )
+    return first
+
+
+def _read_head(connection: sa.Connection, *, lock: bool = False) -> Head:
+    columns = schema.head.c
+    statement = sa.select(columns.next_position, columns.registry_version)
+    if lock:
+        # Says nothing on SQLite, where the transaction already holds the only write lock.
+        statement = statement.with_for_update()
+    next_position, registry_version = connection.execute(statement).one()
+    return Head(next_position, registry_version)
+
+
+def _insert_requests(connection: sa.Connection, requests: Sequence[NewRequest], first: int) -> None:
+    rows = [
+        {
+            "caller": request.caller,
+            "request_id": request.request_id,
+            "digest": request.digest,
+            "position": first + request.offset,
+            "exchange_id": None if request.exchange_id is None else request.exchange_id.bytes,
+        }
+        for request in requests
+    ]
+    if rows:
+        with _conflict("this caller's request id was accepted before"):
+            connection.execute(sa.insert(schema.requests), rows)
+
+
+def _insert_payloads(connection: sa.Connection, payloads: Sequence[SealedPayload]) -> None:
+    rows = [
+        {
+            "digest": payload.digest,
+            "exchange_id": payload.exchange_id.bytes,
+            "sealed": payload.sealed,
+        }
+        for payload in payloads
+    ]
+    if rows:
+        with _conflict("this payload was stored before"):
+            connection.execute(sa.insert(schema.payloads), rows)
+
+
+def _insert_evidence(connection: sa.Connection, evidence: Mapping[bytes, bytes]) -> None:
+    rows = [{"digest": digest, "data": data} for digest, data in evidence.items()]
+    if rows:
+        # Two keys may have one issuer: what is there already is the same, by its digest.
+        statement = upsert(schema.evidence).on_conflict_do_nothing()
+        connection.execute(statement, rows)
+
+
+def _move_inbox_heads(connection: sa.Connection, inbox_heads: Mapping[str, int]) -> None:
+    rows = [{"agency": agency, "last_seq": last} for agency, last in inbox_heads.items()]
+    if rows:
+        statement = upsert(schema.inbox_heads)
+        statement = statement.on_conflict_do_update(
+            index_elements=["agency"], set_={"last_seq": statement.excluded.last_seq}
+        )
+        with _conflict("an inbox number was given before"):
+            connection.execute(statement, rows)
+
+
+@contextmanager
+def _conflict(message: str) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        raise IntegrityError(f"{message} ({error.orig})") from error
+
+
+def _require_consistent(commit: Commit) -> None:
+    """Refuse a commit whose parts say different things; it would be wrong for ever."""
+    if commit.registry_offset != _last_registry_offset(commit.events):
+        raise ValueError("registry_offset is not that of the last registry event")
+    if not all(0 <= request.offset < len(commit.events) for request in commit.requests):
+        raise ValueError("a request names an event that is not in its commit")
+    if any(sha256(data).digest() != digest for digest, data in commit.evidence.items()):
+        raise ValueError("a piece of evidence does not hash to its digest")
+
+
+def _last_registry_offset(events: Sequence[StoredEvent]) -> int | None:
+    offsets = (n for n in reversed(range(len(events))) if events[n].topic in REGISTRY_TOPICS)
+    return next(offsets, None)
+
+
+def _accepted_request(row: Iterable[Any]) -> AcceptedRequest:
+    caller, request_id, digest, position, exchange_id = row
+    exchange = None if exchange_id is None else UUID(bytes=exchange_id)
+    return AcceptedRequest(caller, request_id, digest, position, exchange)
+
+
+def _require_uuid(originator_id: UUID | str) -> UUID:
+    if not isinstance(originator_id, UUID):
+        raise TypeError("an aggregate id is a UUID")
+    return originator_id
+
+
+def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), _KEYS_MAX):
+        yield items[start : start + _KEYS_MAX]

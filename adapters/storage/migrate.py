@@ -1,0 +1,51 @@
+"""Brings a database's schema up to date; needs no file but what is installed."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from adapters.storage.engine import Database
+from adapters.storage.folders import sync_folder
+
+_SCRIPTS = "adapters.storage:migrations"
+
+
+def migrate(url: str) -> None:
+    """Create the database, or bring it to the newest schema; nothing when it is there.
+
+    All steps are one transaction. Several processes may call it at once: they take turns.
+    Raises OSError when the database cannot be opened or written.
+    """
+    database = Database(url)
+    try:
+        with database.writing() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        # SQLite syncs the file itself, not the name a new one is found by.
+        sync_folder(database.path.absolute().parent)
+    finally:
+        database.close()
+
+
+def schema_is_current(url: str) -> bool:
+    """Whether the database exists and needs no migration. Changes nothing."""
+    database = Database(url)
+    if not database.path.exists():
+        return False
+    try:
+        with database.reading() as connection:
+            current = MigrationContext.configure(connection).get_current_heads()
+    finally:
+        database.close()
+    return set(current) == set(ScriptDirectory.from_config(_config()).get_heads())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", _SCRIPTS)
+    config.set_main_option("path_separator", "os")
+    return config

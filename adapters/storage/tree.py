@@ -1,0 +1,120 @@
+"""Tiles of the Merkle tree and the checkpoints over them, in the hub's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import sqlalchemy as sa
+
+from adapters.storage import schema
+from adapters.storage.engine import Database, upsert
+from hub.errors import LedgerMismatch
+
+_tiles = schema.tiles.c
+_checkpoints = schema.checkpoints.c
+_SELECT_CHECKPOINTS = sa.select(_checkpoints.size, _checkpoints.note)
+
+HASH_BYTES = 32
+TILE_BYTES_MAX = 256 * HASH_BYTES
+# Walks through a table with so many rows in memory.
+_STREAM = {"yield_per": 256}
+
+
+class TreeStore:
+    """The port TreeStore. Its triggers refuse what must not change, whoever asks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes a tile holds so far, 32 bytes each; empty when there is none."""
+        statement = sa.select(_tiles.data).where(_tiles.level == level, _tiles.number == number)
+        with self._database.reading() as connection:
+            return connection.scalar(statement) or b""
+
+    def tiles(self) -> Iterator[tuple[int, int, bytes]]:
+        """Every tile as (level, number, hashes) in this order, from one snapshot."""
+        statement = sa.select(_tiles.level, _tiles.number, _tiles.data).order_by(
+            _tiles.level, _tiles.number
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, execution_options=_STREAM)
+            yield from ((level, number, data) for level, number, data in rows)
+
+    def publish(self, tiles: Mapping[tuple[int, int], bytes], size: int, checkpoint: bytes) -> None:
+        """Store tiles and the checkpoint over them in one transaction; durable on return.
+
+        The same again changes nothing. Raises LedgerMismatch when a tile would not keep its
+        beginning, or when a checkpoint of this or a larger size stands already and is
+        another; ValueError for a tile that is no whole number of hashes.
+        """
+        rows = [
+            {"level": level, "number": number, "data": _require_hashes(data)}
+            for (level, number), data in tiles.items()
+        ]
+        try:
+            with self._database.writing() as connection:
+                _require_newest(connection, size)
+                if rows:
+                    connection.execute(_grow_tiles(), rows)
+                connection.execute(_add_checkpoint(), {"size": size, "note": checkpoint})
+        except sa.exc.IntegrityError as error:
+            raise LedgerMismatch(f"the tree was not published: {error.orig}") from error
+
+    def latest_checkpoint(self) -> tuple[int, bytes] | None:
+        """The newest checkpoint with its size."""
+        return self._first(_SELECT_CHECKPOINTS.order_by(_checkpoints.size.desc()))
+
+    def checkpoint_covering(self, position: int) -> tuple[int, bytes] | None:
+        """The first checkpoint whose tree holds the position: that of its receipt."""
+        covering = _SELECT_CHECKPOINTS.where(_checkpoints.size > position)
+        return self._first(covering.order_by(_checkpoints.size))
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        """Every checkpoint by rising size, from one snapshot."""
+        statement = _SELECT_CHECKPOINTS.order_by(_checkpoints.size)
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, execution_options=_STREAM)
+            yield from ((size, note) for size, note in rows)
+
+    def _first(self, statement: sa.Select[int, bytes]) -> tuple[int, bytes] | None:
+        with self._database.reading() as connection:
+            row = connection.execute(statement.limit(1)).first()
+        if row is None:
+            return None
+        size, note = row
+        return size, note
+
+
+# Both write only what differs, and then the triggers see an UPDATE they can refuse: what is
+# published a second time, after a crash or a lost answer, changes nothing.
+
+
+def _grow_tiles() -> sa.Insert:
+    insert = upsert(schema.tiles)
+    return insert.on_conflict_do_update(
+        index_elements=["level", "number"],
+        set_={"data": insert.excluded.data},
+        where=_tiles.data != insert.excluded.data,
+    )
+
+
+def _add_checkpoint() -> sa.Insert:
+    insert = upsert(schema.checkpoints)
+    return insert.on_conflict_do_update(
+        index_elements=["size"],
+        set_={"note": insert.excluded.note},
+        where=_checkpoints.note != insert.excluded.note,
+    )
+
+
+def _require_newest(connection: sa.Connection, size: int) -> None:
+    newest = connection.scalar(sa.select(sa.func.max(_checkpoints.size)))
+    if newest is not None and size < newest:
+        raise LedgerMismatch(f"a checkpoint of size {newest} was published before size {size}")
+
+
+def _require_hashes(data: bytes) -> bytes:
+    if not 0 < len(data) <= TILE_BYTES_MAX or len(data) % HASH_BYTES:
+        raise ValueError("a tile holds 1 to 256 hashes of 32 bytes")
+    return data

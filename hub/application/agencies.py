@@ -1,0 +1,167 @@
+"""Keep the register: who takes part, with which certificates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.application.certificates import Suitability, SuitableCertificate
+from hub.application.lane import Lane, Recorded
+from hub.application.ports import Clock, RequestKey
+from hub.application.registry import AgencyEntry, Registry
+from hub.application.session import Session
+from hub.domain.agency import Agency
+from hub.domain.values import format_time
+from hub.errors import AgencyExists, AgencyUnknown, KeyTaken, RequestMalformed
+from hub.proof.signatures import Algorithm
+from hub.proof.statements import AGENCY_CODE, AGENCY_CODE_WORDS
+
+_NAME_CHARS_MAX = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterAgency:
+    """Register an agency under a code nobody has."""
+
+    operator: str
+    request_id: str
+    code: str
+    name: str
+
+    @property
+    def request(self) -> RequestKey:
+        """Bound to the operator and to what is registered."""
+        return _operator_request(self.operator, self.request_id, "register", self.code, self.name)
+
+    def decide(self, session: Session) -> None:
+        """Record `AgencyRegistered`."""
+        if self.code in session.registry.agencies:
+            raise AgencyExists(f"the code {self.code} is registered already", code=self.code)
+        agency = Agency.register(
+            agency_id=session.new_id(),
+            at=session.at,
+            code=self.code,
+            name=self.name,
+            by=self.operator,
+            request_id=self.request_id,
+        )
+        session.record(agency, self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolCertificate:
+    """Put a certificate of an agency into force."""
+
+    operator: str
+    request_id: str
+    code: str
+    purpose: str
+    algorithm: Algorithm | None
+    certificate: SuitableCertificate
+
+    @property
+    def request(self) -> RequestKey:
+        """Bound to the operator and to what is enrolled."""
+        return _operator_request(
+            self.operator,
+            self.request_id,
+            "enrol",
+            self.code,
+            self.purpose,
+            self.algorithm or "",
+            self.certificate.digest.hex(),
+        )
+
+    def decide(self, session: Session) -> None:
+        """Record `CertificateEnrolled` and keep the certificate as evidence."""
+        entry = session.registry.agencies.get(self.code)
+        if entry is None:
+            raise AgencyUnknown(
+                f"no agency with the code {self.code}; register it first", code=self.code
+            )
+        certificate = self.certificate
+        owner = session.registry.key_owners.get(certificate.key_id)
+        if owner is not None:
+            raise KeyTaken(
+                f"this key is enrolled already, for {owner}; make a new key for each purpose",
+                key_id=certificate.key_id,
+            )
+        agency = session.history.agency(entry.agency_id)
+        session.add_evidence(certificate.digest, certificate.der)
+        agency.enrol(
+            at=session.at,
+            purpose=self.purpose,
+            algorithm=self.algorithm.value if self.algorithm else "",
+            key_id=certificate.key_id,
+            certificate=certificate.digest.hex(),
+            not_before=format_time(certificate.not_before),
+            not_after=format_time(certificate.not_after),
+            by=self.operator,
+            request_id=self.request_id,
+        )
+        session.record(agency, self.request)
+
+
+def _operator_request(operator: str, request_id: str, *parts: str) -> RequestKey:
+    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()
+    # Operators and agencies have request ids of their own, whatever they are called.
+    return RequestKey(f"operator:{operator}", request_id, digest)
+
+
+class Agencies:
+    """What an operator may ask about the register."""
+
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        registry: Callable[[], Registry],
+        suitability: Suitability,
+        clock: Clock,
+    ) -> None:
+        self._lane = lane
+        self._registry = registry
+        self._suitability = suitability
+        self._clock = clock
+
+    async def register(self, operator: str, request_id: str, code: str, name: str) -> Recorded:
+        """Register an agency; the receipt of `AgencyRegistered`."""
+        if not AGENCY_CODE.fullmatch(code):
+            raise RequestMalformed(f"code must be {AGENCY_CODE_WORDS}", field="code")
+        if not 1 <= len(name) <= _NAME_CHARS_MAX or _CONTROL.search(name):
+            raise RequestMalformed(
+                f"name must have 1 to {_NAME_CHARS_MAX} characters, none of them control characters",
+                field="name",
+            )
+        return await self._lane.do(RegisterAgency(operator, request_id, code, name))
+
+    async def enrol(
+        self,
+        operator: str,
+        request_id: str,
+        code: str,
+        purpose: str,
+        algorithm: Algorithm | None,
+        certificate: bytes,
+    ) -> tuple[Recorded, str]:
+        """Enrol a certificate; the receipt of `CertificateEnrolled`, and the key's id."""
+        suitable = self._suitability.require(certificate, purpose, algorithm, self._clock())
+        recorded = await self._lane.do(
+            EnrolCertificate(operator, request_id, code, purpose, algorithm, suitable)
+        )
+        return recorded, suitable.key_id
+
+    def agencies(self, after: str, limit: int) -> Sequence[AgencyEntry]:
+        """Registered agencies by rising code, those after a code."""
+        register = self._registry().agencies
+        codes = sorted(code for code in register if code > after)
+        return [register[code] for code in codes[:limit]]
+
+    def now(self) -> datetime:
+        """The hub's clock."""
+        return self._clock()

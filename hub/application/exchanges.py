@@ -1,0 +1,473 @@
+"""Submit a document, collect it, report what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from hub.application import intake
+from hub.application.lane import Lane, Receipts, Recorded
+from hub.application.ports import (
+    AcceptedRequest,
+    Clock,
+    ContentStore,
+    DeliveryRow,
+    DocumentRow,
+    EventLog,
+    Randomness,
+    RequestKey,
+    Views,
+)
+from hub.application.refusals import RefusalRecorder
+from hub.application.registry import Registry
+from hub.application.session import Session
+from hub.application.vault import Vault
+from hub.domain.exchange import Consignment, ContentRecord, Exchange
+from hub.domain.values import uuid7
+from hub.errors import (
+    ContentLost,
+    ExchangeUnknown,
+    HubError,
+    NotAParty,
+    NotCollected,
+    ReceiptDelayed,
+    RequestIdReused,
+    RequestMalformed,
+    RequestUnknown,
+    Unavailable,
+)
+from hub.proof.dsse import SignedStatement
+from hub.proof.leaf import Event, parse_leaf
+from hub.proof.statements import Collect, Envelope, Status
+
+T = TypeVar("T")
+
+
+class Offloader(Protocol):
+    """Runs blocking reads and writes away from the event loop, on a bounded pool."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """The result of `work`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A document as its recipient takes delivery: everything needed to check it offline."""
+
+    exchange_id: UUID
+    recorded: Recorded
+    envelope: SignedStatement
+    submission: Recorded
+    enrolment: Recorded
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeView:
+    """An exchange as one of its parties may see it."""
+
+    document: DocumentRow
+    deliveries: Sequence[DeliveryRow]
+
+
+# --- Commands: decided in the lane ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """A statement that passed its checks under one version of the registry."""
+
+    agency: str
+    signed: SignedStatement
+    judged: intake.Judged
+    judged_at: int  # registry version
+
+    def judge_again(self, session: Session) -> intake.Judged:
+        """The judgement under the newest registry; the old one while nothing has changed."""
+        if session.registry.version == self.judged_at:
+            return self.judged
+        return intake.judge(
+            self.signed, agency=self.agency, registry=session.registry, at=session.at
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitDocument:
+    """Accept one envelope for all its recipients, or for none."""
+
+    spoken: _Spoken
+    envelope: Envelope
+    exchange_id: UUID
+    document_key: bytes
+    vault: Vault = field(repr=False)
+
+    @property
+    def request(self) -> RequestKey:
+        """Bound to the sender and the digest of the envelope."""
+        return _request_key(self.spoken, self.envelope)
+
+    def decide(self, session: Session) -> None:
+        """Record `DocumentSubmitted`, with a number in each recipient's inbox."""
+        judged = self.spoken.judge_again(session)
+        envelope, signed = self.envelope, self.spoken.signed
+        intake.require_recipients(envelope, session.registry)
+        intake.require_allowed(envelope)
+        numbers = session.next_inbox_seqs(envelope.recipients)
+        exchange = Exchange.submit(
+            exchange_id=self.exchange_id,
+            at=session.at,
+            sender=self.spoken.agency,
+            request_id=envelope.header.request_id,
+            statement=judged.record,
+            enrolment=judged.key.position,
+            action=envelope.action.value,
+            relates_to=envelope.relates_to,
+            expires_at=envelope.expires_at.isoformat() if envelope.expires_at else None,
+            recipients=[
+                Consignment(agency=agency, inbox_seq=number)
+                for agency, number in zip(envelope.recipients, numbers, strict=True)
+            ],
+            attachments=[
+                ContentRecord(sha256=attachment.sha256, size=attachment.size)
+                for attachment in envelope.document.attachments
+            ],
+            warnings=intake.warnings_for(envelope.header.created_at, session.at),
+        )
+        session.add_document_key(exchange.id, self.document_key)
+        session.add_payload(
+            self.vault.seal_payload(exchange.id, signed.digest, signed.payload, self.document_key)
+        )
+        session.record(exchange, self.request, exchange.id)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakAsRecipient:
+    """Record what a recipient says about an envelope: `collect` or `status`."""
+
+    spoken: _Spoken
+    statement: Collect | Status
+    exchange_id: UUID
+    vault: Vault = field(repr=False)
+
+    @property
+    def request(self) -> RequestKey:
+        """Bound to the recipient and the digest of the statement."""
+        return _request_key(self.spoken, self.statement)
+
+    def decide(self, session: Session) -> None:
+        """Record `DocumentHandedOver` or `StatusReported`."""
+        judged = self.spoken.judge_again(session)
+        statement, signed, agency = self.statement, self.spoken.signed, self.spoken.agency
+        delivery = session.history.delivery(self.exchange_id, agency, session.at)
+        sealed = self.vault.seal_payload(
+            self.exchange_id,
+            signed.digest,
+            signed.payload,
+            self.vault.key_of(self.exchange_id),
+        )
+        facts = {
+            "exchange": str(self.exchange_id),
+            "agency": agency,
+            "request_id": statement.header.request_id,
+            "envelope_digest": statement.envelope_digest,
+            "statement": judged.record,
+            "enrolment": judged.key.position,
+            "warnings": intake.warnings_for(statement.header.created_at, session.at),
+        }
+        match statement:
+            case Collect():
+                delivery.hand_over(at=session.at, **facts)
+            case Status(code=code):
+                delivery.report(at=session.at, code=code, **facts)
+        session.add_payload(sealed)
+        session.record(delivery, self.request, self.exchange_id)
+
+
+def _request_key(spoken: _Spoken, statement: Envelope | Collect | Status) -> RequestKey:
+    return RequestKey(spoken.agency, statement.header.request_id, spoken.signed.digest)
+
+
+# --- The use cases ----------------------------------------------------------------
+
+
+class Exchanges:
+    """What an agency may ask of the hub. Every method acts for one authenticated agency."""
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        log: EventLog,
+        lane: Lane,
+        receipts: Receipts,
+        registry: Callable[[], Registry],
+        views: Views,
+        content: ContentStore,
+        vault: Vault,
+        refusals: RefusalRecorder,
+        offload: Offloader,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._origin = origin
+        self._log = log
+        self._lane = lane
+        self._receipts = receipts
+        self._registry = registry
+        self._views = views
+        self._content = content
+        self._vault = vault
+        self._refusals = refusals
+        self._offload = offload
+        self._clock = clock
+        self._randomness = randomness
+
+    async def submit(
+        self, agency: str, signed: SignedStatement, contents: Sequence[bytes]
+    ) -> Recorded:
+        """Accept a document for all its recipients; the receipt of `DocumentSubmitted`."""
+        envelope = intake.read(signed, Envelope, agency=agency, origin=self._origin)
+        if answered := await self._answered(agency, envelope.header.request_id, signed.digest):
+            return answered
+        try:
+            spoken = self._judge(agency, signed)
+            intake.require_content(envelope, contents)
+            intake.require_recipients(envelope, self._registry())
+            intake.require_allowed(envelope)
+        except HubError as refusal:
+            await self._refusals.note(agency, signed, refusal)
+            raise
+        exchange_id = uuid7(self._clock(), self._randomness(10))
+        key = self._vault.new_key()
+        # Content first: an event must never point at bytes we do not hold. If we stop here,
+        # parts without an event are left, and the next start sweeps them.
+        if contents:
+            await self._offload(lambda: self._store(exchange_id, contents, key))
+        command = SubmitDocument(spoken, envelope, exchange_id, key, self._vault)
+        return await self._submit_or_discard(command, bool(contents))
+
+    async def collect(self, agency: str, signed: SignedStatement) -> HandedOver:
+        """Hand a document over against its recipient's signature."""
+        statement = intake.read(signed, Collect, agency=agency, origin=self._origin)
+        request_id = statement.header.request_id
+        recorded = await self._answered(agency, request_id, signed.digest)
+        if recorded is None:
+            spoken = self._judge(agency, signed)
+            opened = await self._received(agency, statement.envelope_digest)
+            await self._require_readable(opened)
+            recorded = await self._lane.do(
+                SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
+            )
+        return await self._offload(lambda: self._handed_over(recorded))
+
+    async def report_status(self, agency: str, signed: SignedStatement) -> Recorded:
+        """Record what has become of a document at its recipient."""
+        statement = intake.read(signed, Status, agency=agency, origin=self._origin)
+        if answered := await self._answered(agency, statement.header.request_id, signed.digest):
+            return answered
+        spoken = self._judge(agency, signed)
+        opened = await self._received(agency, statement.envelope_digest)
+        return await self._lane.do(
+            SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
+        )
+
+    async def submission(self, agency: str, request_id: str) -> Recorded:
+        """The answer that an accepted statement of this agency got."""
+        found = await self._offload(lambda: self._log.requests([(agency, request_id)]))
+        if not found:
+            raise RequestUnknown(
+                "this agency has no accepted statement under this request id",
+                request_id=request_id[:36],
+            )
+        position = found[agency, request_id].position
+        return await self._offload(lambda: self._receipts.receipt(position))
+
+    async def exchange(self, agency: str, exchange_id: UUID) -> ExchangeView:
+        """What the sender sees of all recipients, and a recipient of itself."""
+        document = await self._offload(lambda: self._views.document(exchange_id))
+        deliveries = await self._offload(lambda: self._views.deliveries(exchange_id))
+        if document is None:
+            raise _unknown_exchange()
+        if document.sender != agency:
+            deliveries = [row for row in deliveries if row.recipient == agency]
+        if not deliveries:
+            raise _unknown_exchange()
+        return ExchangeView(document, deliveries)
+
+    async def inbox(
+        self, agency: str, after: int, limit: int
+    ) -> Sequence[tuple[DeliveryRow, DocumentRow]]:
+        """An agency's inbox by rising number."""
+        return await self._offload(lambda: self._views.inbox(agency, after, limit))
+
+    async def attachment(
+        self, agency: str, exchange_id: UUID, index: int, offset: int
+    ) -> AsyncIterator[bytes]:
+        """One attachment of a collected document, from `offset` to its end."""
+        row = next(
+            (
+                row
+                for row in (await self.exchange(agency, exchange_id)).deliveries
+                if row.recipient == agency
+            ),
+            None,
+        )
+        if row is None:
+            raise NotAParty("content is released to recipients", exchange_id=str(exchange_id))
+        if not row.collected:
+            raise NotCollected(
+                "content is released against a signed collect statement; send one first",
+                exchange_id=str(exchange_id),
+            )
+        opened = await self._offload(lambda: self._opened_by_id(exchange_id))
+        attachments = opened.event.data["attachments"]
+        if index >= len(attachments) or offset > attachments[index]["size"]:
+            raise RequestMalformed("no such attachment, or an offset beyond its end")
+        key = await self._offload(lambda: self._vault.key_of(exchange_id))
+        parts = self._content.read(exchange_id, index, attachments[index]["size"], key, offset)
+        while (part := await self._offload(lambda: next(parts, None))) is not None:
+            yield part
+
+    # --- steps shared by the use cases --------------------------------------------
+
+    def _judge(self, agency: str, signed: SignedStatement) -> _Spoken:
+        registry = self._registry()
+        judged = intake.judge(signed, agency=agency, registry=registry, at=self._clock())
+        return _Spoken(agency, signed, judged, registry.version)
+
+    async def _answered(self, agency: str, request_id: str, digest: bytes) -> Recorded | None:
+        """Step 5 of the checks: the first answer again, whatever has changed since."""
+        found = await self._offload(lambda: self._log.requests([(agency, request_id)]))
+        if not found:
+            return None
+        accepted = found[agency, request_id]
+        require_same(accepted, digest)
+        if accepted.position >= self._receipts.size:
+            # Recorded, but its checkpoint is not published: only the lane knows when it is.
+            return None
+        return await self._offload(lambda: self._receipts.receipt(accepted.position))
+
+    def _store(self, exchange_id: UUID, contents: Sequence[bytes], key: bytes) -> None:
+        for index, content in enumerate(contents):
+            self._content.put(exchange_id, index, content, key)
+
+    async def _submit_or_discard(self, command: SubmitDocument, has_content: bool) -> Recorded:
+        try:
+            recorded = await self._lane.do(command)
+        except (Unavailable, ReceiptDelayed):
+            raise  # Perhaps recorded: the content must stay. An orphan is swept at start.
+        except HubError:
+            await self._discard(command.exchange_id, has_content)
+            raise
+        if parse_leaf(recorded.receipt.leaf).id != command.exchange_id:
+            # The same request came twice at once, and the other one was recorded.
+            await self._discard(command.exchange_id, has_content)
+        return recorded
+
+    async def _discard(self, exchange_id: UUID, has_content: bool) -> None:
+        if has_content:
+            await asyncio.shield(self._offload(lambda: self._content.discard(exchange_id)))
+
+    async def _received(self, agency: str, envelope_digest: str) -> _Opened:
+        """The exchange an envelope opened, if the agency is one of its recipients."""
+        opened = await self._offload(lambda: self._opened_by_digest(bytes.fromhex(envelope_digest)))
+        if opened is None or not opened.concerns(agency):
+            raise _unknown_exchange()
+        if agency not in opened.recipients:
+            raise NotAParty("only a recipient can say this", envelope_digest=envelope_digest)
+        return opened
+
+    async def _require_readable(self, opened: _Opened) -> None:
+        """Nothing is marked as handed over that cannot be handed over."""
+        sizes = [attachment["size"] for attachment in opened.event.data["attachments"]]
+        await self._offload(lambda: self._content.check(opened.event.id, sizes))
+        await self._offload(lambda: self._envelope(opened.event))
+
+    def _opened_by_digest(self, digest: bytes) -> _Opened | None:
+        accepted = self._log.request_of(digest)
+        if accepted is None or accepted.position >= self._receipts.size:
+            return None
+        recorded = self._receipts.receipt(accepted.position)
+        event = parse_leaf(recorded.receipt.leaf)
+        return _Opened(event, recorded) if event.topic == Exchange.Created.TOPIC else None
+
+    def _opened_by_id(self, exchange_id: UUID) -> _Opened:
+        document = self._views.document(exchange_id)
+        opened = None if document is None else self._opened_by_digest(document.envelope_digest)
+        if opened is None:
+            raise _unknown_exchange()
+        return opened
+
+    def _handed_over(self, recorded: Recorded) -> HandedOver:
+        facts = parse_leaf(recorded.receipt.leaf)
+        opened = self._opened_by_digest(bytes.fromhex(facts.data["envelope_digest"]))
+        if opened is None:
+            raise _unknown_exchange()
+        enrolment = self._receipts.receipt(opened.event.data["enrolment"])
+        digest = parse_leaf(enrolment.receipt.leaf).data["certificate"]
+        certificate = self._log.evidence(bytes.fromhex(digest))
+        if certificate is None:
+            raise ContentLost("the sender's certificate is missing from the evidence store")
+        return HandedOver(
+            exchange_id=opened.event.id,
+            recorded=recorded,
+            envelope=self._envelope(opened.event),
+            submission=opened.recorded,
+            enrolment=enrolment,
+            certificate=certificate,
+        )
+
+    def _envelope(self, event: Event) -> SignedStatement:
+        return statement_of(event, self._log, self._vault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A `DocumentSubmitted` that a checkpoint covers."""
+
+    event: Event
+    recorded: Recorded
+
+    @property
+    def recipients(self) -> list[str]:
+        return [consignment["agency"] for consignment in self.event.data["recipients"]]
+
+    def concerns(self, agency: str) -> bool:
+        return agency == self.event.data["sender"] or agency in self.recipients
+
+
+def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
+    """The signed statement that an event records, its payload unsealed.
+
+    Raises ContentLost when the payload or its key is gone.
+    """
+    record = event.data["statement"]
+    payload = log.payload(bytes.fromhex(record["digest"]))
+    if payload is None:
+        raise ContentLost("the statement's payload is no longer in the hub's store")
+    return SignedStatement(
+        payload_type=record["payload_type"],
+        payload=vault.open_payload(payload),
+        key_id=record["key_id"],
+        signature=base64.b64decode(record["signature"]),
+    )
+
+
+def require_same(accepted: AcceptedRequest, digest: bytes) -> None:
+    """Refuse a request id that is bound to another payload."""
+    if accepted.digest != digest:
+        raise RequestIdReused(
+            "this request id already carried another statement; use a new one",
+            request_id=accepted.request_id,
+            first_digest=accepted.digest.hex(),
+        )
+
+
+def _unknown_exchange() -> ExchangeUnknown:
+    # One answer for what does not exist, is not published and is not the caller's.
+    return ExchangeUnknown("no such exchange among those this agency takes part in")

@@ -1,0 +1,77 @@
+"""Aggregates rebuilt from the log, and kept while they are in use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from hub.application.mapper import ClosedMapper
+from hub.application.ports import EventLog
+from hub.domain.agency import Agency
+from hub.domain.aggregate import Aggregate
+from hub.domain.delivery import Delivery, delivery_id
+from hub.domain.exchange import Exchange
+
+_CACHED_AGGREGATES_MAX = 8192
+
+
+class History:
+    """The aggregates of the writing lane. Used by one thread; `forget` after a failure."""
+
+    def __init__(self, log: EventLog, mapper: ClosedMapper) -> None:
+        self._log = log
+        self._mapper = mapper
+        self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
+
+    def exchange(self, exchange_id: UUID) -> Exchange:
+        """An exchange that is known to exist."""
+        return cast(Exchange, self._existing(exchange_id))
+
+    def agency(self, agency_id: UUID) -> Agency:
+        """An agency that is known to exist."""
+        return cast(Agency, self._existing(agency_id))
+
+    def delivery(self, exchange_id: UUID, recipient: str, at: datetime) -> Delivery:
+        """The delivery of an exchange at a recipient, whether or not anything was said yet."""
+        known = self._cached(delivery_id(exchange_id, recipient))
+        if known is not None:
+            return cast(Delivery, known)
+        delivery = Delivery.begin(exchange_id, recipient, at)
+        for stored in self._log.select_events(delivery.id):
+            self._mapper.to_domain_event(stored).mutate(delivery)
+        return delivery
+
+    def keep(self, aggregate: Aggregate) -> None:
+        """Remember an aggregate whose facts are all committed."""
+        self._cache[aggregate.id] = aggregate
+        self._cache.move_to_end(aggregate.id)
+        while len(self._cache) > _CACHED_AGGREGATES_MAX:
+            self._cache.popitem(last=False)
+
+    def drop(self, aggregate_id: UUID) -> None:
+        """Forget one aggregate: it may hold what was never recorded."""
+        self._cache.pop(aggregate_id, None)
+
+    def forget(self) -> None:
+        """Forget everything; the next use reads from the log."""
+        self._cache.clear()
+
+    def _cached(self, aggregate_id: UUID) -> Aggregate | None:
+        aggregate = self._cache.get(aggregate_id)
+        if aggregate is not None:
+            self._cache.move_to_end(aggregate_id)
+        return aggregate
+
+    def _existing(self, aggregate_id: UUID) -> Aggregate:
+        known = self._cached(aggregate_id)
+        if known is not None:
+            return known
+        aggregate: Aggregate | None = None
+        for stored in self._log.select_events(aggregate_id):
+            aggregate = self._mapper.to_domain_event(stored).mutate(aggregate)
+        if aggregate is None:
+            raise LookupError(f"aggregate {aggregate_id} has no events")
+        self.keep(aggregate)
+        return aggregate

@@ -1,0 +1,180 @@
+"""The checks on a statement, in their fixed order; the first failure is the answer.
+
+ 1. size                      5. already answered?      9. recipients known and open
+ 2. JSON and schema           6. key enrolled, in force 10. rules of the action
+ 3. made for this hub         7. signature
+ 4. speaks for its caller     8. content as stated
+
+Steps 1 to 4 are `read`. Step 5 is the caller's: an accepted request id with the same digest
+gets its first answer, whatever has changed since. Steps 6 and 7 are `judge`, 8 to 10 the
+`require_…` functions. What depends on the registry is checked again in the writing lane
+when the registry has moved on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from hub.application.registry import EnrolledKey, Registry
+from hub.domain.aggregate import StatementRecord
+from hub.errors import (
+    ActionUnsupported,
+    AgencyMismatch,
+    ContentMissing,
+    DigestMismatch,
+    RecipientUnknown,
+    SecretDocument,
+    SignatureInvalid,
+    StatementMalformed,
+    TooLarge,
+    VerificationFailed,
+    WrongHub,
+)
+from hub.proof.dsse import SignedStatement
+from hub.proof.envelope import Action
+from hub.proof.fields import MalformedField
+from hub.proof.statements import (
+    PAYLOAD_BYTES_MAX,
+    Collect,
+    Envelope,
+    Status,
+    read_statement,
+)
+
+INLINE_BYTES_MAX = 3 * 1024 * 1024
+_SIGNATURE_BYTES_MAX = 1024  # RSA with 8192 bits.
+_CLOCK_SKEW_MAX = timedelta(minutes=10)
+_NAMES_SHOWN_MAX = 20
+
+S = TypeVar("S", Envelope, Collect, Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A statement whose signature holds, and the enrolled key it was held against."""
+
+    key: EnrolledKey
+    record: StatementRecord
+
+
+def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) -> S:
+    """Steps 1 to 4: what the statement says, and that this caller may say it here."""
+    # (1) Size, before anything is parsed.
+    if len(signed.payload) > PAYLOAD_BYTES_MAX:
+        raise TooLarge(
+            f"a statement has at most {PAYLOAD_BYTES_MAX} bytes", limit=str(PAYLOAD_BYTES_MAX)
+        )
+    if len(signed.signature) > _SIGNATURE_BYTES_MAX:
+        raise TooLarge(
+            f"a signature has at most {_SIGNATURE_BYTES_MAX} bytes",
+            limit=str(_SIGNATURE_BYTES_MAX),
+        )
+    # (2) JSON and schema, as exactly the type this call takes.
+    if signed.payload_type != kind.MEDIA_TYPE:
+        raise StatementMalformed(
+            f"this call takes a statement of type {kind.MEDIA_TYPE}", field="payload_type"
+        )
+    try:
+        statement = read_statement(signed)
+    except MalformedField as error:
+        raise StatementMalformed(str(error), field=error.field) from error
+    except VerificationFailed as error:
+        raise StatementMalformed(str(error), field="") from error
+    assert isinstance(statement, kind)
+    # (3) Made for this hub: a staging statement is worthless in production.
+    if statement.header.hub != origin:
+        raise WrongHub(f"the statement was made for another hub; this is {origin}", hub=origin)
+    # (4) Speaks for the authenticated caller.
+    if statement.header.agency != agency:
+        raise AgencyMismatch(
+            f"the connection is that of {agency}, the statement speaks for another", agency=agency
+        )
+    return statement
+
+
+def judge(signed: SignedStatement, *, agency: str, registry: Registry, at: datetime) -> Judged:
+    """Steps 6 and 7: the key is enrolled for the agency and in force, the signature holds."""
+    # (6) The key, by the registry alone: nothing in the statement chooses an algorithm.
+    key = registry.signing_key(agency, signed.key_id, at)
+    # (7) The signature.
+    try:
+        key.public_key.verify(signed.pae, signed.signature)
+    except VerificationFailed as error:
+        raise SignatureInvalid(
+            "the signature does not fit the statement and the enrolled key",
+            key_id=signed.key_id,
+            algorithm=key.public_key.algorithm.value,
+        ) from error
+    record = StatementRecord(
+        payload_type=signed.payload_type,
+        digest=signed.digest.hex(),
+        key_id=signed.key_id,
+        algorithm=key.public_key.algorithm.value,
+        signature=base64.b64encode(signed.signature).decode(),
+    )
+    return Judged(key, record)
+
+
+def require_content(envelope: Envelope, contents: Sequence[bytes]) -> None:
+    """Step 8: every attachment is there, has its stated size and its stated digest."""
+    attachments = envelope.document.attachments
+    if sum(map(len, contents)) > INLINE_BYTES_MAX:
+        raise TooLarge(
+            f"attachments sent with the envelope have at most {INLINE_BYTES_MAX} bytes in all",
+            limit=str(INLINE_BYTES_MAX),
+        )
+    if len(contents) != len(attachments):
+        raise ContentMissing(
+            f"the envelope names {len(attachments)} attachments, {len(contents)} came with it",
+            expected=str(len(attachments)),
+        )
+    for index, (attachment, content) in enumerate(zip(attachments, contents, strict=True)):
+        if len(content) != attachment.size:
+            raise DigestMismatch(
+                f"attachment {index} has {len(content)} bytes, the envelope says {attachment.size}",
+                attachment=str(index),
+            )
+        actual = hashlib.sha256(content).hexdigest()
+        if actual != attachment.sha256:
+            raise DigestMismatch(
+                f"attachment {index} hashes to {actual}, the envelope says {attachment.sha256}",
+                attachment=str(index),
+                actual=actual,
+            )
+
+
+def require_recipients(envelope: Envelope, registry: Registry) -> None:
+    """Step 9: every recipient is registered; all that are not are named at once."""
+    unknown = [code for code in envelope.recipients if code not in registry.agencies]
+    if unknown:
+        shown = ", ".join(unknown[:_NAMES_SHOWN_MAX])
+        more = len(unknown) - _NAMES_SHOWN_MAX
+        raise RecipientUnknown(
+            f"not registered at this hub: {shown}{f' and {more} more' if more > 0 else ''}",
+            recipients=shown,
+            count=str(len(unknown)),
+        )
+
+
+def require_allowed(envelope: Envelope) -> None:
+    """Step 10: no state secrets (QĐ 28/2018 Art. 1), and only actions this hub performs."""
+    if envelope.document.secrecy != "none":
+        raise SecretDocument(
+            "documents marked as state secrets are not exchanged here; send them the way the "
+            "law on state secrets prescribes"
+        )
+    if envelope.action is not Action.NEW:
+        raise ActionUnsupported(
+            f"this hub does not perform the action {envelope.action.value!r} yet",
+            action=envelope.action.value,
+        )
+
+
+def warnings_for(created_at: datetime, at: datetime) -> list[str]:
+    """What is noticed and recorded, but never refused for."""
+    return ["CLOCK_SKEW"] if abs(created_at - at) > _CLOCK_SKEW_MAX else []

@@ -1,0 +1,64 @@
+"""The writing lane as the use cases see it: hand in a command, get a receipt or a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hub.application.ports import RequestKey
+from hub.application.session import Session
+from hub.proof.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recorded fact with its receipt, the same for ever."""
+
+    position: int
+    receipt: Receipt
+
+
+class Command(Protocol):
+    """Something to be decided in the lane, on the newest state, in turn with all others."""
+
+    @property
+    def request(self) -> RequestKey | None:
+        """The idempotency key, or None for what is recorded each time it happens."""
+        ...
+
+    def decide(self, session: Session) -> None:
+        """Record exactly what follows, or raise a HubError and record nothing."""
+        ...
+
+
+class Lane(Protocol):
+    """The one place where history grows."""
+
+    async def do(self, command: Command) -> Recorded:
+        """The receipt of what the command recorded, now or when it first came.
+
+        Raises the command's refusal; RequestIdReused; Overloaded (not taken in);
+        Unavailable (perhaps recorded) and ReceiptDelayed (recorded): ask again.
+        """
+        ...
+
+
+class Receipts(Protocol):
+    """Receipts of what is already covered by a checkpoint."""
+
+    @property
+    def size(self) -> int:
+        """How many events the newest published checkpoint covers."""
+        ...
+
+    def checkpoint(self) -> bytes:
+        """The newest published checkpoint."""
+        ...
+
+    def receipt(self, position: int) -> Recorded:
+        """The one receipt of a position. Raises PositionUnknown, ReceiptDelayed."""
+        ...
+
+    def consistency(self, old_size: int, new_size: int) -> list[bytes]:
+        """That the tree of one size is the beginning of another. Raises PositionUnknown."""
+        ...

@@ -1,0 +1,382 @@
+"""What the hub needs from the world, as promises.
+
+Each port says what it promises and whether we trust it. "Untrusted" means that everything
+read back is checked before it is believed; "trusted" means that an attacker who can change
+it can do what the sentence says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+
+from hub.domain.delivery import DeliveryState
+
+Clock = Callable[[], datetime]
+"""The hub's clock, in UTC."""
+
+Randomness = Callable[[int], bytes]
+"""So many unpredictable bytes."""
+
+
+# --- The event log ----------------------------------------------------------------
+
+
+class HeadMoved(Exception):
+    """Another process committed first: decide the batch again on the new head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log ends: the next position, and that of the last registry event (or -1)."""
+
+    next_position: int
+    registry_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An event as stored. `state` is the leaf; the other columns only index it."""
+
+    position: int
+    aggregate_id: UUID
+    version: int
+    topic: str
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRequest:
+    """What binds a request id: the caller's, for ever, to one payload digest.
+
+    `digest` is SHA-256 of the payload, `exchange_id` the exchange it opened or speaks of
+    (None for registry requests), `position` that of the event that accepted it.
+    """
+
+    caller: str
+    request_id: str
+    digest: bytes
+    position: int
+    exchange_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes a call idempotent: whose it is, its id, and the digest it is bound to."""
+
+    caller: str
+    request_id: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """An idempotency row to be written with the event at `offset` of its commit."""
+
+    caller: str
+    request_id: str
+    digest: bytes
+    offset: int
+    exchange_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPayload:
+    """A statement's payload, encrypted under its exchange's key; erasable by law."""
+
+    digest: bytes
+    exchange_id: UUID
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that one batch writes, in one transaction.
+
+    `registry_offset` is the offset of the last event that changes the registry, or None.
+    `inbox_heads` holds the last inbox number given to each agency this batch touched.
+    """
+
+    expected_head: int
+    events: Sequence[StoredEvent]
+    registry_offset: int | None
+    requests: Sequence[NewRequest]
+    payloads: Sequence[SealedPayload]
+    evidence: Mapping[bytes, bytes]
+    inbox_heads: Mapping[str, int]
+
+
+class EventLog(Protocol):
+    """The append-only table of events, and the rows that are written with them.
+
+    Untrusted: every event read is checked against the tree. Once `commit` returns, its
+    rows survive a power cut; when it raises, they may or may not have been kept.
+    Positions are gapless, counted from 0, and assigned inside the transaction.
+    """
+
+    def head(self) -> Head:
+        """Where the log ends now."""
+        ...
+
+    def commit(self, commit: Commit) -> None:
+        """Write everything or nothing.
+
+        Raises HeadMoved when the log does not end at `expected_head`.
+        """
+        ...
+
+    def entries(self, start: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` entries from position `start` on, in order."""
+        ...
+
+    def registry_entries(self) -> Iterator[LogEntry]:
+        """All events that decide who may do what, in order."""
+        ...
+
+    def select_events(self, originator_id: UUID) -> Sequence[StoredEvent]:
+        """The history of one aggregate, oldest first."""
+        ...
+
+    def requests(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], AcceptedRequest]:
+        """Those of the (caller, request id) pairs that were accepted."""
+        ...
+
+    def request_of(self, digest: bytes) -> AcceptedRequest | None:
+        """The accepted request whose payload has this digest."""
+        ...
+
+    def request_count(self) -> int:
+        """How many requests were ever accepted."""
+        ...
+
+    def payload(self, digest: bytes) -> SealedPayload | None:
+        """A payload, sealed; None when it was erased or never was."""
+        ...
+
+    def evidence(self, digest: bytes) -> bytes | None:
+        """A certificate or the like by its SHA-256."""
+        ...
+
+    def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
+        """The last inbox number given to each agency; absent means none yet."""
+        ...
+
+
+# --- The tree ---------------------------------------------------------------------
+
+
+class SignedTree(Protocol):
+    """What a signer remembers of the last tree it signed."""
+
+    @property
+    def size(self) -> int:
+        """The number of leaves."""
+        ...
+
+    @property
+    def root(self) -> bytes:
+        """The root hash."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs checkpoints, and only those that extend the last one it signed.
+
+    Trusted: whoever holds its key and its memory can sign a false tree (and is found out
+    by any kept receipt).
+    """
+
+    @property
+    def last(self) -> SignedTree | None:
+        """The last tree signed, or None if there was none."""
+        ...
+
+    def sign(self, size: int, root: bytes, consistency_proof: Sequence[bytes]) -> bytes:
+        """A signed note over the tree of this size and root.
+
+        The memory of it is durable before the signature exists. Raises LedgerMismatch when
+        the tree does not extend the last one.
+        """
+        ...
+
+
+class TreeStore(Protocol):
+    """Hash tiles (C2SP tlog-tiles) and every checkpoint ever published.
+
+    Untrusted: derived from the events; `fsck` recomputes it. A tile only grows, and its
+    beginning never changes; a checkpoint never changes.
+    """
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes a tile holds so far, 32 bytes each; empty when there is none."""
+        ...
+
+    def tiles(self) -> Iterator[tuple[int, int, bytes]]:
+        """Every tile as (level, number, hashes)."""
+        ...
+
+    def publish(self, tiles: Mapping[tuple[int, int], bytes], size: int, checkpoint: bytes) -> None:
+        """Store tiles and the checkpoint over them in one transaction."""
+        ...
+
+    def latest_checkpoint(self) -> tuple[int, bytes] | None:
+        """The newest checkpoint with its size."""
+        ...
+
+    def checkpoint_covering(self, position: int) -> tuple[int, bytes] | None:
+        """The first checkpoint whose tree holds the position: that of its receipt."""
+        ...
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        """Every checkpoint by rising size."""
+        ...
+
+
+# --- Content and its keys ---------------------------------------------------------
+
+
+class ContentStore(Protocol):
+    """The bytes of attachments, encrypted, in parts of fixed size.
+
+    Untrusted: every part is authenticated on reading. Once `put` returns, the content
+    survives a power cut, folder entries included.
+    """
+
+    def put(self, exchange_id: UUID, index: int, content: bytes, key: bytes) -> None:
+        """Store one attachment of an exchange, sealed under the exchange's key."""
+        ...
+
+    def read(
+        self, exchange_id: UUID, index: int, size: int, key: bytes, offset: int
+    ) -> Iterator[bytes]:
+        """The content from `offset` to `size`; raises ContentLost when it cannot be had."""
+        ...
+
+    def check(self, exchange_id: UUID, sizes: Sequence[int]) -> None:
+        """Raise ContentLost unless every attachment is there in its full length."""
+        ...
+
+    def discard(self, exchange_id: UUID) -> None:
+        """Remove everything of an exchange; no error when there is nothing."""
+        ...
+
+    def exchanges(self) -> Iterator[UUID]:
+        """Every exchange that has content here."""
+        ...
+
+
+class DocumentKeys(Protocol):
+    """One wrapped key an exchange, in a store of their own with backups of their own.
+
+    Trusted for erasure: whoever keeps a copy can still read what was erased.
+    """
+
+    def add(self, wrapped: Mapping[UUID, bytes]) -> None:
+        """Store keys durably; adding the same again changes nothing."""
+        ...
+
+    def get(self, exchange_id: UUID) -> bytes | None:
+        """The wrapped key of an exchange."""
+        ...
+
+    def discard(self, exchange_ids: Sequence[UUID]) -> None:
+        """Remove keys; no error when there are none."""
+        ...
+
+
+class KeyCustody(Protocol):
+    """Wraps document keys. Trusted: whoever holds it reads every document not yet erased."""
+
+    def wrap(self, key: bytes) -> bytes:
+        """Encrypt a 32-byte key."""
+        ...
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """Decrypt it again."""
+        ...
+
+
+# --- Read models ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """What lists show of a document."""
+
+    exchange_id: UUID
+    sender: str
+    envelope_digest: bytes
+    position: int
+    accepted_at: datetime
+    code: str
+    type_name: str
+    subject: str
+    attachment_count: int
+    attachment_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """Where a document is at one recipient; `position` is that of the event that says so."""
+
+    exchange_id: UUID
+    recipient: str
+    inbox_seq: int
+    state: DeliveryState
+    collected: bool
+    position: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChanges:
+    """What a stretch of events changes in the views. Deliveries replace their former row."""
+
+    documents: Sequence[DocumentRow]
+    deliveries: Sequence[DeliveryRow]
+
+
+class Views(Protocol):
+    """Inbox and status lists. Untrusted and disposable: rebuilt from the events.
+
+    They hold nothing that no checkpoint covers.
+    """
+
+    def position(self) -> int:
+        """The next event they have not seen."""
+        ...
+
+    def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
+        """Take in events `start` to `end` (not included); refuses any other `start`."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything, to be rebuilt from position 0."""
+        ...
+
+    def document(self, exchange_id: UUID) -> DocumentRow | None:
+        """One document."""
+        ...
+
+    def delivery(self, exchange_id: UUID, recipient: str) -> DeliveryRow | None:
+        """The delivery of a document at one recipient."""
+        ...
+
+    def deliveries(self, exchange_id: UUID) -> Sequence[DeliveryRow]:
+        """All deliveries of a document, by recipient code."""
+        ...
+
+    def inbox(
+        self, agency: str, after: int, limit: int
+    ) -> Sequence[tuple[DeliveryRow, DocumentRow]]:
+        """An agency's items with a larger `inbox_seq`, in order."""
+        ...
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow]:
+        """Every row in a fixed order, to be compared with a rebuild."""
+        ...

@@ -1,0 +1,177 @@
+"""Who may do what, as the registry events say it up to one position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from hub.domain.agency import Agency
+from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.principal import Principal
+from hub.domain.values import parse_time
+from hub.errors import KeyExpired, KeyNotYetValid, KeyUnknown, LedgerMismatch
+from hub.proof.leaf import Event
+from hub.proof.signatures import Algorithm, PublicKey
+
+
+class Role(StrEnum):
+    """What a caller is to the hub; each service serves one or all of them."""
+
+    AGENCY = "agency"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated principal: an agency by its code, others by their name."""
+
+    role: Role
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledKey:
+    """A signing key in force for an agency. `position` is that of its enrolment."""
+
+    public_key: PublicKey
+    not_before: datetime
+    not_after: datetime
+    position: int
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEntry:
+    """One certificate of an agency, as lists show it."""
+
+    purpose: str
+    algorithm: str
+    key_id: str
+    certificate: str
+    not_before: datetime
+    not_after: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyEntry:
+    """An agency, as lists show it."""
+
+    agency_id: UUID
+    code: str
+    name: str
+    position: int
+    certificates: tuple[CertificateEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The register at one position. Never changed: each registry event makes a new one."""
+
+    version: int = -1
+    agencies: Mapping[str, AgencyEntry] = field(default_factory=dict)
+    callers: Mapping[str, Caller] = field(default_factory=dict)
+    keys: Mapping[tuple[str, str], EnrolledKey] = field(default_factory=dict)
+    key_owners: Mapping[str, str] = field(default_factory=dict)
+
+    def caller(self, certificate: str) -> Caller | None:
+        """Who holds the transport certificate with this SHA-256 (hexadecimal)."""
+        return self.callers.get(certificate)
+
+    def signing_key(self, agency: str, key_id: str, at: datetime) -> EnrolledKey:
+        """The key an agency signs with now; refuses unknown, early and expired ones."""
+        key = self.keys.get((agency, key_id))
+        if key is None:
+            raise KeyUnknown(
+                f"no certificate with this key is enrolled for {agency}; enrol it first",
+                agency=agency,
+                key_id=key_id[:64],
+            )
+        if at < key.not_before:
+            raise KeyNotYetValid(
+                "the certificate's validity has not begun", not_before=key.not_before.isoformat()
+            )
+        if at > key.not_after:
+            raise KeyExpired(
+                "the certificate's validity has ended; enrol a new one",
+                not_after=key.not_after.isoformat(),
+            )
+        return key
+
+    def advanced(
+        self, event: Event, position: int, evidence: Callable[[bytes], bytes | None]
+    ) -> Registry:
+        """This register after one more event; the same for events that do not concern it."""
+        if event.topic not in REGISTRY_TOPICS:
+            return self
+        newer = replace(self, version=position)
+        match event.topic:
+            case Principal.Created.TOPIC:
+                return newer._with_principal(event.data)
+            case Agency.Created.TOPIC:
+                return newer._with_agency(event, position)
+            case Agency.CertificateEnrolled.TOPIC:
+                return newer._with_certificate(event.data, position, evidence)
+        return newer
+
+    def _with_principal(self, data: Mapping[str, Any]) -> Registry:
+        caller = Caller(Role(data["role"]), data["name"])
+        return replace(
+            self,
+            callers={**self.callers, data["certificate"]: caller},
+            key_owners={**self.key_owners, data["key_id"]: data["name"]},
+        )
+
+    def _with_agency(self, event: Event, position: int) -> Registry:
+        code = event.data["code"]
+        entry = AgencyEntry(event.id, code, event.data["name"], position)
+        return replace(self, agencies={**self.agencies, code: entry})
+
+    def _with_certificate(
+        self, data: Mapping[str, Any], position: int, evidence: Callable[[bytes], bytes | None]
+    ) -> Registry:
+        code = data["agency"]
+        entry = CertificateEntry(
+            purpose=data["purpose"],
+            algorithm=data["algorithm"],
+            key_id=data["key_id"],
+            certificate=data["certificate"],
+            not_before=parse_time(data["not_before"]),
+            not_after=parse_time(data["not_after"]),
+            position=position,
+        )
+        agency = self.agencies[code]
+        agency = replace(agency, certificates=(*agency.certificates, entry))
+        newer = replace(
+            self,
+            agencies={**self.agencies, code: agency},
+            key_owners={**self.key_owners, entry.key_id: code},
+        )
+        if entry.purpose == "transport":
+            caller = Caller(Role.AGENCY, code)
+            return replace(newer, callers={**newer.callers, entry.certificate: caller})
+        key = _enrolled_key(entry, evidence)
+        return replace(newer, keys={**newer.keys, (code, entry.key_id): key})
+
+
+def _enrolled_key(
+    entry: CertificateEntry, evidence: Callable[[bytes], bytes | None]
+) -> EnrolledKey:
+    der = evidence(bytes.fromhex(entry.certificate))
+    if der is None:
+        raise LedgerMismatch(
+            f"the certificate {entry.certificate} is missing from the evidence store",
+            position=entry.position,
+        )
+    return EnrolledKey(
+        public_key=PublicKey.from_certificate(der, Algorithm(entry.algorithm)),
+        not_before=entry.not_before,
+        not_after=entry.not_after,
+        position=entry.position,
+        certificate=entry.certificate,
+    )

@@ -1,0 +1,61 @@
+"""One key for each exchange: made here, kept wrapped, and all that must die to erase it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from uuid import UUID
+
+from hub.application.ports import DocumentKeys, KeyCustody, Randomness, SealedPayload
+from hub.application.sealing import KEY_BYTES, seal, unseal
+from hub.errors import ContentLost
+
+_CACHED_KEYS_MAX = 1024
+
+
+class Vault:
+    """Document keys and the payloads they seal. Safe to use from several threads."""
+
+    def __init__(self, keys: DocumentKeys, custody: KeyCustody, randomness: Randomness) -> None:
+        self._keys = keys
+        self._custody = custody
+        self._randomness = randomness
+        self._cache: OrderedDict[UUID, bytes] = OrderedDict()
+
+    def new_key(self) -> bytes:
+        """A fresh document key, known to nobody and stored nowhere yet."""
+        return self._randomness(KEY_BYTES)
+
+    def store(self, keys: Mapping[UUID, bytes]) -> None:
+        """Keep new keys, durably and wrapped, before anything refers to them."""
+        if keys:
+            self._keys.add({exchange: self._custody.wrap(key) for exchange, key in keys.items()})
+
+    def key_of(self, exchange_id: UUID) -> bytes:
+        """The key of an exchange. Raises ContentLost when it is gone."""
+        key = self._cache.get(exchange_id)
+        if key is None:
+            wrapped = self._keys.get(exchange_id)
+            if wrapped is None:
+                raise ContentLost("the key of this document is no longer in the hub's store")
+            key = self._cache[exchange_id] = self._custody.unwrap(wrapped)
+            while len(self._cache) > _CACHED_KEYS_MAX:
+                self._cache.popitem(last=False)
+        return key
+
+    def seal_payload(
+        self, exchange_id: UUID, digest: bytes, payload: bytes, key: bytes
+    ) -> SealedPayload:
+        """A statement's payload, encrypted under its exchange's key."""
+        context = _payload_context(exchange_id, digest)
+        return SealedPayload(digest, exchange_id, seal(key, payload, context, self._randomness))
+
+    def open_payload(self, payload: SealedPayload) -> bytes:
+        """The payload's bytes. Raises ContentLost when they or their key are gone."""
+        context = _payload_context(payload.exchange_id, payload.digest)
+        return unseal(self.key_of(payload.exchange_id), payload.sealed, context)
+
+
+def _payload_context(exchange_id: UUID, digest: bytes) -> bytes:
+    # Bound to its place: a payload moved to another row no longer opens.
+    return b"lienthong payload v1\n" + exchange_id.bytes + digest

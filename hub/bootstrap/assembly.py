@@ -1,0 +1,313 @@
+"""A hub put together from its parts, over one data folder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from adapters.storage.content import ContentStore
+from adapters.storage.document_keys import DocumentKeys
+from adapters.storage.engine import Database
+from adapters.storage.events import EventRecorder
+from adapters.storage.migrate import schema_is_current
+from adapters.storage.tree import TreeStore
+from adapters.storage.views import Views
+from adapters.system import system_clock, system_randomness
+from hub.application.agencies import Agencies
+from hub.application.audit import OwnReceipts
+from hub.application.certificates import Suitability
+from hub.application.exchanges import Exchanges
+from hub.application.mapper import ClosedMapper
+from hub.application.refusals import RefusalRecorder
+from hub.application.vault import Vault
+from hub.bootstrap.folder import DataFolder
+from hub.config import ConfigInvalid, Settings
+from hub.errors import HubError
+from hub.ledger.batch import BatchEngine
+from hub.ledger.receipts import ReceiptBook
+from hub.ledger.sequencer import Sequencer
+from hub.ledger.writer import WritingLane
+from hub.projections.deliveries import DeliveryProjection
+from hub.server.exchange_service import ExchangeServicer
+from hub.server.identity import Identities
+from hub.server.interceptors import CallInterceptor
+from hub.server.ledger_service import LedgerServicer
+from hub.server.registry_service import RegistryServicer
+from hub.server.server import HubServer, ServerIdentity
+from hub.server.watchers import Watchers
+from keys.checkpoint_signer import CheckpointSigner
+from keys.custody import ContentCustody
+from keys.file import load_ed25519_key
+from keys.last_signed import LastSigned
+
+T = TypeVar("T")
+
+_logger = structlog.get_logger("hub")
+_READINESS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything of a hub but its network: what `serve`, `fsck` and `init` share."""
+
+    folder: DataFolder
+    settings: Settings
+    log: EventRecorder
+    store: TreeStore
+    views: Views
+    content: ContentStore
+    vault: Vault
+    signer: CheckpointSigner
+    receipts: ReceiptBook
+    projection: DeliveryProjection
+    engine: BatchEngine
+    on_published: list[Callable[[], None]]
+
+
+@contextmanager
+def open_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
+    """Open the stores of a hub, alone; nothing is checked or changed yet.
+
+    Raises FolderBusy, ConfigInvalid, KeyFileError, SignerStoreError.
+    """
+    with folder.lock():
+        url = _absolute(settings.database_url, folder.root)
+        if not schema_is_current(url):
+            raise ConfigInvalid(
+                "the database has another schema than this version; run `lienthong migrate`"
+            )
+        database, key_database = Database(url), Database(f"sqlite:///{folder.document_keys}")
+        last_signed = LastSigned.open(folder.last_signed)
+        try:
+            yield _core(folder, settings, database, key_database, last_signed)
+        finally:
+            last_signed.close()
+            key_database.close()
+            database.close()
+
+
+def _core(
+    folder: DataFolder,
+    settings: Settings,
+    database: Database,
+    key_database: Database,
+    last_signed: LastSigned,
+) -> Core:
+    log, store, views = EventRecorder(database), TreeStore(database), Views(database)
+    custody = ContentCustody.open(folder.content_key)
+    vault = Vault(DocumentKeys(key_database), custody, system_randomness)
+    signer = CheckpointSigner(settings.origin, load_ed25519_key(folder.log_key), last_signed)
+    receipts = ReceiptBook(log, store)
+    on_published: list[Callable[[], None]] = []
+    sequencer = Sequencer(
+        origin=settings.origin,
+        log=log,
+        store=store,
+        signer=signer,
+        verifier_key=signer.verifier_key,
+    )
+    engine = BatchEngine(
+        log=log,
+        mapper=ClosedMapper(system_randomness),
+        sequencer=sequencer,
+        receipts=receipts,
+        vault=vault,
+        clock=system_clock,
+        randomness=system_randomness,
+        published=lambda: _call_all(on_published),
+    )
+    projection = DeliveryProjection(log, vault, views)
+    on_published.append(lambda: projection.catch_up(receipts.size))
+    return Core(
+        folder=folder,
+        settings=settings,
+        log=log,
+        store=store,
+        views=views,
+        content=ContentStore(folder.content, system_randomness),
+        vault=vault,
+        signer=signer,
+        receipts=receipts,
+        projection=projection,
+        engine=engine,
+        on_published=on_published,
+    )
+
+
+def _call_all(listeners: list[Callable[[], None]]) -> None:
+    for listener in listeners:
+        try:
+            listener()
+        except Exception as error:
+            # The facts stand and their receipts are good; readiness says that lists are behind.
+            _logger.error("a follower of the log failed", exc_info=error)
+
+
+class HubProcess:
+    """A hub that serves: the core, the lane, the server, and the jobs beside them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(core.settings.reader_threads, "reader")
+        self._watchers = Watchers(loop)
+        self._lane = WritingLane(
+            core.engine, batch_max=core.settings.batch_max, queue_max=core.settings.queue_max
+        )
+        self._jobs: list[asyncio.Task[None]] = []
+        core.on_published.append(self._watchers.published)
+        self.server = self._server()
+
+    @property
+    def port(self) -> int:
+        """The port the server listens on."""
+        return self.server.port
+
+    async def start(self) -> None:
+        """Check the ledger, take up what was left undone, then listen.
+
+        Raises LedgerMismatch when what is stored contradicts itself or the signer.
+        """
+        started = system_clock()
+        await self._offload(self._core.engine.load)
+        self._lane.start()
+        await self.server.start()
+        await self._tell_readiness()
+        self._jobs = [
+            asyncio.create_task(self._watch_readiness(), name="readiness"),
+            asyncio.create_task(self._sweep(started), name="sweep"),
+        ]
+
+    async def stop(self) -> None:
+        """Drain: no new calls, running ones finish, what waits is committed."""
+        for job in self._jobs:
+            job.cancel()
+            with suppress(asyncio.CancelledError):
+                await job
+        await self.server.stop()
+        await self._lane.stop()
+        self._readers.shutdown()
+
+    async def _offload(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    def _server(self) -> HubServer:
+        core = self._core
+        registry = lambda: core.engine.registry  # noqa: E731
+        exchanges = Exchanges(
+            origin=core.settings.origin,
+            log=core.log,
+            lane=self._lane,
+            receipts=core.receipts,
+            registry=registry,
+            views=core.views,
+            content=core.content,
+            vault=core.vault,
+            refusals=RefusalRecorder(self._lane, system_clock, _refusal_not_recorded),
+            offload=self._offload,
+            clock=system_clock,
+            randomness=system_randomness,
+        )
+        agencies = Agencies(
+            lane=self._lane,
+            registry=registry,
+            suitability=Suitability(
+                signing=_certificates(core.folder.signing_authorities),
+                transport=_certificates(core.folder.transport_authorities),
+            ),
+            clock=system_clock,
+        )
+        return HubServer(
+            listen=core.settings.listen,
+            identity=ServerIdentity(
+                certificate=core.folder.server_certificate,
+                private_key=core.folder.server_key,
+                client_authorities=core.folder.transport_authorities,
+            ),
+            interceptor=CallInterceptor(Identities(registry)),
+            exchange=ExchangeServicer(exchanges, self._watchers),
+            ledger=LedgerServicer(OwnReceipts(core.receipts, core.views, self._offload)),
+            registry=RegistryServicer(agencies),
+            watchers=self._watchers,
+        )
+
+    async def _watch_readiness(self) -> None:
+        while True:
+            await asyncio.sleep(_READINESS_EVERY_S)
+            await self._tell_readiness()
+
+    async def _tell_readiness(self) -> None:
+        try:
+            ready = await self._offload(self._is_ready)
+        except Exception as error:
+            _logger.error("readiness check failed", exc_info=error)
+            ready = False
+        await self.server.ready(ready)
+
+    def _is_ready(self) -> bool:
+        core = self._core
+        return (
+            core.engine.frozen is None
+            and not core.engine.behind
+            and core.content.is_usable()
+            and core.views.position() >= core.receipts.size
+        )
+
+    async def _sweep(self, started: datetime) -> None:
+        """Remove content whose submission was never recorded; only what is older than us."""
+        swept = await self._offload(lambda: sweep(self._core, before=started))
+        if swept:
+            _logger.info("swept content of submissions that were never recorded", count=swept)
+
+
+def sweep(core: Core, *, before: datetime) -> int:
+    """Discard content that no event points at, written before an instant; how much it was."""
+    limit = int(before.timestamp() * 1000)
+    orphans = [
+        exchange_id
+        for exchange_id in core.content.exchanges()
+        if int.from_bytes(exchange_id.bytes[:6], "big") < limit
+        and not core.log.select_events(exchange_id)
+    ]
+    for exchange_id in orphans:
+        core.content.discard(exchange_id)
+    return len(orphans)
+
+
+@asynccontextmanager
+async def running_hub(core: Core) -> AsyncIterator[HubProcess]:
+    """A hub that listens for as long as the block runs. Raises LedgerMismatch."""
+    hub = HubProcess(core)
+    try:
+        await hub.start()
+        yield hub
+    finally:
+        await hub.stop()
+
+
+def _refusal_not_recorded(agency: str, error: HubError) -> None:
+    _logger.warning("a refusal was not recorded", agency=agency, reason=error.reason)
+
+
+def _certificates(path: Path) -> list[bytes]:
+    return [
+        certificate.public_bytes(Encoding.DER)
+        for certificate in x509.load_pem_x509_certificates(path.read_bytes())
+    ]
+
+
+def _absolute(url: str, root: Path) -> str:
+    relative = url.removeprefix("sqlite:///")
+    if relative == url or relative.startswith("/"):
+        return url
+    return f"sqlite:///{root.absolute() / relative}"

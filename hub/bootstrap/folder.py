@@ -1,0 +1,104 @@
+"""The data folder of a hub: where each thing lies, and that one process has it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class FolderBusy(Exception):
+    """Another process is using this data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """Paths below the data folder. `signer` must not be restored together with the rest."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """`hub.toml`."""
+        return self.root / "hub.toml"
+
+    @property
+    def database(self) -> Path:
+        """Events, tree, payloads and views of the embedded default."""
+        return self.root / "hub.db"
+
+    @property
+    def document_keys(self) -> Path:
+        """One wrapped key for each exchange."""
+        return self.root / "document-keys.db"
+
+    @property
+    def content(self) -> Path:
+        """Encrypted parts of attachments."""
+        return self.root / "content"
+
+    @property
+    def log_key(self) -> Path:
+        """The key that signs checkpoints."""
+        return self.root / "signer" / "log-key.pem"
+
+    @property
+    def last_signed(self) -> Path:
+        """The signer's memory."""
+        return self.root / "signer" / "last-signed.db"
+
+    @property
+    def content_key(self) -> Path:
+        """The key that wraps document keys."""
+        return self.root / "keys" / "content-key"
+
+    @property
+    def server_certificate(self) -> Path:
+        """The gRPC server's certificate."""
+        return self.root / "tls" / "server.pem"
+
+    @property
+    def server_key(self) -> Path:
+        """The gRPC server's private key."""
+        return self.root / "tls" / "server.key.pem"
+
+    @property
+    def transport_authorities(self) -> Path:
+        """Who may issue client certificates, PEM."""
+        return self.root / "tls" / "authorities.pem"
+
+    @property
+    def signing_authorities(self) -> Path:
+        """Who may issue agencies' signing certificates, PEM."""
+        return self.root / "signing-authorities.pem"
+
+    @property
+    def development_ca(self) -> Path:
+        """The development authority, where there is one."""
+        return self.root / "development-ca"
+
+    @property
+    def trusted_root(self) -> Path:
+        """What verifiers believe; hand it out by a way of its own."""
+        return self.root / "trusted_root.json"
+
+    @property
+    def clients(self) -> Path:
+        """Profiles made by `init` for the operator and the sample agencies."""
+        return self.root / "clients"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder; raises FolderBusy when another process does."""
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FolderBusy(f"another process is using {self.root}; stop it first") from None
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,249 @@
+"""A new hub in an empty folder: development authority, keys, database, first events."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from adapters.storage.migrate import migrate
+from adapters.system import system_clock
+from hub.application.agencies import EnrolCertificate, RegisterAgency
+from hub.application.certificates import Suitability
+from hub.application.founding import FoundHub
+from hub.application.lane import Command
+from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.folder import DataFolder
+from hub.config import Settings
+from hub.proof.signatures import Algorithm
+from hub.proof.trust import (
+    CertificateAuthority,
+    LogKey,
+    Purpose,
+    TrustedLog,
+    TrustedRoot,
+)
+from keys.custody import ContentCustody
+from keys.development_ca import DevelopmentCA, Issued
+from keys.file import create_file, create_private_key, sync_folder
+from keys.last_signed import LastSigned
+
+OPERATOR = "operator"
+_SECRET, _PUBLIC = 0o600, 0o644
+
+
+class FolderNotEmpty(Exception):
+    """A hub is made in a folder that does not exist yet, or is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleAgency:
+    """An agency that `init` registers and makes a profile for."""
+
+    code: str
+    name: str
+    slug: str
+    algorithm: Algorithm
+
+
+SAMPLE_AGENCIES = (
+    SampleAgency("H29.1.1", "UBND Quận 1", "ubnd-quan-1", Algorithm.ECDSA_P256_SHA256),
+    SampleAgency("H29.2.7", "Sở Tài chính", "so-tai-chinh", Algorithm.ED25519),
+    SampleAgency("H29.2.9", "Sở Y tế", "so-y-te", Algorithm.RSA_PSS_SHA256),
+)
+
+
+def found_hub(
+    root: Path,
+    *,
+    origin: str,
+    listen: str,
+    hosts: Sequence[str],
+    samples: Sequence[SampleAgency] = SAMPLE_AGENCIES,
+) -> DataFolder:
+    """Make a hub, complete or not at all, and return its folder.
+
+    1. Everything is made in a folder beside the wanted one. 2. The authority and all keys.
+    3. Settings, database, signer's memory. 4. The first events. 5. The trusted root and the
+    client profiles. 6. The folder gets its name. If we stop before 6, a folder called
+    `….new-…` is left that nothing refers to.
+    Raises FolderNotEmpty.
+    """
+    if root.exists() and any(root.iterdir()):
+        raise FolderNotEmpty(f"{root} is not empty; a hub is made in a new folder")
+    # (1) A half-made hub must never be found under the name somebody will serve.
+    root.parent.mkdir(parents=True, exist_ok=True)
+    folder = DataFolder(root.parent / f"{root.name}.new-{uuid.uuid4().hex[:8]}")
+    folder.root.mkdir(mode=0o700)
+    try:
+        _fill(folder, origin=origin, listen=listen, hosts=hosts, samples=samples)
+        # (6) Into place.
+        if root.exists():
+            root.rmdir()
+        os.rename(folder.root, root)
+        sync_folder(root.parent)
+    except BaseException:
+        shutil.rmtree(folder.root, ignore_errors=True)
+        raise
+    return DataFolder(root)
+
+
+def _fill(
+    folder: DataFolder,
+    *,
+    origin: str,
+    listen: str,
+    hosts: Sequence[str],
+    samples: Sequence[SampleAgency],
+) -> None:
+    # (2) The authority and all keys.
+    authority = DevelopmentCA.create(folder.development_ca, system_clock)
+    _make_hub_keys(folder, authority, hosts)
+    # (3) Settings, database, signer's memory.
+    settings = _write_settings(folder, origin, listen)
+    migrate(f"sqlite:///{folder.database}")
+    LastSigned.create(folder.last_signed).close()
+    # (4) The first events.
+    issued = {OPERATOR: authority.issue_client("lienthong operator")}
+    with open_core(folder, settings) as core:
+        core.engine.load()
+        _record_first_events(core, authority, issued, samples)
+        verifier_key = core.signer.verifier_key
+    # (5) What clients need.
+    root = TrustedRoot(
+        version=1,
+        logs=(TrustedLog(origin, (LogKey(verifier_key, from_size=0),)),),
+        certificate_authorities=tuple(
+            CertificateAuthority(purpose, _der(authority.certificate_pem)) for purpose in Purpose
+        ),
+    )
+    create_file(folder.trusted_root, root.format(), mode=_PUBLIC)
+    _write_profiles(folder, settings, authority, issued, samples)
+
+
+def _make_hub_keys(folder: DataFolder, authority: DevelopmentCA, hosts: Sequence[str]) -> None:
+    for path in (folder.log_key, folder.content_key, folder.server_key, folder.content / "x"):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    create_private_key(folder.log_key, Ed25519PrivateKey.generate())
+    ContentCustody.create(folder.content_key)
+    server = authority.issue_server(hosts)
+    create_file(folder.server_certificate, server.certificate_pem, mode=_PUBLIC)
+    create_file(folder.server_key, server.private_key_pem, mode=_SECRET)
+    for path in (folder.transport_authorities, folder.signing_authorities):
+        create_file(path, authority.certificate_pem, mode=_PUBLIC)
+
+
+def _write_settings(folder: DataFolder, origin: str, listen: str) -> Settings:
+    text = (
+        "# The settings of this hub; docs/configuration.md says what each one means.\n"
+        f'origin = "{origin}"\nlisten = "{listen}"\n'
+    )
+    create_file(folder.settings, text.encode(), mode=_PUBLIC)
+    return Settings.load(folder.root)
+
+
+def _record_first_events(
+    core: Core,
+    authority: DevelopmentCA,
+    issued: dict[str, Issued],
+    samples: Sequence[SampleAgency],
+) -> None:
+    anchors = [_der(authority.certificate_pem)]
+    suitability = Suitability(signing=anchors, transport=anchors)
+    operator = suitability.require(
+        _der(issued[OPERATOR].certificate_pem), "transport", None, system_clock()
+    )
+    commands: list[Command] = [
+        FoundHub(core.settings.origin, core.signer.verifier_key.format(), OPERATOR, operator)
+    ]
+    for sample in samples:
+        commands += _sample_commands(sample, authority, suitability, issued)
+    for outcome in core.engine.process(commands):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _sample_commands(
+    sample: SampleAgency,
+    authority: DevelopmentCA,
+    suitability: Suitability,
+    issued: dict[str, Issued],
+) -> list[Command]:
+    signing = authority.issue_signing(sample.slug, sample.algorithm)
+    transport = authority.issue_client(sample.slug)
+    issued[f"{sample.code} signing"], issued[f"{sample.code} transport"] = signing, transport
+    commands: list[Command] = [
+        RegisterAgency(OPERATOR, str(uuid.uuid4()), sample.code, sample.name)
+    ]
+    for purpose, algorithm, certificate in (
+        ("signing", sample.algorithm, signing),
+        ("transport", None, transport),
+    ):
+        suitable = suitability.require(
+            _der(certificate.certificate_pem), purpose, algorithm, system_clock()
+        )
+        commands.append(
+            EnrolCertificate(OPERATOR, str(uuid.uuid4()), sample.code, purpose, algorithm, suitable)
+        )
+    return commands
+
+
+def _write_profiles(
+    folder: DataFolder,
+    settings: Settings,
+    authority: DevelopmentCA,
+    issued: dict[str, Issued],
+    samples: Sequence[SampleAgency],
+) -> None:
+    folder.clients.mkdir(mode=0o700)
+    common = {
+        "target": settings.listen,
+        "hub": settings.origin,
+        "ca": "ca.pem",
+        "transport_certificate": "transport.pem",
+        "transport_key": "transport.key.pem",
+        "trusted_root": "trusted_root.json",
+        "state": "state",
+    }
+    _write_profile(folder, OPERATOR, common, authority, issued[OPERATOR])
+    for sample in samples:
+        signed = {
+            "agency": sample.code,
+            "signing_key": "signing.key.pem",
+            "signing_algorithm": sample.algorithm.value,
+        }
+        home = _write_profile(
+            folder, sample.slug, common | signed, authority, issued[f"{sample.code} transport"]
+        )
+        signing = issued[f"{sample.code} signing"]
+        create_file(home / "signing.pem", signing.certificate_pem, mode=_PUBLIC)
+        create_file(home / "signing.key.pem", signing.private_key_pem, mode=_SECRET)
+
+
+def _write_profile(
+    folder: DataFolder,
+    name: str,
+    values: dict[str, str],
+    authority: DevelopmentCA,
+    transport: Issued,
+) -> Path:
+    home = folder.clients / name
+    home.mkdir(mode=0o700)
+    text = "".join(f'{key} = "{value}"\n' for key, value in values.items())
+    create_file(home / "profile.toml", text.encode(), mode=_PUBLIC)
+    create_file(home / "ca.pem", authority.certificate_pem, mode=_PUBLIC)
+    create_file(home / "transport.pem", transport.certificate_pem, mode=_PUBLIC)
+    create_file(home / "transport.key.pem", transport.private_key_pem, mode=_SECRET)
+    create_file(home / "trusted_root.json", folder.trusted_root.read_bytes(), mode=_PUBLIC)
+    return home
+
+
+def _der(pem: bytes) -> bytes:
+    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)

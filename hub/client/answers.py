@@ -1,0 +1,247 @@
+"""What a hub's answers mean to a program: typed, and checked before anyone sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hub.client.errors import UnexpectedAnswer
+from hub.proof.dsse import SignedStatement
+from hub.proof.envelope import Attachment, Document
+from hub.proof.evidence import Enrolment, ReceiptFile
+from hub.proof.receipt import Receipt, VerifiedReceipt
+from hub.proof.statements import Envelope
+from hub.v1 import exchange_pb2 as wire
+
+
+class DeliveryState(IntEnum):
+    """What became of a document at one recipient, in the order of the ladder.
+
+    `UNKNOWN` stands for a state that a newer hub knows and this version does not.
+    """
+
+    UNKNOWN = 0
+    CONSIGNED = 1
+    COLLECTED = 2
+    ARRIVED = 3
+    REFUSED = 4
+    ACCEPTED = 5
+    ASSIGNED = 6
+    PROCESSING = 7
+    FINISHED = 8
+
+    @classmethod
+    def of(cls, value: int) -> DeliveryState:
+        """The state of that number on the wire."""
+        return cls(value) if value in set(cls) else cls.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class HubWarning:
+    """Something the hub noticed about a statement, recorded, and did not refuse for."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A statement the hub has recorded, with the receipt that was verified on arrival.
+
+    `fact` is what the receipt proves. `receipt_file` is where the evidence has been put;
+    keep it. `statement` is None only where this client no longer holds what was signed.
+    """
+
+    exchange_id: str
+    request_id: str
+    receipt: Receipt
+    fact: VerifiedReceipt
+    warnings: tuple[HubWarning, ...]
+    receipt_file: Path
+    statement: SignedStatement | None
+
+    @property
+    def position(self) -> int:
+        """Where the fact stands in the log, counted from 0."""
+        return self.fact.position
+
+    def evidence(self) -> bytes:
+        """The receipt file, which `python -m hub.proof` checks without the hub."""
+        return ReceiptFile(self.receipt, self.statement).format()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedDocument:
+    """A document its recipient has signed for, and that has been verified throughout.
+
+    The sender signed `envelope`, and it names this agency; `submission` proves that the hub
+    accepted it then, under the certificate of `enrolment`. `handover` is the hub's answer to
+    our own `collect` statement. The content comes with `HubClient.download`.
+    """
+
+    exchange_id: str
+    envelope: Envelope
+    statement: SignedStatement
+    receipt: Receipt
+    submission: VerifiedReceipt
+    enrolment: Enrolment
+    handover: Accepted
+    receipt_file: Path
+
+    @property
+    def sender(self) -> str:
+        """The code of the sending agency."""
+        return self.envelope.header.agency
+
+    @property
+    def envelope_digest(self) -> str:
+        """SHA-256 of the envelope's payload in hexadecimal: its name in our statements."""
+        return self.statement.digest.hex()
+
+    @property
+    def document(self) -> Document:
+        """What the sender says about the document."""
+        return self.envelope.document
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The attachments, as the sender signed them."""
+        return self.envelope.document.attachments
+
+    def evidence(self) -> bytes:
+        """The receipt file that convicts the sender: its statement, its key, its acceptance."""
+        return ReceiptFile(self.receipt, self.statement, self.enrolment).format()
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """One document in this agency's inbox. Only the hub's word, until it is collected."""
+
+    inbox_seq: int
+    exchange_id: str
+    sender: str
+    envelope_digest: str
+    accepted_at: datetime
+    position: int
+    state: DeliveryState
+    code: str
+    type_name: str
+    subject: str
+    attachment_count: int
+    attachment_bytes: int
+
+    @classmethod
+    def of(cls, item: wire.InboxItem) -> InboxItem:
+        """The item in a message of the hub. Raises UnexpectedAnswer."""
+        return cls(
+            inbox_seq=item.inbox_seq,
+            exchange_id=item.exchange_id,
+            sender=item.sender,
+            envelope_digest=_digest(item.envelope_digest),
+            accepted_at=_instant(item.accept_time),
+            position=item.position,
+            state=DeliveryState.of(item.state),
+            code=item.code,
+            type_name=item.type_name,
+            subject=item.subject,
+            attachment_count=item.attachment_count,
+            attachment_bytes=item.attachment_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a document at one recipient, by the hub's word."""
+
+    recipient: str
+    state: DeliveryState
+    updated_at: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One document on its way, by the hub's word; a recipient sees only its own delivery."""
+
+    exchange_id: str
+    sender: str
+    envelope_digest: str
+    accepted_at: datetime
+    position: int
+    deliveries: tuple[Delivery, ...]
+
+    @classmethod
+    def of(cls, exchange: wire.Exchange) -> Exchange:
+        """The exchange in a message of the hub. Raises UnexpectedAnswer."""
+        return cls(
+            exchange_id=exchange.exchange_id,
+            sender=exchange.sender,
+            envelope_digest=_digest(exchange.envelope_digest),
+            accepted_at=_instant(exchange.accept_time),
+            position=exchange.position,
+            deliveries=tuple(
+                Delivery(
+                    recipient=delivery.recipient,
+                    state=DeliveryState.of(delivery.state),
+                    updated_at=_instant(delivery.update_time),
+                    position=delivery.position,
+                )
+                for delivery in exchange.deliveries
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What came of repeating one pending statement: the answer, or why there is none yet.
+
+    A refused statement is settled; with any other error it is still pending.
+    """
+
+    request_id: str
+    answer: Accepted | CollectedDocument | None = None
+    error: Exception | None = None
+
+
+def receipt_of(receipt: wire.Receipt) -> Receipt:
+    """The receipt in a message of the hub, not yet verified."""
+    return Receipt(receipt.leaf, receipt.proof)
+
+
+def statement_of(statement: wire.SignedStatement) -> SignedStatement:
+    """The signed statement in a message of the hub, not yet verified."""
+    return SignedStatement(
+        statement.payload_type, statement.payload, statement.key_id, statement.signature
+    )
+
+
+def to_wire(statement: SignedStatement) -> wire.SignedStatement:
+    """The message that carries a signed statement."""
+    return wire.SignedStatement(
+        payload_type=statement.payload_type,
+        payload=statement.payload,
+        key_id=statement.key_id,
+        signature=statement.signature,
+    )
+
+
+def warnings_of(acceptance: wire.Acceptance) -> tuple[HubWarning, ...]:
+    """The warnings of an answer."""
+    return tuple(HubWarning(found.code, found.message) for found in acceptance.warnings)
+
+
+def _instant(timestamp: Timestamp) -> datetime:
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise UnexpectedAnswer("a time beyond the calendar") from error
+
+
+def _digest(value: bytes) -> str:
+    if len(value) != 32:
+        raise UnexpectedAnswer("a digest that does not have 32 bytes")
+    return value.hex()

@@ -1,0 +1,282 @@
+"""What an agency is about to say, built from typed parts and checked before it is signed."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from hub.errors import SecretDocument, StatementMalformed, TooLarge, VerificationFailed
+from hub.proof.dsse import SignedStatement
+from hub.proof.envelope import Action, Attachment, Priority, Reply, Signer
+from hub.proof.fields import MalformedField
+from hub.proof.statements import (
+    Collect,
+    Envelope,
+    Statement,
+    Status,
+    encode_payload,
+    read_statement,
+)
+from hub.proof.strict import encode_base64
+
+# `SubmitDocument` takes the content of all attachments inside the call.
+CONTENTS_BYTES_MAX = 3 * 1024**2
+
+VIETNAM = timezone(timedelta(hours=7))
+
+_UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+_NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentDraft:
+    """One file to send, its content held in memory: what is hashed is what is sent."""
+
+    name: str
+    media_type: str
+    content: bytes
+    description: str | None = None
+
+    @classmethod
+    def from_file(
+        cls, path: Path | str, media_type: str | None = None, description: str | None = None
+    ) -> AttachmentDraft:
+        """Read a file, at most 3 MiB, under its own name.
+
+        The media type is guessed from the name if not given. Raises OSError, and TooLarge
+        without reading more than the limit.
+        """
+        path = Path(path)
+        with path.open("rb") as file:
+            # One byte more than the limit: a size asked for beforehand could be out of date.
+            content = file.read(CONTENTS_BYTES_MAX + 1)
+        _require_fits(len(content), path.name)
+        return cls.from_bytes(path.name, content, media_type, description)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        name: str,
+        content: bytes,
+        media_type: str | None = None,
+        description: str | None = None,
+    ) -> AttachmentDraft:
+        """Take content from memory, at most 3 MiB. Raises TooLarge."""
+        _require_fits(len(content), name)
+        guessed = media_type or mimetypes.guess_type(name, strict=True)[0] or _UNKNOWN_MEDIA_TYPE
+        return cls(name, guessed.lower(), bytes(content), description)
+
+    @property
+    def described(self) -> Attachment:
+        """The attachment as the envelope names it: name, media type, size, SHA-256."""
+        return Attachment(
+            name=self.name,
+            media_type=self.media_type,
+            size=len(self.content),
+            sha256=hashlib.sha256(self.content).hexdigest(),
+            description=self.description,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentDraft:
+    """What the sender says about a document (QĐ 28/2018 Art. 10, NĐ 30/2020 App. VI).
+
+    `secrecy` other than "none" is refused by every hub: state secrets are not exchanged here.
+    `steering` is edXML's SteeringType. `paper` says that a paper original follows.
+    """
+
+    number: str
+    notation: str
+    type_name: str
+    subject: str
+    issued_on: date
+    type_code: str | None = None
+    secrecy: str = "none"
+    summary: str | None = None
+    place: str | None = None
+    signer: Signer | None = None
+    priority: Priority = Priority.NORMAL
+    due_on: date | None = None
+    pages: int | None = None
+    language: str = "vi"
+    in_reply_to: tuple[Reply, ...] = ()
+    steering: int | None = None
+    to_places: tuple[str, ...] = ()
+    paper: bool = False
+
+    def members(self, attachments: Sequence[AttachmentDraft]) -> dict[str, Any]:
+        """The `document` object of an envelope; fields that say nothing are left out."""
+        return _present(
+            number=self.number,
+            notation=self.notation,
+            type=_present(name=self.type_name, code=self.type_code),
+            secrecy=self.secrecy,
+            subject=self.subject,
+            summary=self.summary,
+            issued_on=_day(self.issued_on),
+            place=self.place,
+            signer=self.signer and _signer_members(self.signer),
+            priority=self.priority.value,
+            due_on=self.due_on and _day(self.due_on),
+            pages=self.pages,
+            language=self.language,
+            in_reply_to=[_reply_members(reply) for reply in self.in_reply_to] or None,
+            steering=self.steering,
+            to_places=list(self.to_places) or None,
+            paper=self.paper or None,
+            attachments=[_attachment_members(draft.described) for draft in attachments],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A payload ready to be signed, with the statement that reading it back gave."""
+
+    payload_type: str
+    payload: bytes
+    statement: Statement
+
+    @property
+    def request_id(self) -> str:
+        """The statement's idempotency key."""
+        return self.statement.header.request_id
+
+
+def now() -> datetime:
+    """The present instant in Vietnam's time zone, which statements are written in."""
+    return datetime.now(VIETNAM)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """Writes one agency's payloads for one hub.
+
+    `hub` is the origin of the hub's log. `clock` gives aware instants; `random_bytes(n)`
+    gives n bytes nobody can foresee. Every payload gets a request id and a nonce of its own.
+
+    Each method raises StatementMalformed, with the offending `field`, in the words the hub
+    would use: the same code reads the payload here and there.
+    """
+
+    hub: str
+    agency: str
+    clock: Callable[[], datetime] = now
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    def envelope(
+        self,
+        document: DocumentDraft,
+        attachments: Sequence[AttachmentDraft],
+        recipients: Sequence[str],
+        *,
+        action: Action = Action.NEW,
+        relates_to: str | None = None,
+        sender_seq: int | None = None,
+        expires_at: datetime | None = None,
+    ) -> Draft:
+        """This document with these attachments to these agencies, listed in full.
+
+        `relates_to` is the digest of the envelope that an update or replacement speaks of.
+        Raises also TooLarge (all attachments together exceed 3 MiB) and SecretDocument.
+        """
+        _require_fits(sum(len(draft.content) for draft in attachments), "all attachments")
+        if document.secrecy != "none":
+            raise SecretDocument("documents marked as state secrets are not exchanged here")
+        return self._draft(
+            Envelope.MEDIA_TYPE,
+            recipients=list(recipients),
+            action=action.value,
+            relates_to=relates_to,
+            sender_seq=sender_seq,
+            expires_at=expires_at and _instant(expires_at),
+            document=document.members(attachments),
+        )
+
+    def collect(self, envelope_digest: str) -> Draft:
+        """I take delivery of the envelope with this digest (64 lower-case hexadecimal digits)."""
+        return self._draft(Collect.MEDIA_TYPE, envelope_digest=envelope_digest)
+
+    def status(self, envelope_digest: str, code: str, reason: str | None = None) -> Draft:
+        """What has become of the envelope, "01" to "06"; "02" (refused) needs a reason."""
+        return self._draft(
+            Status.MEDIA_TYPE, envelope_digest=envelope_digest, code=code, reason=reason
+        )
+
+    def _draft(self, payload_type: str, **members: Any) -> Draft:
+        payload = encode_payload(_present(**self._header(), **members))
+        return Draft(payload_type, payload, _read_back(payload_type, payload))
+
+    def _header(self) -> Mapping[str, Any]:
+        return {
+            "v": 1,
+            "hub": self.hub,
+            "agency": self.agency,
+            "request_id": str(UUID(bytes=self.random_bytes(16), version=4)),
+            "nonce": encode_base64(self.random_bytes(_NONCE_BYTES)),
+            "created_at": _instant(self.clock()),
+        }
+
+
+def _read_back(payload_type: str, payload: bytes) -> Statement:
+    try:
+        return read_statement(SignedStatement(payload_type, payload, key_id="", signature=b""))
+    except MalformedField as failure:
+        raise StatementMalformed(str(failure), field=failure.field) from failure
+    except VerificationFailed as failure:
+        raise StatementMalformed(str(failure)) from failure
+
+
+def _require_fits(size: int, what: str) -> None:
+    if size > CONTENTS_BYTES_MAX:
+        raise TooLarge(
+            f"{what}: a document's content may have at most {CONTENTS_BYTES_MAX} bytes",
+            limit=str(CONTENTS_BYTES_MAX),
+        )
+
+
+def _instant(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise StatementMalformed("an instant without a time zone says nothing")
+    return at.astimezone(VIETNAM).isoformat()
+
+
+def _day(day: date) -> str:
+    # A datetime is a date to Python and would be written with its time.
+    return date(day.year, day.month, day.day).isoformat()
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _signer_members(signer: Signer) -> dict[str, Any]:
+    return _present(
+        full_name=signer.full_name, position=signer.position, competence=signer.competence
+    )
+
+
+def _reply_members(reply: Reply) -> dict[str, Any]:
+    return _present(
+        agency=reply.agency,
+        number=reply.number,
+        notation=reply.notation,
+        issued_on=reply.issued_on and _day(reply.issued_on),
+    )
+
+
+def _attachment_members(attachment: Attachment) -> dict[str, Any]:
+    return _present(
+        name=attachment.name,
+        media_type=attachment.media_type,
+        size=attachment.size,
+        sha256=attachment.sha256,
+        description=attachment.description,
+    )

@@ -1,0 +1,92 @@
+"""The hub's settings: one file, `hub.toml` in its data folder, and the environment over it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+FILE_NAME = "hub.toml"
+
+
+class ConfigInvalid(Exception):
+    """The settings cannot be used; the message says which, and what to do."""
+
+
+class Settings(BaseSettings):
+    """How one hub process runs.
+
+    Every field may stand in `hub.toml`, or in the environment as `LIENTHONG_` and its name in
+    capitals, which wins. Relative paths are relative to the data folder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIENTHONG_", extra="forbid", frozen=True)
+
+    origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./-]{2,199}$")]
+    """The name of the log, for ever: every statement and checkpoint carries it. By custom a
+    host name and a path without scheme, e.g. `lienthong.tphcm.gov.vn/log`."""
+
+    listen: str = "127.0.0.1:8443"
+    """Address and port of the gRPC server; port 0 takes a free one."""
+
+    database_url: str = "sqlite:///hub.db"
+    """Where events are stored."""
+
+    batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
+    """How many commands are decided, committed and signed together at the most."""
+
+    queue_max: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    """How many commands may wait; beyond it callers get OVERLOADED."""
+
+    reader_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    """How many threads read from storage for calls that only read."""
+
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object a line, or text for a person."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over what `load` was given from the file."""
+        return (env_settings, init_settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> Settings:
+        """The settings of the hub in a data folder. Raises ConfigInvalid."""
+        path = folder / FILE_NAME
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigInvalid(
+                f"there is no hub in {folder}; make one with `lienthong init {folder}`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ConfigInvalid(f"{path} cannot be read: {error}") from error
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigInvalid(_sentences(path, error)) from error
+
+
+def _sentences(path: Path, error: ValidationError) -> str:
+    lines = [
+        f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors()
+    ]
+    return f"the settings in {path} or the environment are wrong:\n" + "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Decisions and facts: no I/O, no clock, no wire."""

@@ -1,0 +1,104 @@
+"""One document at one of its recipients."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+from typing import Self
+from uuid import UUID
+
+from eventsourcing.domain import event
+
+from hub.domain.aggregate import Aggregate, StatementRecord, derived_id
+
+
+class DeliveryState(IntEnum):
+    """How far a delivery has come; a later state never gives way to an earlier one."""
+
+    CONSIGNED = 1
+    COLLECTED = 2
+    ARRIVED = 3
+    REFUSED = 4
+    ACCEPTED = 5
+    ASSIGNED = 6
+    PROCESSING = 7
+    FINISHED = 8
+
+
+STATE_OF_CODE = {
+    "01": DeliveryState.ARRIVED,
+    "02": DeliveryState.REFUSED,
+    "03": DeliveryState.ACCEPTED,
+    "04": DeliveryState.ASSIGNED,
+    "05": DeliveryState.PROCESSING,
+    "06": DeliveryState.FINISHED,
+}
+
+
+def delivery_id(exchange_id: UUID, recipient: str) -> UUID:
+    """The one delivery of an exchange at a recipient."""
+    return derived_id(exchange_id, b"delivery:" + recipient.encode())
+
+
+class Delivery(Aggregate):
+    """What a recipient said about a document; begins with whatever it says first.
+
+    No TOPIC here and no Created event: a delivery exists, with nothing said, from the
+    moment the exchange names its recipient, and real recipients begin anywhere.
+    """
+
+    INITIAL_VERSION = 1
+
+    class DocumentHandedOver(Aggregate.Event):
+        """The recipient signed for the envelope; from here on its content is released."""
+
+        TOPIC = "hub.Delivery.DocumentHandedOver"
+        exchange: str
+        agency: str
+        request_id: str
+        envelope_digest: str
+        statement: StatementRecord
+        enrolment: int
+        warnings: list[str]
+
+    class StatusReported(Aggregate.Event):
+        """The recipient signed what has become of the document; 01 is the proof of receipt."""
+
+        TOPIC = "hub.Delivery.StatusReported"
+        exchange: str
+        agency: str
+        request_id: str
+        envelope_digest: str
+        statement: StatementRecord
+        enrolment: int
+        code: str
+        warnings: list[str]
+
+    @classmethod
+    def begin(cls, exchange_id: UUID, recipient: str, at: datetime) -> Self:
+        """A delivery about which nothing has been said."""
+        delivery = cls.__new__(cls)
+        delivery.__base_init__(delivery_id(exchange_id, recipient), 0, at)
+        delivery.state = DeliveryState.CONSIGNED
+        delivery.collected = False
+        return delivery
+
+    state: DeliveryState
+    collected: bool
+
+    def hand_over(self, *, at: datetime, **facts: object) -> None:
+        """Record that the recipient signed for the document."""
+        self.trigger_event(self.DocumentHandedOver, timestamp=at, **facts)
+
+    def report(self, *, at: datetime, **facts: object) -> None:
+        """Record a status. Codes may be skipped, repeated and come out of order."""
+        self.trigger_event(self.StatusReported, timestamp=at, **facts)
+
+    @event(DocumentHandedOver)
+    def _apply_handed_over(self) -> None:
+        self.collected = True
+        self.state = max(self.state, DeliveryState.COLLECTED)
+
+    @event(StatusReported)
+    def _apply_status(self, code: str) -> None:
+        self.state = max(self.state, STATE_OF_CODE[code])

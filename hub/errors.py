@@ -1,0 +1,260 @@
+"""Every error a caller may act on, each with a stable reason.
+
+A caller's mistake, or a state of the hub that a caller can wait out, is a
+:class:`HubError`: one class, one reason, one gRPC status (``hub/server/errors.py``).
+Anything else is a bug and reaches the caller as a bare ``INTERNAL``.
+
+Evidence that does not hold is a :class:`VerificationFailed`; a store that
+contradicts itself is a :class:`LedgerMismatch`. Neither crosses the wire.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HubError(Exception):
+    """A refusal: says what is wrong, why (a stable reason), and about what (metadata).
+
+    Metadata are short public strings (codes, digests in hex, numbers): never
+    content, never a secret. Messages are sentences that tell a stranger what to do.
+    """
+
+    reason: ClassVar[str]
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+
+
+# --- The statement itself ---------------------------------------------------------
+
+
+class StatementMalformed(HubError):
+    """The statement is not the JSON its media type promises; `field` says where."""
+
+    reason = "STATEMENT_MALFORMED"
+
+
+class RequestMalformed(HubError):
+    """A field of the call beside the statement is missing or not of its kind."""
+
+    reason = "REQUEST_MALFORMED"
+
+
+class TooLarge(HubError):
+    """Something is larger than a stated limit (`limit` in the metadata)."""
+
+    reason = "TOO_LARGE"
+
+
+class WrongHub(HubError):
+    """The statement was made for another hub; `hub` names ours."""
+
+    reason = "WRONG_HUB"
+
+
+class AgencyMismatch(HubError):
+    """The statement speaks for an agency that is not the authenticated caller."""
+
+    reason = "AGENCY_MISMATCH"
+
+
+class RequestIdReused(HubError):
+    """This request id already carried another statement (`first_digest`)."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class SecretDocument(HubError):
+    """Marked as a state secret: never exchanged here (QĐ 28/2018/QĐ-TTg Art. 1)."""
+
+    reason = "SECRET_DOCUMENT"
+
+
+class ActionUnsupported(HubError):
+    """The envelope asks for an action this hub does not perform."""
+
+    reason = "ACTION_UNSUPPORTED"
+
+
+# --- Keys and signatures ----------------------------------------------------------
+
+
+class KeyUnknown(HubError):
+    """No certificate with this key is enrolled for this agency."""
+
+    reason = "KEY_UNKNOWN"
+
+
+class KeyNotYetValid(HubError):
+    """The certificate's validity has not begun."""
+
+    reason = "KEY_NOT_YET_VALID"
+
+
+class KeyExpired(HubError):
+    """The certificate's validity has ended."""
+
+    reason = "KEY_EXPIRED"
+
+
+class SignatureInvalid(HubError):
+    """The signature does not fit the statement and the enrolled key."""
+
+    reason = "SIGNATURE_INVALID"
+
+
+class CertificateUnsuitable(HubError):
+    """A certificate that cannot be enrolled; the message says why."""
+
+    reason = "CERTIFICATE_UNSUITABLE"
+
+
+class KeyTaken(HubError):
+    """The key is enrolled already, for this or another principal."""
+
+    reason = "KEY_TAKEN"
+
+
+# --- Content ----------------------------------------------------------------------
+
+
+class ContentMissing(HubError):
+    """The envelope names content that was not sent along."""
+
+    reason = "CONTENT_MISSING"
+
+
+class DigestMismatch(HubError):
+    """Content does not hash to what the envelope says, or has another size."""
+
+    reason = "DIGEST_MISMATCH"
+
+
+class ContentLost(HubError):
+    """Accepted content can no longer be read from the hub's disk."""
+
+    reason = "CONTENT_LOST"
+
+
+class NotCollected(HubError):
+    """Content is released only against a `collect` statement."""
+
+    reason = "NOT_COLLECTED"
+
+
+# --- Parties ----------------------------------------------------------------------
+
+
+class PrincipalUnknown(HubError):
+    """The client certificate is trusted but enrolled for nobody."""
+
+    reason = "PRINCIPAL_UNKNOWN"
+
+
+class RoleNotPermitted(HubError):
+    """The caller's role may not use this service."""
+
+    reason = "ROLE_NOT_PERMITTED"
+
+
+class NotAParty(HubError):
+    """The caller takes part in this exchange, but not in the role this needs."""
+
+    reason = "NOT_A_PARTY"
+
+
+class RecipientUnknown(HubError):
+    """Some recipients are not registered; all of them are listed."""
+
+    reason = "RECIPIENT_UNKNOWN"
+
+
+class AgencyUnknown(HubError):
+    """No agency with this code is registered."""
+
+    reason = "AGENCY_UNKNOWN"
+
+
+class AgencyExists(HubError):
+    """An agency with this code is registered already."""
+
+    reason = "AGENCY_EXISTS"
+
+
+class ExchangeUnknown(HubError):
+    """No such exchange, or none of the caller's: the answer is the same."""
+
+    reason = "EXCHANGE_UNKNOWN"
+
+
+class RequestUnknown(HubError):
+    """The caller has no accepted statement under this request id."""
+
+    reason = "REQUEST_UNKNOWN"
+
+
+class PositionUnknown(HubError):
+    """No such position or tree size, or an entry the caller may not see."""
+
+    reason = "POSITION_UNKNOWN"
+
+
+# --- The state of the hub ---------------------------------------------------------
+
+
+class ReceiptDelayed(HubError):
+    """Recorded, but not yet covered by a signed checkpoint: repeat the same call."""
+
+    reason = "RECEIPT_DELAYED"
+
+
+class Unavailable(HubError):
+    """The hub cannot take this now and nothing was recorded: repeat the same call."""
+
+    reason = "UNAVAILABLE"
+
+
+class LogFrozen(HubError):
+    """The log was frozen by an operator or by a failed check: nothing is accepted."""
+
+    reason = "LOG_FROZEN"
+
+
+class Overloaded(HubError):
+    """A bounded queue is full; `retry_after_ms` says when to come back."""
+
+    reason = "OVERLOADED"
+
+
+def hub_errors() -> dict[str, type[HubError]]:
+    """Every reason with its class."""
+    return {error.reason: error for error in HubError.__subclasses__()}
+
+
+# --- Evidence and stores ----------------------------------------------------------
+
+
+class VerificationFailed(Exception):
+    """A piece of evidence does not hold; `step` names the check that failed.
+
+    Malformed evidence is the same failure: verification never leaks a ValueError.
+    """
+
+    def __init__(self, message: str, *, step: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class LedgerMismatch(Exception):
+    """What is stored contradicts itself or the signer's memory: do not serve.
+
+    `position` is the first event that differs, counted from 0, or None when the
+    finding is not about one event.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position

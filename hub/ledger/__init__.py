@@ -1,0 +1,1 @@
+"""The tamper-evident log over the event store."""

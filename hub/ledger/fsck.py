@@ -1,0 +1,293 @@
+"""Recompute everything from event 0 and compare it with what is stored.
+
+Fsck changes nothing and believes nothing but the trusted verifier key. It reports every
+finding it can name, the first differing position first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from hub.application.mapper import UnreadableEvent, read_leaf
+from hub.application.ports import ContentStore, EventLog, LogEntry, Signer, TreeStore
+from hub.application.vault import Vault
+from hub.domain.agency import Agency
+from hub.domain.exchange import Exchange
+from hub.errors import ContentLost, LedgerMismatch, VerificationFailed
+from hub.ledger.sequencer import read_entries
+from hub.ledger.tree import GrowingTree
+from hub.proof.checkpoint import open_checkpoint
+from hub.proof.leaf import Event
+from hub.proof.merkle import HASH_BYTES, leaf_hash
+from hub.proof.note import VerifierKey
+
+FINDINGS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not agree. `position` is an event's, from 0, where there is one."""
+
+    what: str
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All the stores of one hub."""
+
+    origin: str
+    verifier_key: VerifierKey
+    log: EventLog
+    store: TreeStore
+    signer: Signer
+    content: ContentStore
+    vault: Vault
+
+
+def check_everything(
+    parts: Parts, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[Finding]:
+    """Every finding, in one pass over the events.
+
+    `progress(done, total)` counts events. Memory grows by some hundred bytes for each
+    aggregate and 32 for each event.
+    """
+    events = _Events(parts)
+    tree = _TreeCheck(parts)
+    total = parts.log.head().next_position
+    position = 0
+    try:
+        for chunk in read_entries(parts.log, 0, total):
+            for entry in chunk:
+                yield from tree.take(entry)
+                yield from events.take(entry)
+            position = chunk[-1].position + 1
+            yield from events.check_requests()
+            progress(position, total)
+    except LedgerMismatch as gap:
+        yield Finding(str(gap), gap.position)
+    if position < total:
+        yield Finding(f"event {position} is missing, the head counts {total}", position)
+    yield from tree.finish()
+    yield from events.finish()
+    yield from _check_signer(parts, tree)
+
+
+class _TreeCheck:
+    """Leaves against tiles, and the root at every checkpoint's size against its signature."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._checkpoints = parts.store.checkpoints()
+        self._next = next(self._checkpoints, None)
+        self._level_0: tuple[int, bytes] = (-1, b"")
+        self._full: dict[tuple[int, int], bytes] = {}
+        self._growing = GrowingTree(0, lambda level, number: self._full.get((level, number), b""))
+
+    def take(self, entry: LogEntry) -> Iterator[Finding]:
+        computed = leaf_hash(entry.state)
+        if (stored := self._stored_leaf(entry.position)) is not None and stored != computed:
+            yield Finding(
+                f"event {entry.position} was changed: its bytes do not hash to the leaf that was "
+                "signed (or the stored hash was changed)",
+                entry.position,
+            )
+        self._growing.append([computed])
+        self._keep_full_tiles()
+        while self._next and self._next[0] == self._growing.size:
+            yield from self._check_checkpoint(*self._next)
+            self._next = next(self._checkpoints, None)
+
+    def finish(self) -> Iterator[Finding]:
+        if self._next:
+            yield Finding(f"a checkpoint of size {self._next[0]} covers events that are missing")
+        published = self._parts.store.latest_checkpoint()
+        for level, number, hashes in self._parts.store.tiles():
+            if published and hashes != self._expected(level, number, published[0]):
+                yield Finding(f"tile {level}/{number} is not what the events make it")
+
+    def root(self, size: int) -> bytes | None:
+        """The recomputed root at a size, or None when there are fewer events."""
+        return self._growing.tree.root(size) if size <= self._growing.size else None
+
+    def _check_checkpoint(self, size: int, note: bytes) -> Iterator[Finding]:
+        try:
+            checkpoint = open_checkpoint(
+                note, log_keys=[self._parts.verifier_key], origin=self._parts.origin
+            )
+        except VerificationFailed as error:
+            yield Finding(f"the checkpoint of size {size} is not signed by the log: {error}")
+            return
+        if (checkpoint.size, checkpoint.root) != (size, self.root(size)):
+            yield Finding(
+                f"the events do not hash to the root that was signed at size {size}: one of "
+                "them was changed, removed, reordered or slipped in"
+            )
+
+    def _stored_leaf(self, position: int) -> bytes | None:
+        number, offset = divmod(position, 256)
+        if self._level_0[0] != number:
+            self._level_0 = (number, self._parts.store.tile(0, number))
+        return self._level_0[1][offset * HASH_BYTES : (offset + 1) * HASH_BYTES] or None
+
+    def _keep_full_tiles(self) -> None:
+        self._full.update(self._growing.changed)
+        self._growing.stored()
+
+    def _expected(self, level: int, number: int, size: int) -> bytes:
+        width = (size >> (8 * level)) - number * 256
+        return self._full.get((level, number), b"")[: max(0, min(width, 256)) * HASH_BYTES]
+
+
+class _Events:
+    """Each event by itself, within its aggregate, and with the rows that belong to it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._versions: dict[UUID, int] = {}
+        self._inboxes: dict[str, int] = {}
+        self._time: datetime | None = None
+        self._requests: list[tuple[int, str, str, bytes | None]] = []
+        self._request_count = 0
+
+    def take(self, entry: LogEntry) -> Iterator[Finding]:
+        try:
+            event = read_leaf(entry.state)
+        except UnreadableEvent as error:
+            yield Finding(f"event {entry.position} cannot be read: {error}", entry.position)
+            return
+        for what in (
+            *self._check_columns(entry, event),
+            *self._check_order(event),
+            *self._check_parts(event),
+        ):
+            yield Finding(f"event {entry.position}: {what}", entry.position)
+        self._note_request(entry.position, event)
+
+    def check_requests(self) -> Iterator[Finding]:
+        """The idempotency rows of the events since the last call."""
+        wanted, self._requests = self._requests, []
+        rows = self._parts.log.requests([(caller, request) for _, caller, request, _ in wanted])
+        for position, caller, request_id, digest in wanted:
+            row = rows.get((caller, request_id))
+            if row is None or row.position != position or digest not in (None, row.digest):
+                yield Finding(
+                    f"event {position}: its request row is missing or says something else",
+                    position,
+                )
+
+    def finish(self) -> Iterator[Finding]:
+        heads = self._parts.log.inbox_heads(list(self._inboxes))
+        for agency, last in sorted(self._inboxes.items()):
+            if heads.get(agency, 0) != last:
+                yield Finding(f"the inbox counter of {agency} is not {last}, as the events say")
+        surplus = self._parts.log.request_count() - self._request_count
+        if surplus:
+            yield Finding(f"there are {surplus} request rows more than events that made them")
+
+    def _check_columns(self, entry: LogEntry, event: Event) -> Iterator[str]:
+        if (entry.aggregate_id, entry.version, entry.topic) != (
+            event.id,
+            event.version,
+            event.topic,
+        ):
+            yield "the columns beside its bytes say something else"
+
+    def _check_order(self, event: Event) -> Iterator[str]:
+        expected = self._versions.get(event.id, 0) + 1
+        if event.version != expected:
+            yield f"it is version {event.version} of its aggregate, {expected} was due"
+        self._versions[event.id] = event.version
+        if self._time and event.time < self._time:
+            yield "it is older than the event before it"
+        self._time = event.time
+
+    def _check_parts(self, event: Event) -> Iterator[str]:
+        if "statement" in event.data:
+            yield from self._check_payload(event.data["statement"])
+        if event.topic == Exchange.Created.TOPIC:
+            yield from self._check_inbox_numbers(event.data["recipients"])
+            yield from self._check_content(event)
+        if event.topic == Agency.CertificateEnrolled.TOPIC:
+            yield from self._check_certificate(event.data["certificate"])
+
+    def _check_payload(self, record: Mapping[str, Any]) -> Iterator[str]:
+        digest = bytes.fromhex(record["digest"])
+        sealed = self._parts.log.payload(digest)
+        if sealed is None:
+            yield "its payload is missing"
+            return
+        try:
+            payload = self._parts.vault.open_payload(sealed)
+        except ContentLost as error:
+            yield f"its payload cannot be opened: {error}"
+            return
+        if hashlib.sha256(payload).digest() != digest:
+            yield "its payload does not hash to the digest it names"
+
+    def _check_inbox_numbers(self, recipients: list[Mapping[str, Any]]) -> Iterator[str]:
+        for consignment in recipients:
+            expected = self._inboxes.get(consignment["agency"], 0) + 1
+            if consignment["inbox_seq"] != expected:
+                yield f"the inbox number for {consignment['agency']} is not {expected}"
+            self._inboxes[consignment["agency"]] = consignment["inbox_seq"]
+
+    def _check_content(self, event: Event) -> Iterator[str]:
+        for index, attachment in enumerate(event.data["attachments"]):
+            digest = hashlib.sha256()
+            try:
+                key = self._parts.vault.key_of(event.id)
+                for part in self._parts.content.read(event.id, index, attachment["size"], key, 0):
+                    digest.update(part)
+            except ContentLost as error:
+                yield f"the content of attachment {index} cannot be read: {error}"
+                continue
+            if digest.hexdigest() != attachment["sha256"]:
+                yield f"the content of attachment {index} does not hash to what was accepted"
+
+    def _check_certificate(self, digest: str) -> Iterator[str]:
+        der = self._parts.log.evidence(bytes.fromhex(digest))
+        if der is None or hashlib.sha256(der).hexdigest() != digest:
+            yield "its certificate is missing from the evidence store, or another lies there"
+
+    def _note_request(self, position: int, event: Event) -> None:
+        request_id = event.data.get("request_id")
+        if request_id is None:
+            return
+        self._request_count += 1
+        data = event.data
+        if "statement" in data:
+            caller = data.get("sender") or data["agency"]
+            digest = bytes.fromhex(data["statement"]["digest"])
+            self._requests.append((position, caller, request_id, digest))
+        else:
+            self._requests.append((position, f"operator:{data['by']}", request_id, None))
+
+
+def _check_signer(parts: Parts, tree: _TreeCheck) -> Iterator[Finding]:
+    last = parts.signer.last
+    if last is None:
+        yield Finding("the signer remembers nothing: its memory was lost")
+        return
+    published = parts.store.latest_checkpoint()
+    if published and last.size < published[0]:
+        yield Finding(
+            f"the signer remembers size {last.size}, but size {published[0]} is published: its "
+            "memory was restored from an older copy"
+        )
+    root = tree.root(last.size)
+    if root is None:
+        yield Finding(
+            f"the signer has signed {last.size} events, fewer are stored: the database was "
+            "restored from an older copy or lost its end"
+        )
+    elif root != last.root:
+        signed = base64.b64encode(last.root).decode()
+        yield Finding(f"the events do not hash to the root {signed} signed at size {last.size}")

@@ -1,0 +1,215 @@
+"""Events → leaves → tree → signed checkpoint → published, in that order and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hub.application.ports import EventLog, LogEntry, Signer, TreeStore
+from hub.errors import LedgerMismatch, VerificationFailed
+from hub.ledger.tree import GrowingTree, MissingHash, Tree
+from hub.proof.checkpoint import Checkpoint, open_checkpoint
+from hub.proof.merkle import HASH_BYTES, leaf_hash
+from hub.proof.note import VerifierKey
+
+_READ_MAX = 4096
+_LEAVES_PER_CHECKPOINT_MAX = 65_536
+
+
+class Sequencer:
+    """Brings the tree up to the events and gets it signed. Used by one thread.
+
+    `load` and `extend` are all there is: the start, the way after a failure and every batch
+    run the same code.
+    """
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        log: EventLog,
+        store: TreeStore,
+        signer: Signer,
+        verifier_key: VerifierKey,
+    ) -> None:
+        self._origin = origin
+        self._log = log
+        self._store = store
+        self._signer = signer
+        self._verifier_key = verifier_key
+        self._growing = GrowingTree(0, store.tile)
+        self._published: tuple[int, bytes] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many events the newest published checkpoint covers."""
+        return self._published[0] if self._published else 0
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The newest published checkpoint; empty before the first."""
+        return self._published[1] if self._published else b""
+
+    @property
+    def tree(self) -> Tree:
+        """The tree as far as it has grown."""
+        return self._growing.tree
+
+    def load(self) -> None:
+        """Take up where storage says we are, after checking that it agrees with itself.
+
+        1. The newest checkpoint is one we signed. 2. Every event below it hashes to its
+        stored leaf, and the tiles add up to its root. 3. The signer remembers this tree, or
+        a larger one whose root the events below it still have.
+        Raises LedgerMismatch naming the first differing position. Changes nothing.
+        """
+        published = self._store.latest_checkpoint()
+        size, root = 0, None
+        if published:
+            # (1) A checkpoint that does not verify was not made by us.
+            size = published[0]
+            root = self._open(published[1], size).root
+            # (2) Events and tiles, against each other and against the root.
+            check_events(self._log, self._store, size, root)
+        # (3) The signer's memory is never restored with the database: it knows better.
+        self._check_signer(size, root)
+        self._growing = self._edge(size)
+        self._published = published
+
+    def extend(self) -> list[LogEntry]:
+        """Cover every event committed since the last checkpoint; returns those events.
+
+        If we stop between any two steps, the next `load` and `extend` finish the work.
+        """
+        taken: list[LogEntry] = []
+        while entries := self._unsequenced():
+            # (3) Re-read and hash what is stored, not what we meant to store: one flipped bit
+            # between the two ended a public log in 2022.
+            self._growing.append(leaf_hash(entry.state) for entry in entries)
+            size = self._growing.size
+            root = self._growing.tree.root(size)
+            # (4) The signer checks that this extends the last tree, remembers it durably, signs.
+            # Stop here: the events stand, nobody has a receipt; `load` finds the signer ahead.
+            note = self._signer.sign(size, root, self._consistency(size))
+            self._open(note, size)
+            # (5) Tiles and checkpoint in one transaction, then publish.
+            self._store.publish(self._growing.changed, size, note)
+            self._growing.stored()
+            self._published = (size, note)
+            taken += entries
+        return taken
+
+    def _unsequenced(self) -> list[LogEntry]:
+        entries: list[LogEntry] = []
+        for chunk in read_entries(self._log, self.size, _LEAVES_PER_CHECKPOINT_MAX):
+            entries += chunk
+        return entries
+
+    def _consistency(self, size: int) -> Sequence[bytes]:
+        last = self._signer.last
+        if last is None or last.size >= size:
+            return ()
+        return self._growing.tree.consistency(last.size, size)
+
+    def _open(self, note: bytes, size: int) -> Checkpoint:
+        try:
+            checkpoint = open_checkpoint(note, log_keys=[self._verifier_key], origin=self._origin)
+        except VerificationFailed as error:
+            raise LedgerMismatch(f"the checkpoint of size {size} is not ours: {error}") from error
+        if checkpoint.size != size:
+            raise LedgerMismatch(f"the checkpoint stored for size {size} is another's")
+        return checkpoint
+
+    def _check_signer(self, size: int, root: bytes | None) -> None:
+        last = self._signer.last
+        committed = self._log.head().next_position
+        if last is None:
+            if committed:
+                raise LedgerMismatch(
+                    f"the signer remembers nothing, but the log holds {committed} events: its "
+                    "memory was lost; see `lienthong ledger reopen` in the operations guide",
+                    position=0,
+                )
+            return
+        if last.size < size:
+            raise LedgerMismatch(
+                f"the signer remembers size {last.size}, but size {size} is published: its "
+                "memory was restored from an older copy",
+                position=last.size,
+            )
+        if last.size > committed:
+            raise LedgerMismatch(
+                f"the signer has signed {last.size} events, the database holds {committed}: "
+                "it was restored from an older copy or lost its end",
+                position=committed,
+            )
+        if self._root_at(size, last.size) != last.root:
+            raise LedgerMismatch(
+                f"the events do not hash to what the signer signed at size {last.size}",
+                position=min(size, last.size - 1),
+            )
+
+    def _root_at(self, published: int, size: int) -> bytes:
+        growing = self._edge(published)
+        for chunk in read_entries(self._log, published, size - published):
+            growing.append(leaf_hash(entry.state) for entry in chunk)
+        return growing.tree.root(size)
+
+    def _edge(self, size: int) -> GrowingTree:
+        try:
+            return GrowingTree(size, self._store.tile)
+        except MissingHash as error:
+            raise LedgerMismatch(f"the stored tree is incomplete: {error}") from error
+
+
+def read_entries(log: EventLog, start: int, count: int) -> Iterator[list[LogEntry]]:
+    """Up to `count` entries from `start` on, in chunks; refuses a gap in the positions."""
+    position, end = start, start + count
+    while position < end:
+        chunk = list(log.entries(position, min(_READ_MAX, end - position)))
+        for entry in chunk:
+            if entry.position != position:
+                raise LedgerMismatch(f"event {position} is missing", position=position)
+            position += 1
+        if not chunk:
+            return
+        yield chunk
+
+
+def check_events(log: EventLog, store: TreeStore, size: int, root: bytes) -> None:
+    """Compare the first `size` events with the stored tiles, and these with a signed root.
+
+    Raises LedgerMismatch naming the first event that differs. Memory stays constant.
+    """
+    # Full tiles were compared before they are read again here: they stand for the events.
+    growing = GrowingTree(0, store.tile)
+    for chunk in read_entries(log, 0, size):
+        growing.append(leaf_hash(entry.state) for entry in chunk)
+        _compare_tiles(growing, store)
+    if growing.size < size:
+        raise LedgerMismatch(
+            f"event {growing.size} is missing: the log ends before its checkpoint of size {size}",
+            position=growing.size,
+        )
+    if growing.tree.root(size) != root:
+        raise LedgerMismatch(f"events and tiles agree, but not with the signed root of size {size}")
+
+
+def _compare_tiles(growing: GrowingTree, store: TreeStore) -> None:
+    for (level, number), computed in sorted(growing.changed.items()):
+        stored = store.tile(level, number)[: len(computed)]
+        if stored == computed:
+            continue
+        if level:
+            raise LedgerMismatch(f"tile {level}/{number} differs from the events below it")
+        offset = next(
+            n
+            for n in range(0, len(computed), HASH_BYTES)
+            if stored[n : n + HASH_BYTES] != computed[n : n + HASH_BYTES]
+        )
+        position = number * 256 + offset // HASH_BYTES
+        raise LedgerMismatch(
+            f"event {position} is not the one that was recorded: its bytes no longer hash to "
+            "the leaf in the tree (or the stored leaf hash was changed)",
+            position=position,
+        )
+    growing.stored()

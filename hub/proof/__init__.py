@@ -1,0 +1,1 @@
+"""What anyone can check about this hub with no network, no database and no hub."""

@@ -1,0 +1,107 @@
+"""The closed list of signature algorithms, and how each is verified.
+
+An algorithm belongs to an enrolled certificate; none is ever tried in turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hub.errors import VerificationFailed
+
+RSA_BITS_MIN = 2048
+RSA_BITS_MAX = 8192  # A larger modulus only serves to make verification expensive.
+
+SupportedKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+class Algorithm(StrEnum):
+    """How a key signs; the value stands in events and in the trusted root."""
+
+    ED25519 = "ed25519"
+    ECDSA_P256_SHA256 = "ecdsa-p256-sha256"
+    RSA_PSS_SHA256 = "rsa-pss-sha256"
+    RSA_PKCS1_SHA256 = "rsa-pkcs1-sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key together with the one algorithm it verifies."""
+
+    algorithm: Algorithm
+    key: SupportedKey
+    key_id: str
+
+    @classmethod
+    def from_certificate(cls, der: bytes, algorithm: Algorithm) -> PublicKey:
+        """The key of an X.509 certificate.
+
+        Raises VerificationFailed when the certificate cannot be read or its key does
+        not fit the algorithm.
+        """
+        try:
+            key = x509.load_der_x509_certificate(der).public_key()
+        except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+            raise VerificationFailed(f"unreadable certificate: {error}", step="key") from error
+        return cls.of(key, algorithm)
+
+    @classmethod
+    def of(cls, key: object, algorithm: Algorithm) -> PublicKey:
+        """Pair a key with an algorithm; VerificationFailed if they do not fit."""
+        match algorithm, key:
+            case Algorithm.ED25519, ed25519.Ed25519PublicKey():
+                pass
+            case Algorithm.ECDSA_P256_SHA256, ec.EllipticCurvePublicKey() if isinstance(
+                key.curve, ec.SECP256R1
+            ):
+                pass
+            case (
+                Algorithm.RSA_PSS_SHA256 | Algorithm.RSA_PKCS1_SHA256,
+                rsa.RSAPublicKey(),
+            ) if RSA_BITS_MIN <= key.key_size <= RSA_BITS_MAX:
+                pass
+            case _:
+                raise VerificationFailed(f"the key does not fit {algorithm.value}", step="key")
+        return cls(algorithm, key, key_id_of(key))
+
+    def verify(self, message: bytes, signature: bytes) -> None:
+        """Check a signature over `message`; VerificationFailed(step="signature") if it is not good.
+
+        RSA-PSS takes a salt of exactly 32 bytes, as RFC 8017 section 9.1 recommends for
+        SHA-256, so that each key accepts one form only.
+        """
+        try:
+            match self.key:
+                case ed25519.Ed25519PublicKey() as ed:
+                    ed.verify(signature, message)
+                case ec.EllipticCurvePublicKey() as curve:
+                    curve.verify(signature, message, ec.ECDSA(SHA256()))
+                case rsa.RSAPublicKey() as modulus:
+                    modulus.verify(signature, message, _rsa_padding(self.algorithm), SHA256())
+        except InvalidSignature as error:
+            raise VerificationFailed(
+                f"the {self.algorithm.value} signature does not fit", step="signature"
+            ) from error
+
+
+def key_id_of(key: SupportedKey) -> str:
+    """SHA-256 of the DER SubjectPublicKeyInfo, in lower-case hexadecimal.
+
+    The same as `openssl pkey -pubin -outform DER | sha256sum`.
+    """
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).hexdigest()
+
+
+def _rsa_padding(algorithm: Algorithm) -> padding.AsymmetricPadding:
+    if algorithm is Algorithm.RSA_PSS_SHA256:
+        return padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+    return padding.PKCS1v15()

@@ -1,0 +1,184 @@
+"""What agencies say to each other through the hub: the payloads of signed statements.
+
+Each payload is I-JSON of a media type of its own. Unknown fields are allowed and kept in
+the bytes, which nothing ever re-encodes. JSON Schemas: `protos/statements/`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from hub.errors import VerificationFailed
+from hub.proof.dsse import SignedStatement
+from hub.proof.envelope import Action, Document
+from hub.proof.fields import Fields, MalformedField
+from hub.proof.ijson import parse_ijson
+
+PAYLOAD_BYTES_MAX = 1024 * 1024
+RECIPIENTS_MAX = 1000
+REASON_CHARS_MAX = 2000
+STATUS_CODES = ("01", "02", "03", "04", "05", "06")
+
+AGENCY_CODE = re.compile(r"(?=.{1,35}\Z)[0-9A-Za-z]+(?:[.-][0-9A-Za-z]+)*")
+AGENCY_CODE_WORDS = "an agency code: letters and digits, split by dots or hyphens, at most 35"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What every statement carries.
+
+    `hub` is the origin of the log the statement is made for: on another hub it is worthless.
+    `request_id` is the caller's idempotency key. `created_at` is the caller's claim and
+    never decides anything.
+    """
+
+    hub: str
+    agency: str
+    request_id: str
+    nonce: bytes
+    created_at: datetime
+
+    @classmethod
+    def read(cls, fields: Fields) -> Header:
+        """Read and check the common fields."""
+        fields.integer("v", minimum=1, maximum=1)
+        return cls(
+            hub=fields.text("hub", chars_max=200),
+            agency=fields.matching("agency", AGENCY_CODE, AGENCY_CODE_WORDS),
+            request_id=fields.uuid("request_id"),
+            nonce=fields.base64("nonce", bytes_exactly=16),
+            created_at=fields.instant("created_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """This document, with these attachments, to these recipients; said by the sender.
+
+    Recipients are always listed in full: groups are expanded before signing.
+    `relates_to` names the envelope that an update or replacement speaks of.
+    """
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.envelope.v1+json"
+
+    header: Header
+    recipients: tuple[str, ...]
+    action: Action
+    relates_to: str | None
+    sender_seq: int | None
+    expires_at: datetime | None
+    document: Document
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Envelope:
+        """Read and check what an envelope adds to the header."""
+        action = Action(fields.one_of("action", [action.value for action in Action]))
+        if fields.has("relates_to") is (action is Action.NEW):
+            raise fields.bad("relates_to", "belongs to an update or replacement, and only there")
+        return cls(
+            header=header,
+            recipients=_recipients(fields, header.agency),
+            action=action,
+            relates_to=fields.optional("relates_to", fields.digest),
+            sender_seq=fields.optional(
+                "sender_seq", lambda name: fields.integer(name, minimum=1, maximum=2**53 - 1)
+            ),
+            expires_at=fields.optional("expires_at", fields.instant),
+            document=Document.read(fields.object("document")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """I take delivery of this envelope; said by a recipient before content is released."""
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.collect.v1+json"
+
+    header: Header
+    envelope_digest: str
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Collect:
+        """Read and check what a collect statement adds to the header."""
+        return cls(header, fields.digest("envelope_digest"))
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What has become of this envelope at a recipient (QĐ 28/2018 Art. 10).
+
+    01 arrived, 02 refused (with a reason), 03 accepted, 04 assigned, 05 processing,
+    06 finished.
+    """
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.status.v1+json"
+
+    header: Header
+    envelope_digest: str
+    code: str
+    reason: str | None
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Status:
+        """Read and check what a status statement adds to the header."""
+        code = fields.one_of("code", STATUS_CODES)
+        if code == "02" and not fields.has("reason"):
+            raise fields.bad("reason", "a refusal needs its reason in words")
+        return cls(
+            header,
+            fields.digest("envelope_digest"),
+            code,
+            fields.optional("reason", lambda name: fields.text(name, chars_max=REASON_CHARS_MAX)),
+        )
+
+
+Statement = Envelope | Collect | Status
+
+_READERS: dict[str, Callable[[Header, Fields], Statement]] = {
+    kind.MEDIA_TYPE: kind.read for kind in (Envelope, Collect, Status)
+}
+
+
+def read_statement(signed: SignedStatement) -> Statement:
+    """The statement in a signed payload. Says nothing about the signature.
+
+    Raises VerificationFailed (as MalformedField where one field is at fault) when the
+    payload is not what its media type promises.
+    """
+    read = _READERS.get(signed.payload_type)
+    if read is None:
+        raise VerificationFailed(
+            f"unknown payload type {signed.payload_type[:100]!r}", step="statement"
+        )
+    fields = Fields(parse_ijson(signed.payload, bytes_max=PAYLOAD_BYTES_MAX))
+    return read(Header.read(fields), fields)
+
+
+def encode_payload(payload: dict[str, Any]) -> bytes:
+    """The bytes of a payload as this code writes it: compact UTF-8 JSON, names sorted.
+
+    Any other JSON encoding of the same statement is as good, as long as the signed bytes
+    are the sent bytes.
+    """
+    return json.dumps(
+        payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
+    ).encode()
+
+
+def _recipients(fields: Fields, sender: str) -> tuple[str, ...]:
+    def read(value: Any, path: str) -> str:
+        if not isinstance(value, str) or not AGENCY_CODE.fullmatch(value):
+            raise MalformedField(path, f"must be {AGENCY_CODE_WORDS}")
+        return value
+
+    recipients = fields.array("recipients", read, items_min=1, items_max=RECIPIENTS_MAX)
+    if len(set(recipients)) != len(recipients):
+        raise fields.bad("recipients", "names an agency twice")
+    if sender in recipients:
+        raise fields.bad("recipients", "names the sender itself")
+    return recipients

@@ -1,0 +1,269 @@
+"""Every key that ever vouched for a log, each with the sizes at which it was good.
+
+The trusted root is the only thing a verifier believes beforehand; it comes by a way of its
+own (`--trust FILE`) and nothing a receipt brings along is ever added to it. Keys that were
+replaced stay in it for good, or the receipts they signed could no longer be judged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hub.errors import VerificationFailed
+from hub.proof.checkpoint import (
+    Checkpoint,
+    OpenedCheckpoint,
+    open_cosigned_checkpoint,
+    parse_checkpoint_body,
+)
+from hub.proof.merkle import HASH_BYTES
+from hub.proof.note import KeyType, VerifierKey, parse_note
+from hub.proof.strict import JsonObject, encode_base64, read_back
+
+TRUSTED_ROOT_MEDIA_TYPE = "application/vnd.lienthong.trusted-root.v1+json"
+TRUSTED_ROOT_BYTES_MAX = 1 << 20
+
+
+class ConsistencyNeeded(VerificationFailed):
+    """The evidence may well be good, but this piece alone cannot show it.
+
+    Its log key has been closed at a larger size. Whoever stole that key can sign any tree
+    below it, so the receipt counts only together with a consistency proof to the closing
+    root. A caller that needs proof treats this as any other failure.
+    """
+
+
+class Purpose(StrEnum):
+    """What a certificate authority's certificates are for; the two are never mixed."""
+
+    SIGNING = "signing"
+    TRANSPORT = "transport"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The last tree a log key may have signed."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """A key of a log: good from `from_size` on, until `closed`, if it is."""
+
+    key: VerifierKey
+    from_size: int
+    closed: Closing | None = None
+
+    def vouch(self, checkpoint: Checkpoint) -> None:
+        """Check that this key's signature on `checkpoint` falls into its window.
+
+        Raises VerificationFailed(step="trust") for a size before the first or beyond the
+        last, and for another root at the last; ConsistencyNeeded for a size below the last.
+        """
+        if checkpoint.size < self.from_size:
+            raise _bad(f"the log key was not in use before size {self.from_size}")
+        if self.closed is None:
+            return
+        if checkpoint.size > self.closed.size:
+            raise _bad(f"the log key was closed at size {self.closed.size}, before this checkpoint")
+        if checkpoint.size < self.closed.size:
+            raise ConsistencyNeeded(
+                f"the log key has since been closed at size {self.closed.size}: that the tree of"
+                f" size {checkpoint.size} leads to the closing root needs a consistency proof,"
+                " which a receipt does not hold",
+                step="trust",
+            )
+        if checkpoint.root != self.closed.root:
+            raise _bad(f"the log key was closed at size {self.closed.size} with another root")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedLog:
+    """A log by its origin, and all the keys it ever had."""
+
+    origin: str
+    keys: tuple[LogKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAuthority:
+    """The certificate, in DER, of an authority whose certificates agencies hold.
+
+    Kept as bytes: nothing in this package builds chains.
+    """
+
+    purpose: Purpose
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedRoot:
+    """What a verifier believes. `version` counts the editions of the file, from 1."""
+
+    version: int
+    logs: tuple[TrustedLog, ...]
+    witnesses: tuple[VerifierKey, ...] = ()
+    certificate_authorities: tuple[CertificateAuthority, ...] = ()
+
+    def open_checkpoint(self, note_bytes: bytes) -> OpenedCheckpoint:
+        """The checkpoint in a signed note, once a key that was good at its size vouches for it.
+
+        1. Its origin is a log listed here. 2. Its signatures hold, those of listed witnesses
+        included. 3. One of the log keys that signed it was in use at its size.
+        Raises VerificationFailed (step "note", "checkpoint" or "trust").
+        """
+        # (1) Which log it claims to be of only selects the keys it is then held against.
+        origin = parse_checkpoint_body(parse_note(note_bytes).text).origin
+        log = self._log(origin)
+        # (2) Its signatures hold.
+        opened = open_cosigned_checkpoint(
+            note_bytes,
+            log_keys=[log_key.key for log_key in log.keys],
+            witness_keys=self.witnesses,
+            origin=origin,
+        )
+        # (3) One of the keys that signed it was in use at its size.
+        signers = [log_key for log_key in log.keys if log_key.key in opened.signed_by]
+        _require_one_vouches(signers, opened.checkpoint)
+        return opened
+
+    def lists(self, origin: str) -> bool:
+        """Whether a log of this origin is, or ever was, one to trust."""
+        return any(log.origin == origin for log in self.logs)
+
+    def format(self) -> bytes:
+        """The file's bytes, one spelling for equal roots; ValueError if not well formed.
+
+        Writes only what this version knows: never use it to rewrite somebody else's file.
+        """
+        document = {
+            "media_type": TRUSTED_ROOT_MEDIA_TYPE,
+            "version": self.version,
+            "logs": [_log_members(log) for log in self.logs],
+            "witnesses": [key.format() for key in self.witnesses],
+            "certificate_authorities": [
+                {"purpose": ca.purpose, "certificate": encode_base64(ca.certificate)}
+                for ca in self.certificate_authorities
+            ],
+        }
+        data = json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
+        return read_back(data, parse_trusted_root, self)
+
+    def _log(self, origin: str) -> TrustedLog:
+        for log in self.logs:
+            if log.origin == origin:
+                return log
+        raise _bad("the checkpoint is of a log that the trusted root does not list")
+
+
+def parse_trusted_root(data: bytes) -> TrustedRoot:
+    """Read a trusted root file of at most 1 MiB.
+
+    Members it does not know are passed over, so that an old verifier reads a newer file;
+    whatever must not be passed over comes with another media type, and that is refused.
+    Raises VerificationFailed(step="trust").
+    """
+    root = JsonObject.parse(
+        data, bytes_max=TRUSTED_ROOT_BYTES_MAX, what="the trusted root", step="trust"
+    )
+    if root.text("media_type") != TRUSTED_ROOT_MEDIA_TYPE:
+        raise _bad(f"the trusted root is not of type {TRUSTED_ROOT_MEDIA_TYPE}")
+    logs = tuple(_parse_log(log) for log in root.children("logs"))
+    _require_distinct((log.origin for log in logs), "two logs of the trusted root share an origin")
+    witnesses = tuple(_parse_key(vkey, KeyType.COSIGNATURE) for vkey in root.texts("witnesses"))
+    _require_distinct_keys(witnesses)
+    return TrustedRoot(
+        version=root.integer("version", minimum=1),
+        logs=logs,
+        witnesses=witnesses,
+        certificate_authorities=tuple(
+            _parse_authority(ca) for ca in root.children("certificate_authorities")
+        ),
+    )
+
+
+def _parse_log(log: JsonObject) -> TrustedLog:
+    origin = log.text("origin")
+    keys = tuple(_parse_log_key(key, origin) for key in log.children("keys"))
+    _require_distinct_keys([log_key.key for log_key in keys])
+    return TrustedLog(origin, keys)
+
+
+def _parse_log_key(fields: JsonObject, origin: str) -> LogKey:
+    key = _parse_key(fields.text("vkey"), KeyType.ED25519)
+    if key.name != origin:
+        raise _bad("a log key of the trusted root is not named like its log")
+    from_size = fields.integer("from_size", minimum=0)
+    # A missing "closed" must not mean an open key: the word may have been cut away.
+    if "closed" not in fields.members:
+        raise _bad("a log key of the trusted root does not say whether it is closed")
+    if fields.members["closed"] is None:
+        return LogKey(key, from_size)
+    closed = fields.child("closed")
+    closing = Closing(closed.integer("size", minimum=from_size), closed.octets("root"))
+    if len(closing.root) != HASH_BYTES:
+        raise _bad("a closing root of the trusted root does not have 32 bytes")
+    return LogKey(key, from_size, closing)
+
+
+def _parse_key(vkey: str, key_type: KeyType) -> VerifierKey:
+    try:
+        key = VerifierKey.parse(vkey)
+    except VerificationFailed as failure:
+        raise _bad(f"the trusted root cannot be read: {failure}") from failure
+    if key.key_type is not key_type:
+        raise _bad("a key of the trusted root is of the other kind, log or witness")
+    return key
+
+
+def _parse_authority(fields: JsonObject) -> CertificateAuthority:
+    try:
+        purpose = Purpose(fields.text("purpose"))
+    except ValueError as error:
+        raise _bad("a certificate authority is neither for signing nor for transport") from error
+    return CertificateAuthority(purpose, fields.octets("certificate"))
+
+
+def _require_one_vouches(signers: Sequence[LogKey], checkpoint: Checkpoint) -> None:
+    # During an overlap two keys sign; the one that stays vouches for both.
+    failure = _bad("no log key of the trusted root signed the checkpoint")
+    for log_key in signers:
+        try:
+            return log_key.vouch(checkpoint)
+        except VerificationFailed as reason:
+            failure = reason
+    raise failure
+
+
+def _require_distinct_keys(keys: Sequence[VerifierKey]) -> None:
+    names = ((key.name, key.key_id) for key in keys)
+    _require_distinct(names, "two keys of the trusted root share a name and a key id")
+
+
+def _require_distinct(values: Iterable[object], message: str) -> None:
+    seen = list(values)
+    if len(set(seen)) != len(seen):
+        raise _bad(message)
+
+
+def _log_members(log: TrustedLog) -> dict[str, Any]:
+    return {"origin": log.origin, "keys": [_log_key_members(key) for key in log.keys]}
+
+
+def _log_key_members(log_key: LogKey) -> dict[str, Any]:
+    closed = log_key.closed
+    return {
+        "vkey": log_key.key.format(),
+        "from_size": log_key.from_size,
+        "closed": closed and {"size": closed.size, "root": encode_base64(closed.root)},
+    }
+
+
+def _bad(why: str) -> VerificationFailed:
+    return VerificationFailed(why, step="trust")

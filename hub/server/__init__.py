@@ -1,0 +1,1 @@
+"""The gRPC edge: read the request, call the hub, write the response."""

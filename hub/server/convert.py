@@ -1,0 +1,202 @@
+"""Wire messages to our types and back: the only module that speaks both languages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hub.application.exchanges import ExchangeView, HandedOver
+from hub.application.lane import Recorded
+from hub.application.ports import DeliveryRow, DocumentRow
+from hub.application.registry import AgencyEntry, CertificateEntry
+from hub.domain.exchange import Exchange
+from hub.errors import RequestMalformed
+from hub.proof.dsse import SignedStatement
+from hub.proof.leaf import parse_leaf
+from hub.proof.signatures import Algorithm
+from hub.v1 import exchange_pb2, exchange_service_pb2, registry_service_pb2, trust_pb2
+
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+
+_ALGORITHMS = {
+    trust_pb2.KEY_ALGORITHM_ED25519: Algorithm.ED25519,
+    trust_pb2.KEY_ALGORITHM_ECDSA_P256_SHA256: Algorithm.ECDSA_P256_SHA256,
+    trust_pb2.KEY_ALGORITHM_RSA_PSS_SHA256: Algorithm.RSA_PSS_SHA256,
+    trust_pb2.KEY_ALGORITHM_RSA_PKCS1_SHA256: Algorithm.RSA_PKCS1_SHA256,
+}
+_ALGORITHM_NUMBERS = {algorithm.value: number for number, algorithm in _ALGORITHMS.items()}
+_PURPOSES = {
+    trust_pb2.CERTIFICATE_PURPOSE_SIGNING: "signing",
+    trust_pb2.CERTIFICATE_PURPOSE_TRANSPORT: "transport",
+}
+_PURPOSE_NUMBERS = {purpose: number for number, purpose in _PURPOSES.items()}
+_WARNINGS = {
+    "CLOCK_SKEW": "created_at differs from the hub's clock by more than ten minutes",
+}
+
+
+# --- From the wire ----------------------------------------------------------------
+
+
+def signed_statement(message: exchange_pb2.SignedStatement) -> SignedStatement:
+    """A signed statement; what is missing in it, the checks will say."""
+    return SignedStatement(
+        payload_type=message.payload_type,
+        payload=message.payload,
+        key_id=message.key_id,
+        signature=message.signature,
+    )
+
+
+def uuid(text: str, field: str) -> UUID:
+    """A UUID in its canonical form; RequestMalformed for anything else."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        value = None
+    if value is None or str(value) != text:
+        raise RequestMalformed(f"{field} must be a UUID in lower case with hyphens", field=field)
+    return value
+
+
+def page_size(requested: int) -> int:
+    """How many items a page holds: the default for 0, never more than the maximum."""
+    if requested < 0:
+        raise RequestMalformed("page_size must not be negative", field="page_size")
+    return min(requested or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+
+
+def purpose(number: int) -> str:
+    """What a certificate is for."""
+    if number not in _PURPOSES:
+        raise RequestMalformed("purpose must be signing or transport", field="purpose")
+    return _PURPOSES[trust_pb2.CertificatePurpose.ValueType(number)]
+
+
+def algorithm(number: int) -> Algorithm | None:
+    """The algorithm a certificate signs with; None where it is not stated."""
+    if number == trust_pb2.KEY_ALGORITHM_UNSPECIFIED:
+        return None
+    if number not in _ALGORITHMS:
+        raise RequestMalformed("algorithm is none of this hub's list", field="algorithm")
+    return _ALGORITHMS[trust_pb2.KeyAlgorithm.ValueType(number)]
+
+
+# --- To the wire ------------------------------------------------------------------
+
+
+def receipt(recorded: Recorded) -> exchange_pb2.Receipt:
+    """A receipt."""
+    return exchange_pb2.Receipt(
+        leaf=recorded.receipt.leaf, proof=recorded.receipt.proof, position=recorded.position
+    )
+
+
+def acceptance(recorded: Recorded) -> exchange_pb2.Acceptance:
+    """The answer to a statement: a function of its receipt alone, so always the same."""
+    event = parse_leaf(recorded.receipt.leaf)
+    opened = event.topic == Exchange.Created.TOPIC
+    return exchange_pb2.Acceptance(
+        exchange_id=str(event.id) if opened else event.data["exchange"],
+        receipt=receipt(recorded),
+        warnings=[
+            exchange_pb2.Warning(code=code, message=_WARNINGS[code])
+            for code in event.data["warnings"]
+        ],
+    )
+
+
+def document(handed_over: HandedOver) -> exchange_pb2.Document:
+    """A document as its recipient takes delivery of it."""
+    envelope = handed_over.envelope
+    return exchange_pb2.Document(
+        exchange_id=str(handed_over.exchange_id),
+        envelope=exchange_pb2.SignedStatement(
+            payload_type=envelope.payload_type,
+            payload=envelope.payload,
+            key_id=envelope.key_id,
+            signature=envelope.signature,
+        ),
+        submission=receipt(handed_over.submission),
+        sender_enrolment=exchange_pb2.Enrolment(
+            receipt=receipt(handed_over.enrolment), certificate=handed_over.certificate
+        ),
+    )
+
+
+def inbox_item(row: DeliveryRow, document: DocumentRow) -> exchange_pb2.InboxItem:
+    """One line of an inbox."""
+    return exchange_pb2.InboxItem(
+        inbox_seq=row.inbox_seq,
+        exchange_id=str(document.exchange_id),
+        sender=document.sender,
+        envelope_digest=document.envelope_digest,
+        accept_time=timestamp(document.accepted_at),
+        position=document.position,
+        state=exchange_pb2.DeliveryState.ValueType(row.state.value),
+        code=document.code,
+        type_name=document.type_name,
+        subject=document.subject,
+        attachment_count=document.attachment_count,
+        attachment_bytes=document.attachment_bytes,
+    )
+
+
+def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
+    """An exchange as one of its parties sees it."""
+    return exchange_pb2.Exchange(
+        exchange_id=str(view.document.exchange_id),
+        sender=view.document.sender,
+        envelope_digest=view.document.envelope_digest,
+        accept_time=timestamp(view.document.accepted_at),
+        position=view.document.position,
+        deliveries=[
+            exchange_pb2.Delivery(
+                recipient=row.recipient,
+                state=exchange_pb2.DeliveryState.ValueType(row.state.value),
+                update_time=timestamp(row.updated_at),
+                position=row.position,
+            )
+            for row in view.deliveries
+        ],
+    )
+
+
+def list_inbox_response(
+    rows: list[tuple[DeliveryRow, DocumentRow]], size: int
+) -> exchange_service_pb2.ListInboxResponse:
+    """A page of an inbox from one row more than the page holds."""
+    return exchange_service_pb2.ListInboxResponse(
+        items=[inbox_item(*row) for row in rows[:size]], more=len(rows) > size
+    )
+
+
+def agency(entry: AgencyEntry) -> registry_service_pb2.Agency:
+    """A registered agency."""
+    return registry_service_pb2.Agency(
+        code=entry.code,
+        name=entry.name,
+        certificates=[_certificate(certificate) for certificate in entry.certificates],
+    )
+
+
+def _certificate(entry: CertificateEntry) -> registry_service_pb2.Certificate:
+    return registry_service_pb2.Certificate(
+        purpose=_PURPOSE_NUMBERS[entry.purpose],
+        algorithm=_ALGORITHM_NUMBERS.get(entry.algorithm, trust_pb2.KEY_ALGORITHM_UNSPECIFIED),
+        key_id=entry.key_id,
+        digest=bytes.fromhex(entry.certificate),
+        not_before_time=timestamp(entry.not_before),
+        not_after_time=timestamp(entry.not_after),
+        position=entry.position,
+    )
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """An instant."""
+    message = Timestamp()
+    message.FromDatetime(at)
+    return message

@@ -1,0 +1,104 @@
+"""ExchangeService: what an agency's document-management system calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from hub.application.exchanges import Exchanges
+from hub.server import convert
+from hub.server.interceptors import current_caller
+from hub.server.watchers import Watchers
+from hub.v1 import exchange_service_pb2 as pb
+from hub.v1 import exchange_service_pb2_grpc
+
+_WATCH_PAGE = 100
+CHUNK_BYTES_MAX = 256 * 1024
+
+
+class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
+    """Every method acts for the agency named by the client certificate."""
+
+    def __init__(self, exchanges: Exchanges, watchers: Watchers) -> None:
+        self._exchanges = exchanges
+        self._watchers = watchers
+
+    async def SubmitDocument(  # noqa: N802
+        self, request: pb.SubmitDocumentRequest, context: Any
+    ) -> pb.SubmitDocumentResponse:
+        """Accept a signed document."""
+        recorded = await self._exchanges.submit(
+            current_caller().name, convert.signed_statement(request.envelope), request.contents
+        )
+        return pb.SubmitDocumentResponse(acceptance=convert.acceptance(recorded))
+
+    async def GetSubmission(  # noqa: N802
+        self, request: pb.GetSubmissionRequest, context: Any
+    ) -> pb.GetSubmissionResponse:
+        """The answer an accepted statement got."""
+        recorded = await self._exchanges.submission(current_caller().name, request.request_id)
+        return pb.GetSubmissionResponse(acceptance=convert.acceptance(recorded))
+
+    async def GetExchange(  # noqa: N802
+        self, request: pb.GetExchangeRequest, context: Any
+    ) -> pb.GetExchangeResponse:
+        """What became of a document."""
+        exchange_id = convert.uuid(request.exchange_id, "exchange_id")
+        view = await self._exchanges.exchange(current_caller().name, exchange_id)
+        return pb.GetExchangeResponse(exchange=convert.exchange(view))
+
+    async def ListInbox(  # noqa: N802
+        self, request: pb.ListInboxRequest, context: Any
+    ) -> pb.ListInboxResponse:
+        """A page of the inbox."""
+        size = convert.page_size(request.page_size)
+        rows = await self._exchanges.inbox(current_caller().name, request.after, size + 1)
+        return convert.list_inbox_response(list(rows), size)
+
+    async def WatchInbox(  # noqa: N802
+        self, request: pb.WatchInboxRequest, context: Any
+    ) -> AsyncIterator[pb.WatchInboxResponse]:
+        """The inbox as it grows."""
+        agency, after = current_caller().name, request.after
+        with self._watchers.watch() as watcher:
+            while True:
+                # Look first, wait afterwards: what is published in between wakes us at once.
+                rows = await self._exchanges.inbox(agency, after, _WATCH_PAGE)
+                for delivery, document in rows:
+                    yield pb.WatchInboxResponse(item=convert.inbox_item(delivery, document))
+                    after = delivery.inbox_seq
+                if not rows and not await watcher.wait():
+                    return
+
+    async def CollectDocument(  # noqa: N802
+        self, request: pb.CollectDocumentRequest, context: Any
+    ) -> pb.CollectDocumentResponse:
+        """Hand a document over."""
+        handed_over = await self._exchanges.collect(
+            current_caller().name, convert.signed_statement(request.collect)
+        )
+        return pb.CollectDocumentResponse(
+            acceptance=convert.acceptance(handed_over.recorded),
+            document=convert.document(handed_over),
+        )
+
+    async def DownloadAttachment(  # noqa: N802
+        self, request: pb.DownloadAttachmentRequest, context: Any
+    ) -> AsyncIterator[pb.DownloadAttachmentResponse]:
+        """Release content."""
+        exchange_id = convert.uuid(request.exchange_id, "exchange_id")
+        parts = self._exchanges.attachment(
+            current_caller().name, exchange_id, request.attachment_index, request.offset
+        )
+        async for part in parts:
+            for start in range(0, len(part), CHUNK_BYTES_MAX):
+                yield pb.DownloadAttachmentResponse(data=part[start : start + CHUNK_BYTES_MAX])
+
+    async def ReportStatus(  # noqa: N802
+        self, request: pb.ReportStatusRequest, context: Any
+    ) -> pb.ReportStatusResponse:
+        """Record a status."""
+        recorded = await self._exchanges.report_status(
+            current_caller().name, convert.signed_statement(request.status)
+        )
+        return pb.ReportStatusResponse(acceptance=convert.acceptance(recorded))

@@ -1,0 +1,102 @@
+"""The gRPC server: ports, mTLS, health, reflection, a stop that lets calls finish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hub.server.exchange_service import ExchangeServicer
+from hub.server.interceptors import CallInterceptor
+from hub.server.ledger_service import LedgerServicer
+from hub.server.registry_service import RegistryServicer
+from hub.server.watchers import Watchers
+from hub.v1 import (
+    exchange_service_pb2,
+    exchange_service_pb2_grpc,
+    ledger_service_pb2,
+    ledger_service_pb2_grpc,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+)
+
+# Well above the 3 MiB of attachments and 1 MiB of statement that we accept, so that a
+# message somewhat too large gets our own TOO_LARGE and not the transport's.
+RECEIVE_BYTES_MAX = 16 * 1024 * 1024
+_DRAIN_S = 10.0
+
+_SERVICES = (
+    exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"].full_name,
+    ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """The server's certificate and key, and the authorities client certificates come from."""
+
+    certificate: Path
+    private_key: Path
+    client_authorities: Path
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """mTLS: a client without a certificate of a trusted authority fails the handshake."""
+        return grpc.ssl_server_credentials(
+            [(self.private_key.read_bytes(), self.certificate.read_bytes())],
+            root_certificates=self.client_authorities.read_bytes(),
+            require_client_auth=True,
+        )
+
+
+class HubServer:
+    """One listening gRPC server over the services of a hub."""
+
+    def __init__(
+        self,
+        *,
+        listen: str,
+        identity: ServerIdentity,
+        interceptor: CallInterceptor,
+        exchange: ExchangeServicer,
+        ledger: LedgerServicer,
+        registry: RegistryServicer,
+        watchers: Watchers,
+    ) -> None:
+        self._watchers = watchers
+        self._server = grpc.aio.server(
+            interceptors=[interceptor],
+            options=[
+                ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, self._server)
+        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, self._server)
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.port = self._server.add_secure_port(listen, identity.credentials())
+
+    async def start(self) -> None:
+        """Listen; health says NOT_SERVING until `ready` is told otherwise."""
+        await self.ready(False)
+        await self._server.start()
+
+    async def ready(self, serving: bool) -> None:
+        """Tell health checks whether the hub can take documents now."""
+        status = health_pb2.HealthCheckResponse
+        for service in ("", *_SERVICES):
+            await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
+
+    async def stop(self) -> None:
+        """Take no new calls, end the streams, let running calls finish, at most ten seconds."""
+        await self._health.enter_graceful_shutdown()
+        self._watchers.close()
+        await self._server.stop(_DRAIN_S)
