@@ -109,6 +109,10 @@ class ContentStore:
             shutil.rmtree(folder)
             sync_folder(folder.parent)
 
+    def is_usable(self) -> bool:
+        """Whether content can be written now: the folder is there and takes files."""
+        return os.access(self._root, os.R_OK | os.W_OK | os.X_OK)
+
     def exchanges(self) -> Iterator[UUID]:
         """Every exchange that has content here, unfinished attachments included.
 

@@ -213,6 +213,14 @@ class EventRecorder(ApplicationRecorder):
             row = connection.execute(statement).first()
         return None if row is None else _accepted_request(row)
 
+    def request_count(self) -> int:
+        """How many requests were ever accepted; counts them one by one."""
+        with self._database.reading() as connection:
+            count: int = connection.execute(
+                sa.select(sa.func.count()).select_from(schema.requests)
+            ).scalar_one()
+        return count
+
     def payload(self, digest: bytes) -> SealedPayload | None:
         """A payload, sealed; None when it was erased or never was."""
         columns = schema.payloads.c

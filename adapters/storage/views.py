@@ -102,6 +102,15 @@ class Views:
             row = connection.execute(statement).first()
         return None if row is None else _document(row)
 
+    def delivery(self, exchange_id: UUID, recipient: str) -> DeliveryRow | None:
+        """The delivery of a document at one recipient."""
+        statement = sa.select(*_DELIVERY).where(
+            _deliveries.exchange_id == exchange_id.bytes, _deliveries.recipient == recipient
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else _delivery(row)
+
     def deliveries(self, exchange_id: UUID) -> Sequence[DeliveryRow]:
         """All deliveries of a document, by recipient code."""
         statement = (

@@ -3,6 +3,9 @@
 Each port says what it promises and whether we trust it. "Untrusted" means that everything
 read back is checked before it is believed; "trusted" means that an attacker who can change
 it can do what the sentence says.
+
+Where the world fails (a disk, a database), every method raises OSError; a write that did
+may or may not have been kept.
 """
 
 from __future__ import annotations
@@ -126,7 +129,9 @@ class EventLog(Protocol):
     def commit(self, commit: Commit) -> None:
         """Write everything or nothing.
 
-        Raises HeadMoved when the log does not end at `expected_head`.
+        Raises HeadMoved when the log does not end at `expected_head`; IntegrityError of the
+        library (a RecordConflictError) when a version of an aggregate, a request or a payload
+        is there already; ValueError for a commit that contradicts itself.
         """
         ...
 
@@ -221,7 +226,12 @@ class TreeStore(Protocol):
         ...
 
     def publish(self, tiles: Mapping[tuple[int, int], bytes], size: int, checkpoint: bytes) -> None:
-        """Store tiles and the checkpoint over them in one transaction."""
+        """Store tiles and the checkpoint over them in one transaction.
+
+        The same again changes nothing. Raises LedgerMismatch for a tile that would not keep
+        its beginning, for another checkpoint of a known size, and for one that is smaller
+        than the newest.
+        """
         ...
 
     def latest_checkpoint(self) -> tuple[int, bytes] | None:
@@ -248,7 +258,10 @@ class ContentStore(Protocol):
     """
 
     def put(self, exchange_id: UUID, index: int, content: bytes, key: bytes) -> None:
-        """Store one attachment of an exchange, sealed under the exchange's key."""
+        """Store one attachment of an exchange, sealed under the exchange's key.
+
+        Raises FileExistsError when it is stored already: content never changes.
+        """
         ...
 
     def read(
@@ -265,6 +278,10 @@ class ContentStore(Protocol):
         """Remove everything of an exchange; no error when there is nothing."""
         ...
 
+    def is_usable(self) -> bool:
+        """Whether content can be written and read now."""
+        ...
+
     def exchanges(self) -> Iterator[UUID]:
         """Every exchange that has content here."""
         ...
@@ -277,7 +294,10 @@ class DocumentKeys(Protocol):
     """
 
     def add(self, wrapped: Mapping[UUID, bytes]) -> None:
-        """Store keys durably; adding the same again changes nothing."""
+        """Store keys durably; adding the same again changes nothing.
+
+        Raises ValueError when an exchange has another key already.
+        """
         ...
 
     def get(self, exchange_id: UUID) -> bytes | None:
@@ -352,7 +372,11 @@ class Views(Protocol):
         ...
 
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
-        """Take in events `start` to `end` (not included); refuses any other `start`."""
+        """Take in events `start` to `end` (not included).
+
+        Raises ValueError for any other `start` than `position`; LedgerMismatch for a delivery
+        of an unknown document or with an inbox number that is another's.
+        """
         ...
 
     def clear(self) -> None:

@@ -335,7 +335,7 @@ def test_a_nonce_is_16_bytes_written_in_one_way(bad: Any):
 def test_a_digest_is_64_lower_case_digits(kind: str, path: str):
     for bad in ("", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", 5, []):
         with pytest.raises(MalformedField):
-            read(kind.split("-")[0], put(payload(kind), path, bad))
+            read(kind.split("-", maxsplit=1)[0], put(payload(kind), path, bad))
 
 
 def test_only_an_update_or_replacement_relates_to_an_envelope():
@@ -399,7 +399,7 @@ def test_a_file_name_is_safe_wherever_it_is_saved():
         "ữ" * 85,
         "a..b",
         " a",
-        "..."[:0] + "a'b",
+        "a'b",
     ):
         taken("document.attachments.0.name", good)
     bad = [
@@ -607,7 +607,7 @@ def test_a_pss_salt_of_another_length_than_32_bytes_is_refused(salt: int):
 
 
 def test_sha_1_is_refused_in_every_place():
-    pss = padding.PSS(mgf=padding.MGF1(SHA1()), salt_length=32)  # noqa: S303
+    pss = padding.PSS(mgf=padding.MGF1(SHA1()), salt_length=32)
     for algorithm, scheme, digest in (
         (Algorithm.RSA_PSS_SHA256, pss, SHA256()),
         (Algorithm.RSA_PKCS1_SHA256, padding.PKCS1v15(), SHA1()),

@@ -1,0 +1,186 @@
+"""The event log in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, StoredEvent
+
+from adapters.memory.faults import FaultSwitch, breakable
+from hub.application.ports import (
+    AcceptedRequest,
+    Commit,
+    Head,
+    HeadMoved,
+    LogEntry,
+    SealedPayload,
+)
+from hub.domain.catalogue import REGISTRY_TOPICS
+
+_DIGEST_BYTES = 32
+
+
+@dataclass(slots=True)
+class _Tables:
+    entries: list[LogEntry] = field(default_factory=list)
+    by_aggregate: dict[UUID, list[LogEntry]] = field(default_factory=dict)
+    requests: dict[tuple[str, str], AcceptedRequest] = field(default_factory=dict)
+    payloads: dict[bytes, SealedPayload] = field(default_factory=dict)
+    evidence: dict[bytes, bytes] = field(default_factory=dict)
+    inbox_heads: dict[str, int] = field(default_factory=dict)
+
+
+class MemoryEventLog:
+    """The port EventLog.
+
+    Stricter than the database: the versions of an aggregate follow one another, inbox
+    numbers rise, digests have 32 bytes, evidence hashes to its digest.
+    """
+
+    def __init__(self) -> None:
+        self._tables = _Tables()
+        self._registry_version = -1
+        self.faults = FaultSwitch(self)
+
+    @breakable
+    def head(self) -> Head:
+        """Where the log ends now."""
+        return Head(len(self._tables.entries), self._registry_version)
+
+    @breakable
+    def commit(self, commit: Commit) -> None:
+        """Write everything or nothing.
+
+        Raises HeadMoved; IntegrityError for what is there already; ValueError for a commit
+        that contradicts itself.
+        """
+        first = len(self._tables.entries)
+        if commit.expected_head != first:
+            raise HeadMoved(f"the log ends at {first}, not at {commit.expected_head}")
+        entries = [_entry(first + offset, event) for offset, event in enumerate(commit.events)]
+        # All checks first: what follows them cannot fail in the middle.
+        _require_registry_offset(commit, entries)
+        self._require_new_versions(entries)
+        requests = self._new_requests(commit, first)
+        payloads = self._new_payloads(commit.payloads)
+        _require_digests(commit)
+        self._require_rising(commit.inbox_heads)
+
+        self._tables.entries += entries
+        for entry in entries:
+            self._tables.by_aggregate.setdefault(entry.aggregate_id, []).append(entry)
+        self._tables.requests |= requests
+        self._tables.payloads |= payloads
+        self._tables.evidence |= {key: bytes(data) for key, data in commit.evidence.items()}
+        self._tables.inbox_heads |= commit.inbox_heads
+        if commit.registry_offset is not None:
+            self._registry_version = first + commit.registry_offset
+
+    @breakable
+    def entries(self, start: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` entries from position `start` on, in order."""
+        if start < 0 or limit < 0:
+            raise ValueError("positions and limits are not negative")
+        return self._tables.entries[start : start + limit]
+
+    @breakable
+    def registry_entries(self) -> Iterator[LogEntry]:
+        """All events that decide who may do what, in order."""
+        return iter([entry for entry in self._tables.entries if entry.topic in REGISTRY_TOPICS])
+
+    @breakable
+    def select_events(self, originator_id: UUID) -> Sequence[StoredEvent]:
+        """The history of one aggregate, oldest first."""
+        history = self._tables.by_aggregate.get(originator_id, [])
+        return [
+            StoredEvent(entry.aggregate_id, entry.version, entry.topic, entry.state)
+            for entry in history
+        ]
+
+    @breakable
+    def requests(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], AcceptedRequest]:
+        """Those of the (caller, request id) pairs that were accepted."""
+        known = self._tables.requests
+        return {key: known[key] for key in keys if key in known}
+
+    @breakable
+    def request_of(self, digest: bytes) -> AcceptedRequest | None:
+        """The accepted request whose payload has this digest; the first, if there are two."""
+        found = (each for each in self._tables.requests.values() if each.digest == digest)
+        return min(found, key=lambda request: request.position, default=None)
+
+    @breakable
+    def payload(self, digest: bytes) -> SealedPayload | None:
+        """A payload, sealed; None when it was erased or never was."""
+        return self._tables.payloads.get(digest)
+
+    @breakable
+    def evidence(self, digest: bytes) -> bytes | None:
+        """A certificate or the like by its SHA-256."""
+        return self._tables.evidence.get(digest)
+
+    @breakable
+    def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
+        """The last inbox number given to each agency; absent means none yet."""
+        known = self._tables.inbox_heads
+        return {agency: known[agency] for agency in agencies if agency in known}
+
+    def _require_new_versions(self, entries: Sequence[LogEntry]) -> None:
+        newest: dict[UUID, int] = {}
+        for entry in entries:
+            known = self._tables.by_aggregate.get(entry.aggregate_id)
+            last = newest.get(entry.aggregate_id, known[-1].version if known else None)
+            if last is not None and entry.version <= last:
+                raise IntegrityError("another event has this version of its aggregate")
+            if last is not None and entry.version != last + 1:
+                raise ValueError(f"version {entry.version} of an aggregate follows {last}")
+            newest[entry.aggregate_id] = entry.version
+
+    def _new_requests(self, commit: Commit, first: int) -> dict[tuple[str, str], AcceptedRequest]:
+        new: dict[tuple[str, str], AcceptedRequest] = {}
+        for request in commit.requests:
+            key = (request.caller, request.request_id)
+            if key in self._tables.requests or key in new:
+                raise IntegrityError("this caller's request id was accepted before")
+            if not 0 <= request.offset < len(commit.events):
+                raise ValueError("a request names an event that is not in its commit")
+            position = first + request.offset
+            new[key] = AcceptedRequest(*key, request.digest, position, request.exchange_id)
+        return new
+
+    def _new_payloads(self, payloads: Sequence[SealedPayload]) -> dict[bytes, SealedPayload]:
+        new = {payload.digest: payload for payload in payloads}
+        if len(new) < len(payloads) or new.keys() & self._tables.payloads.keys():
+            raise IntegrityError("this payload was stored before")
+        return new
+
+    def _require_rising(self, inbox_heads: Mapping[str, int]) -> None:
+        for agency, last_seq in inbox_heads.items():
+            if last_seq <= self._tables.inbox_heads.get(agency, 0):
+                raise IntegrityError("an inbox number was given before")
+
+
+def _entry(position: int, event: StoredEvent) -> LogEntry:
+    if not isinstance(event.originator_id, UUID):
+        raise TypeError("an aggregate id is a UUID")
+    return LogEntry(
+        position, event.originator_id, event.originator_version, event.topic, bytes(event.state)
+    )
+
+
+def _require_registry_offset(commit: Commit, entries: Sequence[LogEntry]) -> None:
+    offsets = [n for n, entry in enumerate(entries) if entry.topic in REGISTRY_TOPICS]
+    if commit.registry_offset != max(offsets, default=None):
+        raise ValueError("registry_offset is not that of the last registry event")
+
+
+def _require_digests(commit: Commit) -> None:
+    digests = [request.digest for request in commit.requests]
+    digests += [payload.digest for payload in commit.payloads]
+    if any(len(digest) != _DIGEST_BYTES for digest in digests):
+        raise ValueError("a digest has 32 bytes")
+    if any(sha256(data).digest() != digest for digest, data in commit.evidence.items()):
+        raise ValueError("a piece of evidence does not hash to its digest")
