@@ -232,14 +232,17 @@ class Exchanges:
     ) -> Recorded:
         """Accept a document for all its recipients; the receipt of `DocumentSubmitted`."""
         envelope = intake.read(signed, Envelope, agency=agency, origin=self._origin)
-        if answered := await self._answered(agency, envelope.header.request_id, signed.digest):
-            return answered
+        request_id = envelope.header.request_id
+        if contents and (answered := await self._answered(agency, request_id, signed.digest)):
+            return answered  # The lane would find it too, but only after the content was stored.
         try:
             spoken = self._judge(agency, signed)
             intake.require_content(envelope, contents)
             intake.require_recipients(envelope, self._registry())
             intake.require_allowed(envelope)
         except HubError as refusal:
+            if answered := await self._answered(agency, request_id, signed.digest):
+                return answered
             await self._refusals.note(agency, signed, refusal)
             raise
         exchange_id = uuid7(self._clock(), self._randomness(10))
@@ -341,7 +344,11 @@ class Exchanges:
         return _Spoken(agency, signed, judged, registry.version)
 
     async def _answered(self, agency: str, request_id: str, digest: bytes) -> Recorded | None:
-        """Step 5 of the checks: the first answer again, whatever has changed since."""
+        """Step 5 of the checks: the first answer again, whatever has changed since.
+
+        The lane asks it again, and for all; here it is asked where its answer must come
+        before a refusal, or spares work.
+        """
         found = await self._offload(lambda: self._log.requests([(agency, request_id)]))
         if not found:
             return None

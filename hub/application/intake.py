@@ -6,7 +6,8 @@
  4. speaks for its caller     8. content as stated
 
 Steps 1 to 4 are `read`. Step 5 is the caller's: an accepted request id with the same digest
-gets its first answer, whatever has changed since. Steps 6 and 7 are `judge`, 8 to 10 the
+gets its first answer, whatever has changed since; it is asked before any refusal of the later
+steps is given, and in the writing lane for every statement that passes them. Steps 6 and 7 are `judge`, 8 to 10 the
 `require_…` functions. What depends on the registry is checked again in the writing lane
 when the registry has moved on.
 """

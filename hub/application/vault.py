@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from threading import Lock
 from uuid import UUID
 
 from hub.application.ports import DocumentKeys, KeyCustody, Randomness, SealedPayload
@@ -21,6 +22,7 @@ class Vault:
         self._custody = custody
         self._randomness = randomness
         self._cache: OrderedDict[UUID, bytes] = OrderedDict()
+        self._cache_lock = Lock()
 
     def new_key(self) -> bytes:
         """A fresh document key, known to nobody and stored nowhere yet."""
@@ -30,6 +32,8 @@ class Vault:
         """Keep new keys, durably and wrapped, before anything refers to them."""
         if keys:
             self._keys.add({exchange: self._custody.wrap(key) for exchange, key in keys.items()})
+        for exchange_id, key in keys.items():
+            self._remember(exchange_id, key)
 
     def key_of(self, exchange_id: UUID) -> bytes:
         """The key of an exchange. Raises ContentLost when it is gone."""
@@ -38,10 +42,15 @@ class Vault:
             wrapped = self._keys.get(exchange_id)
             if wrapped is None:
                 raise ContentLost("the key of this document is no longer in the hub's store")
-            key = self._cache[exchange_id] = self._custody.unwrap(wrapped)
+            key = self._custody.unwrap(wrapped)
+            self._remember(exchange_id, key)
+        return key
+
+    def _remember(self, exchange_id: UUID, key: bytes) -> None:
+        with self._cache_lock:
+            self._cache[exchange_id] = key
             while len(self._cache) > _CACHED_KEYS_MAX:
                 self._cache.popitem(last=False)
-        return key
 
     def seal_payload(
         self, exchange_id: UUID, digest: bytes, payload: bytes, key: bytes

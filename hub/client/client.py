@@ -134,6 +134,10 @@ class HubClient:
                 )
             finally:
                 await line.close()
+                # Calls that were cancelled may have left a worker thread writing, and after
+                # this block the state directory is somebody else's.
+                journal.close()
+                memory.close()
 
     # --- Saying something ---------------------------------------------------------------
 

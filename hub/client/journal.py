@@ -150,6 +150,11 @@ class Journal:
             if self._path.stat().st_size > self._size_afresh + self._compact_bytes:
                 self._start_afresh()
 
+    def close(self) -> None:
+        """Write nothing more; waits for a write under way."""
+        with self._mutex:
+            self._broken = True
+
     # --- The file -----------------------------------------------------------------------
 
     def _read(self) -> Iterator[dict[str, Any]]:
@@ -178,7 +183,7 @@ class Journal:
 
     def _append(self, record: dict[str, Any]) -> None:
         if self._broken:
-            raise StateDamaged(f"{self._path}: a write failed; open the client again")
+            raise StateDamaged(f"{self._path}: closed or not written whole; open the client again")
         line = _line(record)
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:

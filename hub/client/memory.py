@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 from hub.client.errors import StateDamaged
@@ -24,6 +25,8 @@ class CheckpointMemory:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._notes: dict[str, bytes] = {}
+        self._mutex = threading.Lock()
+        self._closed = False
 
     def largest(self, origin: str) -> tuple[Checkpoint, bytes] | None:
         """The checkpoint kept for this log, with its signed note; None before the first.
@@ -42,10 +45,24 @@ class CheckpointMemory:
             raise StateDamaged(f"{self._path(origin)} is of another log")
         return checkpoint, note
 
-    def keep(self, origin: str, note: bytes) -> None:
-        """Remember this signed note as the largest; durable when it returns."""
-        write_durably(self._path(origin), note)
-        self._notes[origin] = note
+    def keep(self, origin: str, checkpoint: Checkpoint, note: bytes) -> None:
+        """Remember this checkpoint, with its signed note, as the largest; durable on return.
+
+        A larger one is never given up: a call that was cancelled may still be writing when
+        the next one has gone further.
+        """
+        with self._mutex:
+            if self._closed:
+                return
+            known = self.largest(origin)
+            if known is None or known[0].size < checkpoint.size:
+                write_durably(self._path(origin), note)
+                self._notes[origin] = note
+
+    def close(self) -> None:
+        """Write nothing more; waits for a write under way."""
+        with self._mutex:
+            self._closed = True
 
     def keep_contradiction(self, *, kept: bytes, shown: bytes) -> Path:
         """Write two signed checkpoints that exclude each other where an auditor finds them."""

@@ -113,6 +113,7 @@ class RegistryClient:
                 yield cls(line, verifier)
             finally:
                 await line.close()
+                memory.close()
 
     async def register_agency(
         self, code: str, name: str, *, request_id: str | None = None

@@ -93,7 +93,7 @@ class ReceiptVerifier:
                 await self._require_one_tree(kept, kept_note, shown, note)
                 if shown.size <= kept.size:
                     return
-            await asyncio.to_thread(self._memory.keep, self._origin, note)
+            await asyncio.to_thread(self._memory.keep, self._origin, shown, note)
 
     async def _require_one_tree(
         self, kept: Checkpoint, kept_note: bytes, shown: Checkpoint, note: bytes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 
-from hub.client import ClientProfile, HubClient, HubUnreachable, SyncHubClient
+from hub.client import ClientProfile, HubClient, HubUnreachable, RetryPolicy, SyncHubClient
 from hub.client.answers import DeliveryState
 from hub.client.errors import StateInUse, UnexpectedAnswer
+from hub.client.memory import CheckpointMemory
 from hub.client.testing import FakeHub
 from hub.errors import (
     AgencyMismatch,
@@ -302,6 +305,37 @@ async def test_a_statement_for_another_agency_is_refused(fake, profiles, policy,
     async with HubClient.open(profiles["H29.3"], policy=policy) as hub:
         with pytest.raises(AgencyMismatch):
             await hub.submit(letter, [], ["H29.7"])
+
+
+async def test_many_calls_at_once_are_each_answered_and_numbered(
+    fake, sender, recipient, letter, profiles
+):
+    answers = await asyncio.gather(*[sender.submit(letter, [], ["H29.7"]) for _ in range(30)])
+
+    assert len({answer.position for answer in answers}) == 30
+    assert [item.inbox_seq async for item in recipient.inbox()] == list(range(1, 31))
+    largest = max(answer.fact.checkpoint.size for answer in answers)
+    memory = CheckpointMemory(profiles["H29.3"].state / "checkpoints")
+    assert memory.largest(fake.log.origin)[0].size == largest
+
+
+async def test_a_cancelled_call_leaves_its_statement_pending(fake, sender, letter, pauses):
+    entered, for_ever = asyncio.Event(), asyncio.Event()
+
+    async def wait(_seconds):
+        entered.set()
+        await for_ever.wait()
+
+    sender._line.policy = RetryPolicy(sleep=wait)
+    fake.fail_next("SubmitDocument", "OVERLOADED")
+    call = asyncio.create_task(sender.submit(letter, [], ["H29.7"]))
+    await entered.wait()
+    assert await sender.resume() == []  # It is on its way already.
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    [result] = await sender.resume()
+    assert result.answer is not None
 
 
 def test_the_blocking_client_does_the_same(fake, profiles, policy, letter, attachments, tmp_path):

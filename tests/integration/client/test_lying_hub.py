@@ -367,7 +367,7 @@ async def test_another_document_than_the_one_asked_for_is_refused(fake, sender, 
     await sender.submit(letter, [], ["H29.7"])
     other = [item async for item in recipient.inbox()][1].envelope_digest
     fake_answer = []
-    fake.answer_next("CollectDocument", lambda response: fake_answer.append(response))
+    fake.answer_next("CollectDocument", fake_answer.append)
     await recipient.collect(other)
 
     def swap(response):

@@ -144,6 +144,6 @@ def test_a_long_name_keeps_its_extension_and_fits_a_file_system():
     assert name.endswith("ă.pdf")
 
 
-def test_the_fake_authority_issues_for_loopback_only():
+def test_the_fake_authority_names_whom_it_issues_to():
     certificate = FakeAuthority().issue("H29.3", new_key(Algorithm.ED25519))
     assert certificate.subject.rfc4514_string() == "CN=H29.3"

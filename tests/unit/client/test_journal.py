@@ -10,6 +10,7 @@ import pytest
 
 from hub.client import journal as journal_module
 from hub.client.errors import JournalFull, StateDamaged, StateInUse
+from hub.client.fake_log import FakeLog
 from hub.client.journal import Answer, Journal, Refusal
 from hub.client.memory import CheckpointMemory
 from hub.client.state import StateDirectory, read_at_most, write_durably
@@ -189,7 +190,8 @@ def test_a_request_is_begun_once_and_finished_at_most_once(state):
 def test_only_the_owner_can_read_what_is_kept(state):
     journal = Journal(state)
     journal.begin(request_id(), STATEMENT, [b"content"])
-    CheckpointMemory(state.folder("checkpoints")).keep("hub", b"note")
+    log = FakeLog("hub.test/log")
+    CheckpointMemory(state.folder("checkpoints")).keep(*noted(log, 0))
     for path in [state.path, *state.path.rglob("*")]:
         expected = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == expected, path
@@ -230,9 +232,40 @@ def test_a_file_larger_than_anything_written_is_not_read(tmp_path):
     assert read_at_most(tmp_path / "none", 10) is None
 
 
+def noted(log, size):
+    note = log.checkpoint(size)
+    return log.origin, log.trusted_root().open_checkpoint(note).checkpoint, note
+
+
 def test_a_damaged_checkpoint_is_not_taken_for_none(tmp_path):
+    log = FakeLog("hub.test/log")
     memory = CheckpointMemory(tmp_path)
-    assert memory.largest("hub") is None
-    memory.keep("hub", b"not a note")
+    assert memory.largest(log.origin) is None
+    memory.keep(*noted(log, 0))
+    [path] = tmp_path.iterdir()
+    path.write_bytes(b"not a note")
     with pytest.raises(StateDamaged):
-        CheckpointMemory(tmp_path).largest("hub")
+        CheckpointMemory(tmp_path).largest(log.origin)
+    path.write_bytes(FakeLog("another/log").checkpoint())
+    with pytest.raises(StateDamaged, match="another log"):
+        CheckpointMemory(tmp_path).largest(log.origin)
+
+
+def test_a_larger_checkpoint_is_never_given_up_for_a_smaller_one(tmp_path):
+    log = FakeLog("hub.test/log")
+    log.leaves = [b"0", b"1", b"2"]
+    memory = CheckpointMemory(tmp_path)
+    for size in (1, 3, 2):
+        memory.keep(*noted(log, size))
+    assert CheckpointMemory(tmp_path).largest(log.origin)[0].size == 3
+
+
+def test_once_closed_nothing_is_written(state):
+    log = FakeLog("hub.test/log")
+    memory, journal = CheckpointMemory(state.folder("checkpoints")), Journal(state)
+    memory.close()
+    journal.close()
+    memory.keep(*noted(log, 0))
+    assert memory.largest(log.origin) is None
+    with pytest.raises(StateDamaged, match="closed"):
+        journal.begin(request_id(), STATEMENT)

@@ -100,7 +100,9 @@ def test_jitter_is_full():
 
 
 def test_every_reason_of_the_contract_has_its_class_and_the_metadata_come_along():
-    names = {name.removeprefix("REASON_") for name in Reason.keys()} - {"UNSPECIFIED"}
+    names = {name.removeprefix("REASON_") for name in Reason.DESCRIPTOR.values_by_name} - {
+        "UNSPECIFIED"
+    }
     assert names == set(hub_errors())
     error = error_of(failure(reason="RECIPIENT_UNKNOWN", metadata={"self": "x", "message": "y"}))
     assert isinstance(error, RecipientUnknown)

@@ -61,10 +61,16 @@ def repeats_an_attachments_name(value: Any) -> bool:
 
 def has_a_file_name_of_too_many_bytes(value: Any) -> bool:
     names = at(value, "document.attachments.*.name")
-    return any(isinstance(name, str) and len(name.encode()) > 255 for name in names)
+    return any(
+        isinstance(name, str) and len(name.encode(errors="surrogatepass")) > 255 for name in names
+    )
 
 
-DATED = ("created_at", "expires_at", "document.issued_on", "document.due_on") + (
+DATED = (
+    "created_at",
+    "expires_at",
+    "document.issued_on",
+    "document.due_on",
     "document.in_reply_to.*.issued_on",
 )
 
