@@ -113,6 +113,11 @@ class MemoryEventLog:
         return min(found, key=lambda request: request.position, default=None)
 
     @breakable
+    def request_count(self) -> int:
+        """How many requests were ever accepted."""
+        return len(self._tables.requests)
+
+    @breakable
     def payload(self, digest: bytes) -> SealedPayload | None:
         """A payload, sealed; None when it was erased or never was."""
         return self._tables.payloads.get(digest)

@@ -62,6 +62,11 @@ class MemoryViews:
         return self._documents.get(exchange_id)
 
     @breakable
+    def delivery(self, exchange_id: UUID, recipient: str) -> DeliveryRow | None:
+        """The delivery of a document at one recipient."""
+        return self._deliveries.get((exchange_id, recipient))
+
+    @breakable
     def deliveries(self, exchange_id: UUID) -> Sequence[DeliveryRow]:
         """All deliveries of a document, by recipient code."""
         found = [row for row in self._deliveries.values() if row.exchange_id == exchange_id]

@@ -6,17 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 
-from hub.application.certificates import Suitability, SuitableCertificate
+from hub.application.certificates import Suitability
 from hub.application.lane import Lane, Recorded
-from hub.application.ports import Clock, RequestKey
+from hub.application.ports import RequestKey
 from hub.application.registry import AgencyEntry, Registry
 from hub.application.session import Session
 from hub.domain.agency import Agency
 from hub.domain.values import format_time
 from hub.errors import AgencyExists, AgencyUnknown, KeyTaken, RequestMalformed
+from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
 from hub.proof.statements import AGENCY_CODE, AGENCY_CODE_WORDS
 
@@ -62,7 +62,8 @@ class EnrolCertificate:
     code: str
     purpose: str
     algorithm: Algorithm | None
-    certificate: SuitableCertificate
+    certificate: bytes
+    suitability: Suitability = field(repr=False)
 
     @property
     def request(self) -> RequestKey:
@@ -74,7 +75,7 @@ class EnrolCertificate:
             self.code,
             self.purpose,
             self.algorithm or "",
-            self.certificate.digest.hex(),
+            hashlib.sha256(self.certificate).hexdigest(),
         )
 
     def decide(self, session: Session) -> None:
@@ -84,7 +85,10 @@ class EnrolCertificate:
             raise AgencyUnknown(
                 f"no agency with the code {self.code}; register it first", code=self.code
             )
-        certificate = self.certificate
+        # Judged here, so that a repeated call gets its first answer whatever has expired since.
+        certificate = self.suitability.require(
+            self.certificate, self.purpose, self.algorithm, session.at
+        )
         owner = session.registry.key_owners.get(certificate.key_id)
         if owner is not None:
             raise KeyTaken(
@@ -122,12 +126,10 @@ class Agencies:
         lane: Lane,
         registry: Callable[[], Registry],
         suitability: Suitability,
-        clock: Clock,
     ) -> None:
         self._lane = lane
         self._registry = registry
         self._suitability = suitability
-        self._clock = clock
 
     async def register(self, operator: str, request_id: str, code: str, name: str) -> Recorded:
         """Register an agency; the receipt of `AgencyRegistered`."""
@@ -135,7 +137,7 @@ class Agencies:
             raise RequestMalformed(f"code must be {AGENCY_CODE_WORDS}", field="code")
         if not 1 <= len(name) <= _NAME_CHARS_MAX or _CONTROL.search(name):
             raise RequestMalformed(
-                f"name must have 1 to {_NAME_CHARS_MAX} characters, none of them control characters",
+                f"name must have 1 to {_NAME_CHARS_MAX} characters and no control characters",
                 field="name",
             )
         return await self._lane.do(RegisterAgency(operator, request_id, code, name))
@@ -144,24 +146,22 @@ class Agencies:
         self,
         operator: str,
         request_id: str,
+        *,
         code: str,
         purpose: str,
         algorithm: Algorithm | None,
         certificate: bytes,
     ) -> tuple[Recorded, str]:
         """Enrol a certificate; the receipt of `CertificateEnrolled`, and the key's id."""
-        suitable = self._suitability.require(certificate, purpose, algorithm, self._clock())
-        recorded = await self._lane.do(
-            EnrolCertificate(operator, request_id, code, purpose, algorithm, suitable)
+        command = EnrolCertificate(
+            operator, request_id, code, purpose, algorithm, certificate, self._suitability
         )
-        return recorded, suitable.key_id
+        recorded = await self._lane.do(command)
+        key_id: str = parse_leaf(recorded.receipt.leaf).data["key_id"]
+        return recorded, key_id
 
     def agencies(self, after: str, limit: int) -> Sequence[AgencyEntry]:
         """Registered agencies by rising code, those after a code."""
         register = self._registry().agencies
         codes = sorted(code for code in register if code > after)
         return [register[code] for code in codes[:limit]]
-
-    def now(self) -> datetime:
-        """The hub's clock."""
-        return self._clock()

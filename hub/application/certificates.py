@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hub.errors import CertificateUnsuitable, VerificationFailed
 from hub.proof.signatures import Algorithm, PublicKey
@@ -91,13 +92,28 @@ def _require_usage(certificate: x509.Certificate, purpose: str) -> None:
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         may_sign = usage.digital_signature or usage.content_commitment
-        is_authority = _is_authority(certificate)
+        suits = (
+            may_sign
+            and not _is_authority(certificate)
+            and _extended_usage_suits(certificate, purpose)
+        )
     except x509.ExtensionNotFound:
         raise CertificateUnsuitable("the certificate does not state its key usage") from None
     except ValueError as error:
         raise CertificateUnsuitable(f"unreadable extensions: {error}") from error
-    if not may_sign or is_authority:
+    if not suits:
         raise CertificateUnsuitable(f"the certificate is not made for {purpose}")
+
+
+def _extended_usage_suits(certificate: x509.Certificate, purpose: str) -> bool:
+    """A certificate without extended key usage suits both (RFC 5280, 4.2.1.12)."""
+    try:
+        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return True
+    if purpose == "transport":
+        return ExtendedKeyUsageOID.CLIENT_AUTH in usages
+    return bool(usages - {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH})
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -7,9 +7,9 @@
 
 Steps 1 to 4 are `read`. Step 5 is the caller's: an accepted request id with the same digest
 gets its first answer, whatever has changed since; it is asked before any refusal of the later
-steps is given, and in the writing lane for every statement that passes them. Steps 6 and 7 are `judge`, 8 to 10 the
-`require_…` functions. What depends on the registry is checked again in the writing lane
-when the registry has moved on.
+steps is given, and in the writing lane for every statement that passes them. Steps 6 and 7
+are `judge`, 8 to 10 the `require_…` functions. What depends on the registry is checked again
+in the lane when the registry has moved on.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) ->
         raise StatementMalformed(str(error), field=error.field) from error
     except VerificationFailed as error:
         raise StatementMalformed(str(error), field="") from error
-    assert isinstance(statement, kind)
+    if not isinstance(statement, kind):
+        raise TypeError(f"{kind.MEDIA_TYPE} was read as {type(statement).__name__}")
     # (3) Made for this hub: a staging statement is worthless in production.
     if statement.header.hub != origin:
         raise WrongHub(f"the statement was made for another hub; this is {origin}", hub=origin)

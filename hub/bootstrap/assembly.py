@@ -225,7 +225,6 @@ class HubProcess:
                 signing=_certificates(core.folder.signing_authorities),
                 transport=_certificates(core.folder.transport_authorities),
             ),
-            clock=system_clock,
         )
         return HubServer(
             listen=core.settings.listen,

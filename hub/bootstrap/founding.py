@@ -186,11 +186,12 @@ def _sample_commands(
         ("signing", sample.algorithm, signing),
         ("transport", None, transport),
     ):
-        suitable = suitability.require(
-            _der(certificate.certificate_pem), purpose, algorithm, system_clock()
-        )
+        der = _der(certificate.certificate_pem)
+        request_id = str(uuid.uuid4())
         commands.append(
-            EnrolCertificate(OPERATOR, str(uuid.uuid4()), sample.code, purpose, algorithm, suitable)
+            EnrolCertificate(
+                OPERATOR, request_id, sample.code, purpose, algorithm, der, suitability
+            )
         )
     return commands
 

@@ -520,7 +520,7 @@ class FakeHub:
                     for item in envelope.document.attachments
                 ],
                 "enrolment": key.position,
-                "expires_at": envelope.expires_at and _time_text(envelope.expires_at),
+                "expires_at": envelope.expires_at and envelope.expires_at.isoformat(),
                 "recipients": [
                     {"agency": agency.code, "inbox_seq": len(agency.inbox) + 1}
                     for agency in recipients
@@ -765,6 +765,9 @@ _CODES = {
     "AGENCY_MISMATCH": grpc.StatusCode.PERMISSION_DENIED,
     "CONTENT_LOST": grpc.StatusCode.DATA_LOSS,
     "EXCHANGE_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+    "KEY_EXPIRED": grpc.StatusCode.PERMISSION_DENIED,
+    "KEY_NOT_YET_VALID": grpc.StatusCode.PERMISSION_DENIED,
+    "KEY_UNKNOWN": grpc.StatusCode.PERMISSION_DENIED,
     "LOG_FROZEN": grpc.StatusCode.FAILED_PRECONDITION,
     "NOT_A_PARTY": grpc.StatusCode.PERMISSION_DENIED,
     "NOT_COLLECTED": grpc.StatusCode.FAILED_PRECONDITION,
@@ -775,6 +778,7 @@ _CODES = {
     "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
     "REQUEST_UNKNOWN": grpc.StatusCode.NOT_FOUND,
     "ROLE_NOT_PERMITTED": grpc.StatusCode.PERMISSION_DENIED,
+    "SIGNATURE_INVALID": grpc.StatusCode.PERMISSION_DENIED,
     "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
 }
 

@@ -77,8 +77,7 @@ class DeliveryProjection:
         except ContentLost:
             return None
         statement = read_statement(signed)
-        assert isinstance(statement, Envelope)
-        return statement
+        return statement if isinstance(statement, Envelope) else None
 
     def _advance(
         self,

@@ -20,6 +20,7 @@ from hub.v1 import exchange_pb2, exchange_service_pb2, registry_service_pb2, tru
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
+_INBOX_SEQ_MAX = 2**63 - 1  # What a database's integer holds.
 
 _ALGORITHMS = {
     trust_pb2.KEY_ALGORITHM_ED25519: Algorithm.ED25519,
@@ -67,6 +68,11 @@ def page_size(requested: int) -> int:
     if requested < 0:
         raise RequestMalformed("page_size must not be negative", field="page_size")
     return min(requested or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+
+
+def cursor(after: int) -> int:
+    """A place in an inbox; what lies beyond any inbox is its end."""
+    return min(after, _INBOX_SEQ_MAX)
 
 
 def purpose(number: int) -> str:

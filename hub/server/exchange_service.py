@@ -23,7 +23,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self._exchanges = exchanges
         self._watchers = watchers
 
-    async def SubmitDocument(  # noqa: N802
+    async def SubmitDocument(
         self, request: pb.SubmitDocumentRequest, context: Any
     ) -> pb.SubmitDocumentResponse:
         """Accept a signed document."""
@@ -32,14 +32,14 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         )
         return pb.SubmitDocumentResponse(acceptance=convert.acceptance(recorded))
 
-    async def GetSubmission(  # noqa: N802
+    async def GetSubmission(
         self, request: pb.GetSubmissionRequest, context: Any
     ) -> pb.GetSubmissionResponse:
         """The answer an accepted statement got."""
         recorded = await self._exchanges.submission(current_caller().name, request.request_id)
         return pb.GetSubmissionResponse(acceptance=convert.acceptance(recorded))
 
-    async def GetExchange(  # noqa: N802
+    async def GetExchange(
         self, request: pb.GetExchangeRequest, context: Any
     ) -> pb.GetExchangeResponse:
         """What became of a document."""
@@ -47,19 +47,18 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         view = await self._exchanges.exchange(current_caller().name, exchange_id)
         return pb.GetExchangeResponse(exchange=convert.exchange(view))
 
-    async def ListInbox(  # noqa: N802
-        self, request: pb.ListInboxRequest, context: Any
-    ) -> pb.ListInboxResponse:
+    async def ListInbox(self, request: pb.ListInboxRequest, context: Any) -> pb.ListInboxResponse:
         """A page of the inbox."""
         size = convert.page_size(request.page_size)
-        rows = await self._exchanges.inbox(current_caller().name, request.after, size + 1)
+        after = convert.cursor(request.after)
+        rows = await self._exchanges.inbox(current_caller().name, after, size + 1)
         return convert.list_inbox_response(list(rows), size)
 
-    async def WatchInbox(  # noqa: N802
+    async def WatchInbox(
         self, request: pb.WatchInboxRequest, context: Any
     ) -> AsyncIterator[pb.WatchInboxResponse]:
         """The inbox as it grows."""
-        agency, after = current_caller().name, request.after
+        agency, after = current_caller().name, convert.cursor(request.after)
         with self._watchers.watch() as watcher:
             while True:
                 # Look first, wait afterwards: what is published in between wakes us at once.
@@ -70,7 +69,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
                 if not rows and not await watcher.wait():
                     return
 
-    async def CollectDocument(  # noqa: N802
+    async def CollectDocument(
         self, request: pb.CollectDocumentRequest, context: Any
     ) -> pb.CollectDocumentResponse:
         """Hand a document over."""
@@ -82,7 +81,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             document=convert.document(handed_over),
         )
 
-    async def DownloadAttachment(  # noqa: N802
+    async def DownloadAttachment(
         self, request: pb.DownloadAttachmentRequest, context: Any
     ) -> AsyncIterator[pb.DownloadAttachmentResponse]:
         """Release content."""
@@ -94,7 +93,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             for start in range(0, len(part), CHUNK_BYTES_MAX):
                 yield pb.DownloadAttachmentResponse(data=part[start : start + CHUNK_BYTES_MAX])
 
-    async def ReportStatus(  # noqa: N802
+    async def ReportStatus(
         self, request: pb.ReportStatusRequest, context: Any
     ) -> pb.ReportStatusResponse:
         """Record a status."""

@@ -17,20 +17,20 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     def __init__(self, receipts: OwnReceipts) -> None:
         self._receipts = receipts
 
-    async def GetCheckpoint(  # noqa: N802
+    async def GetCheckpoint(
         self, request: pb.GetCheckpointRequest, context: Any
     ) -> pb.GetCheckpointResponse:
         """The newest published checkpoint."""
         return pb.GetCheckpointResponse(checkpoint=self._receipts.checkpoint())
 
-    async def GetConsistencyProof(  # noqa: N802
+    async def GetConsistencyProof(
         self, request: pb.GetConsistencyProofRequest, context: Any
     ) -> pb.GetConsistencyProofResponse:
         """That one tree is the beginning of another."""
         hashes = await self._receipts.consistency(request.old_size, request.new_size)
         return pb.GetConsistencyProofResponse(hashes=hashes)
 
-    async def GetReceipt(  # noqa: N802
+    async def GetReceipt(
         self, request: pb.GetReceiptRequest, context: Any
     ) -> pb.GetReceiptResponse:
         """The receipt of an event the caller takes part in."""

@@ -17,7 +17,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     def __init__(self, agencies: Agencies) -> None:
         self._agencies = agencies
 
-    async def RegisterAgency(  # noqa: N802
+    async def RegisterAgency(
         self, request: pb.RegisterAgencyRequest, context: Any
     ) -> pb.RegisterAgencyResponse:
         """Register an agency."""
@@ -27,14 +27,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         )
         return pb.RegisterAgencyResponse(receipt=convert.receipt(recorded))
 
-    async def EnrolCertificate(  # noqa: N802
+    async def EnrolCertificate(
         self, request: pb.EnrolCertificateRequest, context: Any
     ) -> pb.EnrolCertificateResponse:
         """Put a certificate into force."""
         convert.uuid(request.request_id, "request_id")
         recorded, key_id = await self._agencies.enrol(
-            operator=current_caller().name,
-            request_id=request.request_id,
+            current_caller().name,
+            request.request_id,
             code=request.agency,
             purpose=convert.purpose(request.purpose),
             algorithm=convert.algorithm(request.algorithm),
@@ -42,7 +42,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         )
         return pb.EnrolCertificateResponse(receipt=convert.receipt(recorded), key_id=key_id)
 
-    async def ListAgencies(  # noqa: N802
+    async def ListAgencies(
         self, request: pb.ListAgenciesRequest, context: Any
     ) -> pb.ListAgenciesResponse:
         """A page of the register."""

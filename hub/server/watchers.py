@@ -11,7 +11,7 @@ _POLL_S = 15.0
 
 
 class Watcher:
-    """One open stream's view of the world: has anything been published since I looked?"""
+    """Tells one open stream whether anything was published since it looked."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()

@@ -1,0 +1,102 @@
+"""What every TreeStore must do, whichever adapter provides it."""
+
+import pytest
+
+from adapters.memory.tree import MemoryTreeStore
+from adapters.storage.tree import TreeStore as SqlTreeStore
+from hub.application.ports import TreeStore
+from hub.errors import LedgerMismatch
+
+A, B, C = (bytes([n]) * 32 for n in range(3))
+
+
+@pytest.fixture(params=["memory", "storage"])
+def tree(request: pytest.FixtureRequest) -> TreeStore:
+    if request.param == "memory":
+        return MemoryTreeStore()
+    return SqlTreeStore(request.getfixturevalue("database"))
+
+
+def test_an_empty_store_has_no_tile_and_no_checkpoint(tree: TreeStore):
+    assert tree.tile(0, 0) == b""
+    assert list(tree.tiles()) == []
+    assert tree.latest_checkpoint() is None
+    assert tree.checkpoint_covering(0) is None
+    assert list(tree.checkpoints()) == []
+
+
+def test_tiles_and_their_checkpoint_come_back(tree: TreeStore):
+    tree.publish({(0, 1): A, (0, 0): A * 256, (1, 0): B}, 257, b"note 257")
+
+    assert tree.tile(0, 1) == A
+    assert list(tree.tiles()) == [(0, 0, A * 256), (0, 1, A), (1, 0, B)]
+    assert tree.latest_checkpoint() == (257, b"note 257")
+
+
+def test_a_tile_grows(tree: TreeStore):
+    tree.publish({(0, 0): A}, 1, b"1")
+    tree.publish({(0, 0): A + B + C}, 3, b"3")
+
+    assert tree.tile(0, 0) == A + B + C
+
+
+@pytest.mark.parametrize("data", [B, B + A, A, A + C])
+def test_the_beginning_of_a_tile_never_changes(tree: TreeStore, data: bytes):
+    tree.publish({(0, 0): A + B}, 2, b"2")
+
+    with pytest.raises(LedgerMismatch, match="beginning"):
+        tree.publish({(0, 1): C, (0, 0): data}, 3, b"3")
+
+    assert tree.tile(0, 0) == A + B
+    assert tree.tile(0, 1) == b""
+    assert tree.latest_checkpoint() == (2, b"2")
+
+
+@pytest.mark.parametrize("data", [b"", b"half a hash", A * 257])
+def test_a_tile_holds_whole_hashes(tree: TreeStore, data: bytes):
+    with pytest.raises(ValueError, match="hashes"):
+        tree.publish({(0, 0): data}, 1, b"1")
+
+
+def test_publishing_the_same_again_changes_nothing(tree: TreeStore):
+    for _ in range(2):
+        tree.publish({(0, 0): A}, 1, b"1")
+
+    assert list(tree.checkpoints()) == [(1, b"1")]
+
+
+def test_a_checkpoint_never_changes(tree: TreeStore):
+    tree.publish({(0, 0): A}, 1, b"1")
+
+    with pytest.raises(LedgerMismatch):
+        tree.publish({(0, 0): A + B}, 1, b"another")
+
+    assert tree.latest_checkpoint() == (1, b"1")
+    assert tree.tile(0, 0) == A
+
+
+def test_the_tree_never_shrinks(tree: TreeStore):
+    tree.publish({(0, 0): A + B}, 2, b"2")
+
+    with pytest.raises(LedgerMismatch):
+        tree.publish({}, 1, b"1")
+
+    assert list(tree.checkpoints()) == [(2, b"2")]
+
+
+def test_a_position_is_covered_by_the_first_checkpoint_beyond_it(tree: TreeStore):
+    for size in (2, 5, 10):
+        tree.publish({}, size, b"%d" % size)
+
+    covering = [tree.checkpoint_covering(position) for position in (0, 1, 2, 4, 5, 9, 10)]
+
+    assert covering == [
+        (2, b"2"),
+        (2, b"2"),
+        (5, b"5"),
+        (5, b"5"),
+        (10, b"10"),
+        (10, b"10"),
+        None,
+    ]
+    assert [size for size, _note in tree.checkpoints()] == [2, 5, 10]
