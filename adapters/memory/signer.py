@@ -18,14 +18,14 @@ class MemorySigner:
 
     def __init__(self, origin: str, seed: bytes = bytes(32)) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self._last: tuple[int, bytes] | None = None
+        self._last: Checkpoint | None = None
         public_key = self._key.public_key().public_bytes_raw()
         self.verifier_key = VerifierKey(origin, KeyType.ED25519, public_key)
         self.faults = FaultSwitch(self)
 
     @property
-    def last(self) -> tuple[int, bytes] | None:
-        """Size and root of the last tree signed, or None if there was none."""
+    def last(self) -> Checkpoint | None:
+        """The last tree signed, or None if there was none."""
         return self._last
 
     @breakable
@@ -36,21 +36,23 @@ class MemorySigner:
         """
         checkpoint = Checkpoint(self.verifier_key.name, size, root)
         self._require_extension(checkpoint, consistency_proof)
-        self._last = (size, root)
+        self._last = checkpoint
         signature = NoteSignature(
             self.verifier_key.name, self.verifier_key.key_id, self._key.sign(checkpoint.body)
         )
         return format_note(Note(checkpoint.body, (signature,)))
 
     def _require_extension(self, new: Checkpoint, proof: Sequence[bytes]) -> None:
-        if self._last in {None, (new.size, new.root)}:
-            return
-        size, root = self._last or (0, b"")
-        if size == 0 and not proof:
+        last = self._last
+        if last is None or new == last or (last.size == 0 and not proof):
             return
         try:
             verify_consistency(
-                old_size=size, old_root=root, new_size=new.size, new_root=new.root, proof=proof
+                old_size=last.size,
+                old_root=last.root,
+                new_size=new.size,
+                new_root=new.root,
+                proof=proof,
             )
         except VerificationFailed as error:
             raise LedgerMismatch(f"the tree does not extend the last one: {error}") from error
