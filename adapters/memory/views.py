@@ -29,9 +29,9 @@ class MemoryViews:
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
         """Take in events `start` to `end` (not included).
 
-        Raises ValueError for another `start` than `position`, an `end` before it, a row
-        that is not from this stretch, or an instant that is not in UTC; LedgerMismatch for
-        a delivery whose document or inbox number cannot be.
+        Raises ValueError for another `start` than `position`, an `end` before it, a document
+        or a new state that is not from this stretch, or an instant that is not in UTC;
+        LedgerMismatch for a delivery whose document or inbox number cannot be.
         """
         if start != self._position:
             raise ValueError(f"the views do not stand at position {start}")
@@ -39,14 +39,14 @@ class MemoryViews:
             raise ValueError(f"events {start} to {end} run backwards")
         for document in changes.documents:
             _require_plausible(document.accepted_at, document.position, start, end)
-        for delivery in changes.deliveries:
-            _require_plausible(delivery.updated_at, delivery.position, start, end)
         documents = self._documents | {row.exchange_id: row for row in changes.documents}
         deliveries = dict(self._deliveries)
         for row in changes.deliveries:
             former = deliveries.get((row.exchange_id, row.recipient))
             if former is not None and row.state < former.state:
                 raise ValueError("a delivery's state steps back")
+            if former is None or (row.state, row.position) != (former.state, former.position):
+                _require_plausible(row.updated_at, row.position, start, end)
             deliveries[row.exchange_id, row.recipient] = row
         _require_fitting(documents, deliveries, start)
         self._documents, self._deliveries, self._position = documents, deliveries, end

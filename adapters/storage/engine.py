@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,7 +19,7 @@ from sqlalchemy.pool import QueuePool
 # Of the two or three index entries of a request each lands on a page of its own; SQLite's
 # 2 MB would hold too few of them to keep the upper levels in memory.
 WRITER_CACHE_KIB = 65_536
-# How long to wait for another process that is writing.
+# How long to wait for another process that is writing, or for readers to let go.
 BUSY_TIMEOUT_MS = 10_000
 PAGE_BYTES = 16_384
 # Pages in the write-ahead log before it is copied into the database: 160 MB. Copying rarely
@@ -30,7 +31,6 @@ READERS = 8
 # The order matters: the page size must be chosen before the first write, and switching to
 # WAL is one.
 _EVERY_CONNECTION = (
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA journal_mode = WAL",
     f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}",
@@ -54,7 +54,7 @@ class Database:
     to know which database it is.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         """`url` is `sqlite:///relative/path` or `sqlite:////absolute/path`.
 
         Raises ValueError for another database, one in memory included: it would be a
@@ -63,6 +63,7 @@ class Database:
         self._url = sa.make_url(url)
         if self._url.get_backend_name() != "sqlite" or not _is_file(self._url.database):
             raise ValueError(f"not the URL of an SQLite file: {self._url!r}")
+        self._busy_timeout_ms = busy_timeout_ms
         # SQLite lets a waiting writer sleep and poll; ours are woken the moment it is free.
         self._turn = Lock()
         self._writer = self._engine(_WRITER, begin="BEGIN IMMEDIATE", kept=1)
@@ -96,7 +97,7 @@ class Database:
         """Copy everything into the database file and cut the write-ahead log to nothing.
 
         What was erased still stands in the log until then. Raises OSError when a reader
-        holds an old snapshot for longer than BUSY_TIMEOUT_MS.
+        holds an old snapshot for longer than the busy timeout.
         """
         with self._turn, _as_os_error(), self._writer.connect() as connection:
             # Not through SQLAlchemy, which would begin a transaction and so be in the way.
@@ -123,7 +124,8 @@ class Database:
             # Python's sqlite3 would begin a transaction only before the first INSERT, with
             # the SELECT before it left outside; so it is told to keep its hands off.
             connection.isolation_level = None
-            for pragma in (*_EVERY_CONNECTION, *pragmas):
+            busy_timeout = f"PRAGMA busy_timeout = {self._busy_timeout_ms}"
+            for pragma in (busy_timeout, *_EVERY_CONNECTION, *pragmas):
                 connection.execute(pragma)
 
         @event.listens_for(engine, "begin")
@@ -131,6 +133,24 @@ class Database:
             connection.exec_driver_sql(begin)
 
         return engine
+
+
+def insert_rows(
+    connection: sa.Connection, statement: sa.Insert, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Run an INSERT of all columns for many rows, as one statement; nothing without rows.
+
+    The values go to the driver as they are, in the order of the columns: what SQLAlchemy does
+    for each single value takes longer than the database takes to insert it.
+    """
+    if rows:
+        connection.exec_driver_sql(_compiled(statement), list(rows))
+
+
+@cache
+def _compiled(statement: sa.Insert) -> str:
+    # Keyed by the statement's identity: they are constants of their modules.
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
 def upsert(table: sa.Table) -> sqlite.Insert:

@@ -19,7 +19,7 @@ from eventsourcing.persistence import (
 )
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, upsert
+from adapters.storage.engine import Database, insert_rows, upsert
 from hub.application.ports import (
     AcceptedRequest,
     Commit,
@@ -93,7 +93,7 @@ class EventRecorder(ApplicationRecorder):
         with self._database.writing() as connection:
             first = _append(connection, stored_events, expected_head=None)
         self._wake_listeners()
-        return range(first + 1, first + 1 + len(stored_events))
+        return list(range(first + 1, first + 1 + len(stored_events)))
 
     # --- the log in its order -----------------------------------------------------
 
@@ -297,6 +297,16 @@ class EventSubscription(ListenNotifySubscription[EventRecorder]):
 
 # --- The statements of a commit, each one whatever the number of rows ----------------------
 
+_INSERT_EVENTS = sa.insert(schema.events)
+_INSERT_REQUESTS = sa.insert(schema.requests)
+_INSERT_PAYLOADS = sa.insert(schema.payloads)
+# Two keys may have one issuer: what is there already is the same, by its digest.
+_INSERT_EVIDENCE = upsert(schema.evidence).on_conflict_do_nothing()
+_MOVE_INBOX_HEADS = upsert(schema.inbox_heads)
+_MOVE_INBOX_HEADS = _MOVE_INBOX_HEADS.on_conflict_do_update(
+    index_elements=["agency"], set_={"last_seq": _MOVE_INBOX_HEADS.excluded.last_seq}
+)
+
 
 def _append(
     connection: sa.Connection, events: Sequence[StoredEvent], *, expected_head: int | None
@@ -307,19 +317,19 @@ def _append(
     if expected_head not in {None, first}:
         raise HeadMoved(f"the log ends at {first}, not at {expected_head}")
     rows = [
-        {
-            "position": position,
-            "aggregate_id": _require_uuid(event.originator_id).bytes,
-            "version": event.originator_version,
-            "topic": event.topic,
-            "registry": event.topic in REGISTRY_TOPICS,
-            "state": event.state,
-        }
+        (
+            position,
+            _require_uuid(event.originator_id).bytes,
+            event.originator_version,
+            event.topic,
+            event.topic in REGISTRY_TOPICS,
+            event.state,
+        )
         for position, event in enumerate(events, first)
     ]
     if rows:
         with _conflict("another event has this version of its aggregate"):
-            connection.execute(sa.insert(schema.events), rows)
+            insert_rows(connection, _INSERT_EVENTS, rows)
         offset = _last_registry_offset(events)
         connection.execute(
             sa.update(schema.head).values(
@@ -342,51 +352,32 @@ def _read_head(connection: sa.Connection, *, lock: bool = False) -> Head:
 
 def _insert_requests(connection: sa.Connection, requests: Sequence[NewRequest], first: int) -> None:
     rows = [
-        {
-            "caller": request.caller,
-            "request_id": request.request_id,
-            "digest": request.digest,
-            "position": first + request.offset,
-            "exchange_id": None if request.exchange_id is None else request.exchange_id.bytes,
-        }
+        (
+            request.request_id,
+            request.caller,
+            request.digest,
+            first + request.offset,
+            None if request.exchange_id is None else request.exchange_id.bytes,
+        )
         for request in requests
     ]
-    if rows:
-        with _conflict("this caller's request id was accepted before"):
-            connection.execute(sa.insert(schema.requests), rows)
+    with _conflict("this caller's request id was accepted before"):
+        insert_rows(connection, _INSERT_REQUESTS, rows)
 
 
 def _insert_payloads(connection: sa.Connection, payloads: Sequence[SealedPayload]) -> None:
-    rows = [
-        {
-            "digest": payload.digest,
-            "exchange_id": payload.exchange_id.bytes,
-            "sealed": payload.sealed,
-        }
-        for payload in payloads
-    ]
-    if rows:
-        with _conflict("this payload was stored before"):
-            connection.execute(sa.insert(schema.payloads), rows)
+    rows = [(payload.digest, payload.exchange_id.bytes, payload.sealed) for payload in payloads]
+    with _conflict("this payload was stored before"):
+        insert_rows(connection, _INSERT_PAYLOADS, rows)
 
 
 def _insert_evidence(connection: sa.Connection, evidence: Mapping[bytes, bytes]) -> None:
-    rows = [{"digest": digest, "data": data} for digest, data in evidence.items()]
-    if rows:
-        # Two keys may have one issuer: what is there already is the same, by its digest.
-        statement = upsert(schema.evidence).on_conflict_do_nothing()
-        connection.execute(statement, rows)
+    insert_rows(connection, _INSERT_EVIDENCE, list(evidence.items()))
 
 
 def _move_inbox_heads(connection: sa.Connection, inbox_heads: Mapping[str, int]) -> None:
-    rows = [{"agency": agency, "last_seq": last} for agency, last in inbox_heads.items()]
-    if rows:
-        statement = upsert(schema.inbox_heads)
-        statement = statement.on_conflict_do_update(
-            index_elements=["agency"], set_={"last_seq": statement.excluded.last_seq}
-        )
-        with _conflict("an inbox number was given before"):
-            connection.execute(statement, rows)
+    with _conflict("an inbox number was given before"):
+        insert_rows(connection, _MOVE_INBOX_HEADS, list(inbox_heads.items()))
 
 
 @contextmanager

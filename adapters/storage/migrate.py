@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -22,9 +23,7 @@ def migrate(url: str) -> None:
     database = Database(url)
     try:
         with database.writing() as connection:
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(alembic_config(connection), "head")
         # SQLite syncs the file itself, not the name a new one is found by.
         sync_folder(database.path.absolute().parent)
     finally:
@@ -41,11 +40,12 @@ def schema_is_current(url: str) -> bool:
             current = MigrationContext.configure(connection).get_current_heads()
     finally:
         database.close()
-    return set(current) == set(ScriptDirectory.from_config(_config()).get_heads())
+    return set(current) == set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
-def _config() -> Config:
-    config = Config()
+def alembic_config(connection: sa.Connection | None = None) -> Config:
+    """What Alembic's commands ask for; those that look at a database need the connection."""
+    config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", _SCRIPTS)
     config.set_main_option("path_separator", "os")
     return config

@@ -69,7 +69,7 @@ requests = Table(
     Column("position", POSITION, ForeignKey("events.position"), nullable=False),
     Column("exchange_id", ID, nullable=True),
     # Not unique: two operators may well ask for the same thing in the same bytes.
-    Index("requests_by_digest", "digest"),
+    Index("requests_by_digest", "digest", "position"),
     sqlite_with_rowid=False,
 )
 

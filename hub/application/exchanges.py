@@ -188,6 +188,17 @@ class SpeakAsRecipient:
         session.record(delivery, self.request, self.exchange_id)
 
 
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Get the answer to a request that is recorded: only the lane knows when it is covered."""
+
+    request: RequestKey
+
+    def decide(self, session: Session) -> None:
+        """Record nothing: the lane answers a recorded request without asking the command."""
+        raise Unavailable("the outcome is not known; repeat the very same call")
+
+
 def _request_key(spoken: _Spoken, statement: Envelope | Collect | Status) -> RequestKey:
     return RequestKey(spoken.agency, statement.header.request_id, spoken.signed.digest)
 
@@ -233,7 +244,7 @@ class Exchanges:
         """Accept a document for all its recipients; the receipt of `DocumentSubmitted`."""
         envelope = intake.read(signed, Envelope, agency=agency, origin=self._origin)
         request_id = envelope.header.request_id
-        if contents and (answered := await self._answered(agency, request_id, signed.digest)):
+        if contents and (answered := await self._answered(agency, request_id, signed)):
             return answered  # The lane would find it too, but only after the content was stored.
         try:
             spoken = self._judge(agency, signed)
@@ -241,7 +252,7 @@ class Exchanges:
             intake.require_recipients(envelope, self._registry())
             intake.require_allowed(envelope)
         except HubError as refusal:
-            if answered := await self._answered(agency, request_id, signed.digest):
+            if answered := await self._answered(agency, request_id, signed):
                 return answered
             await self._refusals.note(agency, signed, refusal)
             raise
@@ -258,26 +269,30 @@ class Exchanges:
         """Hand a document over against its recipient's signature."""
         statement = intake.read(signed, Collect, agency=agency, origin=self._origin)
         request_id = statement.header.request_id
-        recorded = await self._answered(agency, request_id, signed.digest)
+        recorded = await self._answered(agency, request_id, signed)
         if recorded is None:
             spoken = self._judge(agency, signed)
             opened = await self._received(agency, statement.envelope_digest)
             await self._require_readable(opened)
-            recorded = await self._lane.do(
-                SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
+            recorded = _same_kind(
+                await self._lane.do(
+                    SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
+                ),
+                signed,
             )
         return await self._offload(lambda: self._handed_over(recorded))
 
     async def report_status(self, agency: str, signed: SignedStatement) -> Recorded:
         """Record what has become of a document at its recipient."""
         statement = intake.read(signed, Status, agency=agency, origin=self._origin)
-        if answered := await self._answered(agency, statement.header.request_id, signed.digest):
+        if answered := await self._answered(agency, statement.header.request_id, signed):
             return answered
         spoken = self._judge(agency, signed)
         opened = await self._received(agency, statement.envelope_digest)
-        return await self._lane.do(
+        recorded = await self._lane.do(
             SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
         )
+        return _same_kind(recorded, signed)
 
     async def submission(self, agency: str, request_id: str) -> Recorded:
         """The answer that an accepted statement of this agency got."""
@@ -343,7 +358,9 @@ class Exchanges:
         judged = intake.judge(signed, agency=agency, registry=registry, at=self._clock())
         return _Spoken(agency, signed, judged, registry.version)
 
-    async def _answered(self, agency: str, request_id: str, digest: bytes) -> Recorded | None:
+    async def _answered(
+        self, agency: str, request_id: str, signed: SignedStatement
+    ) -> Recorded | None:
         """Step 5 of the checks: the first answer again, whatever has changed since.
 
         The lane asks it again, and for all; here it is asked where its answer must come
@@ -353,15 +370,22 @@ class Exchanges:
         if not found:
             return None
         accepted = found[agency, request_id]
-        require_same(accepted, digest)
+        require_same(accepted, signed.digest)
         if accepted.position >= self._receipts.size:
             # Recorded, but its checkpoint is not published: only the lane knows when it is.
-            return None
-        return await self._offload(lambda: self._receipts.receipt(accepted.position))
+            key = RequestKey(agency, request_id, signed.digest)
+            return _same_kind(await self._lane.do(AskAgain(key)), signed)
+        recorded = await self._offload(lambda: self._receipts.receipt(accepted.position))
+        return _same_kind(recorded, signed)
 
     def _store(self, exchange_id: UUID, contents: Sequence[bytes], key: bytes) -> None:
-        for index, content in enumerate(contents):
-            self._content.put(exchange_id, index, content, key)
+        try:
+            for index, content in enumerate(contents):
+                self._content.put(exchange_id, index, content, key)
+        except OSError as error:
+            raise Unavailable(
+                "the content cannot be stored now; repeat the very same call"
+            ) from error
 
     async def _submit_or_discard(self, command: SubmitDocument, has_content: bool) -> Recorded:
         try:
@@ -374,6 +398,7 @@ class Exchanges:
         if parse_leaf(recorded.receipt.leaf).id != command.exchange_id:
             # The same request came twice at once, and the other one was recorded.
             await self._discard(command.exchange_id, has_content)
+            return _same_kind(recorded, command.spoken.signed)
         return recorded
 
     async def _discard(self, exchange_id: UUID, has_content: bool) -> None:
@@ -473,6 +498,21 @@ def require_same(accepted: AcceptedRequest, digest: bytes) -> None:
             request_id=accepted.request_id,
             first_digest=accepted.digest.hex(),
         )
+
+
+def _same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
+    """Refuse to answer one kind of statement with the acceptance of another.
+
+    Unknown fields are kept, so the same bytes may read as a status and as a collect
+    statement; but what was signed as the one never released what takes the other.
+    """
+    record = parse_leaf(recorded.receipt.leaf).data["statement"]
+    if record["payload_type"] != signed.payload_type:
+        raise RequestIdReused(
+            "this request id already carried the same bytes as another kind of statement",
+            first_digest=record["digest"],
+        )
+    return recorded
 
 
 def _unknown_exchange() -> ExchangeUnknown:

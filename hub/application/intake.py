@@ -39,6 +39,7 @@ from hub.errors import (
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Action
 from hub.proof.fields import MalformedField
+from hub.proof.leaf import LEAF_BYTES_MAX
 from hub.proof.statements import (
     PAYLOAD_BYTES_MAX,
     Collect,
@@ -51,6 +52,9 @@ INLINE_BYTES_MAX = 3 * 1024 * 1024
 _SIGNATURE_BYTES_MAX = 1024  # RSA with 8192 bits.
 _CLOCK_SKEW_MAX = timedelta(minutes=10)
 _NAMES_SHOWN_MAX = 20
+# What one recipient takes in the event beside its code, with an inbox number of ten digits;
+# what one attachment takes; what all the rest takes at the most, its signature included.
+_RECIPIENT_BYTES, _ATTACHMENT_BYTES, _OTHER_BYTES_MAX = 37, 96, 3072
 
 S = TypeVar("S", Envelope, Collect, Status)
 
@@ -164,7 +168,7 @@ def require_recipients(envelope: Envelope, registry: Registry) -> None:
 
 
 def require_allowed(envelope: Envelope) -> None:
-    """Step 10: no state secrets (QĐ 28/2018 Art. 1), and only actions this hub performs."""
+    """Step 10: no state secrets (QĐ 28/2018 Art. 1), only what this hub performs and can record."""
     if envelope.document.secrecy != "none":
         raise SecretDocument(
             "documents marked as state secrets are not exchanged here; send them the way the "
@@ -174,6 +178,18 @@ def require_allowed(envelope: Envelope) -> None:
         raise ActionUnsupported(
             f"this hub does not perform the action {envelope.action.value!r} yet",
             action=envelope.action.value,
+        )
+    # A fact is one leaf: an entry of the log has no room for a thousand long codes.
+    room = (
+        sum(len(code) + _RECIPIENT_BYTES for code in envelope.recipients)
+        + len(envelope.document.attachments) * _ATTACHMENT_BYTES
+    )
+    limit = LEAF_BYTES_MAX - _OTHER_BYTES_MAX
+    if room > limit:
+        raise TooLarge(
+            "the recipients and attachments do not fit into one entry of the log; send the "
+            "document to fewer recipients at a time",
+            limit=str(limit),
         )
 
 

@@ -123,8 +123,9 @@ def _kinds(hint: Any) -> frozenset[type]:
     return frozenset({get_origin(hint) or hint})
 
 
+# Not by a look into `Created.__dict__`: the library puts a subclass in the place of ours.
 _AGGREGATE_TOPICS = {
-    aggregate.Created.TOPIC: aggregate.TOPIC
+    topic: aggregate.TOPIC
     for aggregate in AGGREGATES
-    if aggregate.Created.__dict__.get("TOPIC") in EVENTS
+    if EVENTS.get(topic := getattr(aggregate.Created, "TOPIC", "")) is aggregate.Created
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -163,9 +164,12 @@ def _enrolled_key(
     entry: CertificateEntry, evidence: Callable[[bytes], bytes | None]
 ) -> EnrolledKey:
     der = evidence(bytes.fromhex(entry.certificate))
-    if der is None:
+    # The store is untrusted: another certificate in this place would let its owner sign for
+    # the agency.
+    if der is None or hashlib.sha256(der).hexdigest() != entry.certificate:
         raise LedgerMismatch(
-            f"the certificate {entry.certificate} is missing from the evidence store",
+            f"the certificate {entry.certificate} is missing from the evidence store, or"
+            " another lies there",
             position=entry.position,
         )
     return EnrolledKey(

@@ -145,12 +145,15 @@ def _core(
 
 
 def _call_all(listeners: list[Callable[[], None]]) -> None:
+    """Call each, whatever became of the others; then raise what went wrong first."""
+    failures: list[Exception] = []
     for listener in listeners:
         try:
             listener()
         except Exception as error:
-            # The facts stand and their receipts are good; readiness says that lists are behind.
-            _logger.error("a follower of the log failed", exc_info=error)
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 class HubProcess:

@@ -73,6 +73,7 @@ class BatchEngine:
         self._next_position = 0
         self._last_time = datetime.min.replace(tzinfo=UTC)
         self._stale = True
+        self._followed = True
         self.frozen: LedgerMismatch | None = None
 
     @property
@@ -82,8 +83,8 @@ class BatchEngine:
 
     @property
     def behind(self) -> bool:
-        """Whether work is left that no command may ever ask for: reload, sign, publish."""
-        return self._stale and self.frozen is None
+        """Whether work is left that no command may ever ask for: reload, sign, publish, tell."""
+        return self.frozen is None and (self._stale or not self._followed)
 
     def load(self) -> None:
         """Take up where storage says we are, and finish what was left undone.
@@ -112,7 +113,7 @@ class BatchEngine:
         try:
             session, outcomes = self._decide(commands)
         except Exception as error:  # Storage, not a command: nothing was decided.
-            return self._commit_failed(error, [_At(-1)] * len(commands))
+            return self._commit_failed(error, commands)
         # (1) Content lies on disk already; now the keys it was sealed with. If we stop here,
         # keys without an exchange are left, which harm nobody.
         # (2) One transaction. If we stop after it, `load` goes on at (3).
@@ -121,7 +122,7 @@ class BatchEngine:
                 self._vault.store(session.document_keys)
                 self._log.commit(session.commit())
             except Exception as error:
-                return self._commit_failed(error, outcomes)
+                return self._commit_failed(error, commands)
             self._next_position += len(session.commit().events)
             self._last_time = session.at
             self._registry = session.registry
@@ -175,6 +176,8 @@ class BatchEngine:
             except HubError as refusal:
                 session.reject()
                 outcomes.append(refusal)
+            except OSError:
+                raise  # The storage failed, not the command.
             except Exception as error:
                 raise _Broken(index, error) from error
         return outcomes
@@ -229,7 +232,14 @@ class BatchEngine:
 
     def _publish(self) -> None:
         self._receipts.publish(self._sequencer.size, self._sequencer.checkpoint)
-        self._published()
+        try:
+            self._published()
+            self._followed = True
+        except Exception as error:
+            # The facts stand and their receipts are good; the lists are behind, say so by
+            # their position, and are tried again with the next batch, if need be an empty one.
+            self._followed = False
+            _logger.error("a follower of the log failed", exc_info=error)
 
     # --- failing ------------------------------------------------------------------
 
@@ -248,15 +258,13 @@ class BatchEngine:
             )
         return None
 
-    def _commit_failed(
-        self, error: Exception, outcomes: Sequence[_At | Exception]
-    ) -> list[Outcome]:
-        # Kept or not, we cannot know: callers ask again, and the request id decides.
+    def _commit_failed(self, error: Exception, commands: Sequence[Command]) -> list[Outcome]:
+        # Kept or not, we cannot know: callers ask again, and the request id decides. Those
+        # refused too: they may have been refused for what an earlier command of the batch did.
         self._stale = True
         if not isinstance(error, HeadMoved):
             _logger.error("commit failed", exc_info=error)
-        unknown = Unavailable("the outcome is not known; repeat the very same call")
-        return [outcome if isinstance(outcome, Exception) else unknown for outcome in outcomes]
+        return [Unavailable("the outcome is not known; repeat the very same call")] * len(commands)
 
     def _sequencing_failed(
         self, error: Exception, outcomes: Sequence[_At | Exception]

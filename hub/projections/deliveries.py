@@ -10,7 +10,7 @@ from hub.application.ports import DeliveryRow, DocumentRow, EventLog, ViewChange
 from hub.application.vault import Vault
 from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState
 from hub.domain.exchange import Exchange
-from hub.errors import ContentLost
+from hub.errors import ContentLost, LedgerMismatch
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import Event, parse_leaf
 from hub.proof.statements import Envelope, read_statement
@@ -30,6 +30,8 @@ class DeliveryProjection:
         """Take in every event below `size`; one transaction a chunk."""
         while (start := self._views.position()) < size:
             entries = self._log.entries(start, min(_CHUNK_MAX, size - start))
+            if not entries:
+                raise LedgerMismatch(f"event {start} is missing", position=start)
             events = [(entry.position, parse_leaf(entry.state)) for entry in entries]
             self._views.apply(self._changes(events), start=start, end=start + len(entries))
 

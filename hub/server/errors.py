@@ -12,6 +12,9 @@ from hub.errors import HubError
 DOMAIN = "lienthong"
 DETAILS_KEY = "grpc-status-details-bin"
 _RECEIPT_RETRY_MS = 1000
+# A refusal travels in trailing metadata. Above 8 KiB of these gRPC drops the whole answer,
+# the reason included, and some refusals quote what the caller sent.
+_TEXT_BYTES_MAX = 800
 
 _Code = grpc.StatusCode
 
@@ -50,16 +53,23 @@ STATUS_OF: dict[type[HubError], grpc.StatusCode] = {
 }
 
 
+def status_message(error: HubError) -> str:
+    """The sentence of a refusal, cut off where it would not travel."""
+    return _cut(error.message)
+
+
 def status_details(error: HubError) -> bytes:
     """The `google.rpc.Status` of a refusal, for the trailing metadata."""
     details: list[any_pb2.Any] = []
+    message = status_message(error)
+    metadata = {name: _cut(value) for name, value in error.metadata.items()}
     _pack(
         details,
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata),
     )
     if field := error.metadata.get("field"):
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=field, description=error.message
+            field=_cut(field), description=message
         )
         _pack(details, error_details_pb2.BadRequest(field_violations=[violation]))
     if (retry_ms := _retry_after_ms(error)) is not None:
@@ -67,13 +77,20 @@ def status_details(error: HubError) -> bytes:
         delay.FromMilliseconds(retry_ms)
         _pack(details, error_details_pb2.RetryInfo(retry_delay=delay))
     code: int = STATUS_OF[type(error)].value[0]
-    return status_pb2.Status(code=code, message=error.message, details=details).SerializeToString()
+    return status_pb2.Status(code=code, message=message, details=details).SerializeToString()
 
 
 def _retry_after_ms(error: HubError) -> int | None:
     if "retry_after_ms" in error.metadata:
         return int(error.metadata["retry_after_ms"])
     return _RECEIPT_RETRY_MS if isinstance(error, errors.ReceiptDelayed) else None
+
+
+def _cut(text: str) -> str:
+    data = text.encode()
+    if len(data) <= _TEXT_BYTES_MAX:
+        return text
+    return data[: _TEXT_BYTES_MAX - 3].decode(errors="ignore") + "…"
 
 
 def _pack(details: list[any_pb2.Any], message: object) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from hub.application.registry import Caller
 from hub.errors import HubError
-from hub.server.errors import DETAILS_KEY, STATUS_OF, status_details
+from hub.server.errors import DETAILS_KEY, STATUS_OF, status_details, status_message
 from hub.server.identity import ROLES_OF_SERVICE, Identities
 
 _logger = structlog.get_logger("hub.access")
@@ -96,7 +96,9 @@ class _Call:
         if isinstance(error, HubError):
             self._log(error.reason, started)
             await context.abort(
-                STATUS_OF[type(error)], error.message, ((DETAILS_KEY, status_details(error)),)
+                STATUS_OF[type(error)],
+                status_message(error),
+                ((DETAILS_KEY, status_details(error)),),
             )
         if isinstance(error, grpc.aio.AbortError):
             raise error

@@ -67,7 +67,7 @@ def _create_log() -> None:
         sa.Column("exchange_id", ID, nullable=True),
         sqlite_with_rowid=False,
     )
-    op.create_index("requests_by_digest", "requests", ["digest"])
+    op.create_index("requests_by_digest", "requests", ["digest", "position"])
     op.create_table(
         "payloads",
         sa.Column("digest", DIGEST, primary_key=True),

@@ -1,0 +1,364 @@
+"""`lienthong demo`: a hub, three agencies, one document, and an attempt to rewrite history."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from hub.cli.console import say, say_table
+from hub.cli.errors import CommandFailed
+from hub.cli.letter import letter_pdf
+from hub.cli.messages import _, language
+from hub.cli.send import today
+from hub.cli.session import state_in_words
+from hub.cli.stage import AUDITORS_TOOL, HUB_LOG, Stage, free_port, require
+from hub.cli.verify import verdict_in_words
+from hub.client.answers import DeliveryState
+from hub.proof.evidence import Verdict, parse_receipt_file
+from hub.proof.leaf import parse_leaf
+from hub.proof.receipt import parse_tlog_proof
+
+HUB, EVIDENCE, TRUSTED_ROOT = "hub", "evidence", "trusted_root.json"
+LETTER, SENT, ACCEPTED = "cong-van-125.pdf", "sent.receipt.json", "03.receipt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Agency:
+    """One of the sample agencies that `lienthong init` registers."""
+
+    code: str
+    name: str
+    slug: str
+
+    @property
+    def profile(self) -> Path:
+        return Path(HUB, "clients", self.slug, "profile.toml")
+
+    @property
+    def evidence(self) -> Path:
+        return Path(EVIDENCE, self.slug)
+
+
+SENDER = _Agency("H29.1.1", "UBND Quận 1", "ubnd-quan-1")
+FINANCE = _Agency("H29.2.7", "Sở Tài chính", "so-tai-chinh")
+HEALTH = _Agency("H29.2.9", "Sở Y tế", "so-y-te")
+RECIPIENTS = (FINANCE, HEALTH)
+
+# What the forger makes of the event: Sở Y tế was never among the recipients.
+FORGED_CODE = "H29.2.8"
+
+
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Make everything in this new folder and leave it there; else only the evidence "
+            "is left, in a temporary one.",
+        ),
+    ] = None,
+) -> None:
+    """Run a hub and three agencies here, send a document, then try to rewrite history.
+
+    Exit status: 0 when every step comes out as it is told, 1 when one does not.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    stage = Stage(_new_folder(keep), language())
+    say(_("One document between three agencies, and an attempt to rewrite what happened."))
+    say(_("All of it is real: processes, mutual TLS, signatures, files in {folder}.",
+          folder=stage.folder))  # fmt: skip
+    _make_a_hub(stage)
+    with _hub_serving(stage):
+        exchange = _send_a_letter(stage)
+        _look_into_both_inboxes(stage)
+        _collect_at_both(stage)
+        _answer(stage)
+        _see_both_states(stage, exchange)
+    _verify_without_the_hub(stage)
+    position = _forge_an_event(stage)
+    _find_the_forgery(stage, position)
+    _be_refused(stage, position)
+    _verify_one_receipt(stage)
+    if keep is None:
+        _leave_only_the_evidence(stage.folder)
+    _say_how_to_go_on(stage.folder, position)
+
+
+def _new_folder(keep: Path | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="lienthong-demo-"))
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise CommandFailed(
+            "FOLDER_NOT_EMPTY",
+            _("{folder} is not an empty folder.", folder=keep),
+            _("Name a folder that does not exist yet."),
+        )
+    keep.mkdir(parents=True, exist_ok=True)
+    return keep.absolute()
+
+
+# --- The steps --------------------------------------------------------------------------
+
+
+def _make_a_hub(stage: Stage) -> None:
+    stage.step(
+        _("A new hub"),
+        _("It gets keys of its own, an operator and three agencies with their certificates. Its "
+          "trusted root is what everybody will check receipts against."),
+    )  # fmt: skip
+    stage.run("init", HUB, "--origin", "demo.localhost/log", "--listen", f"127.0.0.1:{free_port()}")
+    evidence = stage.folder / EVIDENCE
+    for agency in (SENDER, *RECIPIENTS):
+        (evidence / agency.slug).mkdir(parents=True)
+    shutil.copy(stage.folder / HUB / TRUSTED_ROOT, evidence)
+
+
+@contextmanager
+def _hub_serving(stage: Stage) -> Iterator[None]:
+    stage.step(
+        _("The hub starts"),
+        _("Before it listens, it checks its whole log. Only certificates enrolled with it get in."),
+    )
+    with stage.serving(HUB) as served:
+        yield
+        stage.step(
+            _("The hub stops"),
+            _("From here on nobody needs it: what happened is proven by what the agencies hold."),
+        )
+        stage.show_command("kill -TERM")
+        require(served.stop() == 0, _("The hub did not stop as it should."))
+
+
+def _send_a_letter(stage: Stage) -> str:
+    stage.step(
+        _("{sender} sends a letter", sender=SENDER.name),
+        _("The PDF is described in an envelope, signed here with the agency's own key, and sent "
+          "to two agencies at once. The receipt that comes back is verified on arrival."),
+    )  # fmt: skip
+    letter = SENDER.evidence / LETTER
+    (stage.folder / letter).write_bytes(letter_pdf(_letter()))
+    to = [word for recipient in RECIPIENTS for word in ("--to", recipient.code)]
+    stage.run(
+        "send", str(letter), *to, "--number", "125", "--notation", "UBND-VP", "--type", "Công văn",
+        "--subject", "V/v thử nghiệm liên thông văn bản", "--signer", "Nguyễn Văn An",
+        "--receipt", str(SENDER.evidence / SENT), by=SENDER.name, profile=SENDER.profile,
+    )  # fmt: skip
+    receipt = parse_receipt_file((stage.folder / SENDER.evidence / SENT).read_bytes()).receipt
+    return str(parse_leaf(receipt.leaf).id)
+
+
+def _look_into_both_inboxes(stage: Stage) -> None:
+    stage.step(
+        _("Both inboxes show it"),
+        _("Each agency has numbers of its own without gaps, so nothing can be withheld unseen. "
+          "The file itself is not to be had yet."),
+    )  # fmt: skip
+    for agency in RECIPIENTS:
+        said = stage.run("inbox", by=agency.name, profile=agency.profile)
+        require(SENDER.code in said, _("The letter is not in the inbox of {name}.",
+                                       name=agency.name))  # fmt: skip
+
+
+def _collect_at_both(stage: Stage) -> None:
+    stage.step(
+        _("Both sign for it and fetch it"),
+        _("Content is released only against a signed statement, so nobody can read and deny. "
+          "Everything is verified here, and only then reported as arrived (01)."),
+    )  # fmt: skip
+    sent = (stage.folder / SENDER.evidence / LETTER).read_bytes()
+    for agency in RECIPIENTS:
+        into = str(agency.evidence)
+        stage.run("fetch", "1", "--into", into, by=agency.name, profile=agency.profile)
+        fetched = stage.folder / agency.evidence / LETTER
+        require(
+            fetched.is_file() and fetched.read_bytes() == sent,
+            _("What {name} fetched is not what was sent.", name=agency.name),
+        )
+
+
+def _answer(stage: Stage) -> None:
+    stage.step(
+        _("{name} accepts it", name=FINANCE.name),
+        _("A status is a signed statement too, and gets a receipt of its own."),
+    )
+    receipt = str(FINANCE.evidence / ACCEPTED)
+    stage.run("status", "1", "03", "--receipt", receipt, by=FINANCE.name, profile=FINANCE.profile)
+
+
+def _see_both_states(stage: Stage, exchange: str) -> None:
+    stage.step(
+        _("The sender sees what became of it"),
+        _("One line for each recipient, from what each of them signed."),
+    )
+    said = stage.run("status", exchange, by=SENDER.name, profile=SENDER.profile)
+    for state in (DeliveryState.ACCEPTED, DeliveryState.ARRIVED):
+        require(state_in_words(state) in said, _("The sender does not see both states."))
+
+
+def _verify_without_the_hub(stage: Stage) -> None:
+    stage.step(
+        _("All receipts are verified offline"),
+        _("By a program that needs no hub, no network and no database: only the trusted root. It "
+          "says itself what it leaves unchecked: the chain of a signing certificate."),
+    )  # fmt: skip
+    arguments = ["--trust", f"{EVIDENCE}/{TRUSTED_ROOT}", "--json", EVIDENCE]
+    stage.show_command(f"python -m hub.proof {shlex.join(arguments)}")
+    report = json.loads(stage.call(AUDITORS_TOOL, arguments).stdout)
+    say_table(
+        [_("Receipt"), _("Steps"), _("Verdict")],
+        [
+            [
+                _short(Path(file["file"])),
+                str(len(file["findings"])),
+                verdict_in_words(file["verdict"]),
+            ]
+            for file in report["files"]
+        ],
+        indent=4,
+    )
+    require(len(report["files"]) == 8, _("Some receipts are missing."))
+    require(report["verdict"] != Verdict.REFUTED, _("A receipt was refuted."))
+
+
+def _forge_an_event(stage: Stage) -> int:
+    stage.step(
+        _("Somebody rewrites history"),
+        _("An operator with every right on the machine opens the database, takes away the "
+          "trigger that guards the events, and makes it look as if the letter had never been "
+          "sent to {name}. Then the trigger is put back, as if nothing had happened.",
+          name=HEALTH.name),
+    )  # fmt: skip
+    receipt = parse_receipt_file((stage.folder / SENDER.evidence / SENT).read_bytes()).receipt
+    position = parse_tlog_proof(receipt.proof).index
+    statements = forge(
+        stage.folder / HUB / "hub.db", position, HEALTH.code.encode(), FORGED_CODE.encode()
+    )
+    stage.show_command(f"sqlite3 {HUB}/hub.db")
+    stage.show_output("\n".join(statements))
+    return position
+
+
+def _find_the_forgery(stage: Stage, position: int) -> None:
+    stage.step(
+        _("The check finds it"),
+        _("It recomputes everything from the first event and names what differs."),
+    )
+    said = stage.run("ledger", "fsck", HUB, expect=1)
+    require(_names(said, position), _("The check does not name event {position}.",
+                                      position=position))  # fmt: skip
+
+
+def _be_refused(stage: Stage, position: int) -> None:
+    stage.step(
+        _("The hub refuses to start"),
+        _("A hub whose history contradicts its own signatures does not serve anyone."),
+    )
+    said = stage.run("serve", HUB, expect=1)
+    require(_names(said, position), _("The hub does not name event {position}.",
+                                      position=position))  # fmt: skip
+
+
+def _verify_one_receipt(stage: Stage) -> None:
+    stage.step(
+        _("The receipt stands"),
+        _("What {name} was handed still proves what really happened, step by step.",
+          name=HEALTH.name),
+    )  # fmt: skip
+    (receipt,) = (stage.folder / HEALTH.evidence).rglob("*.document.receipt.json")
+    stage.run(
+        "verify", "--trust", f"{EVIDENCE}/{TRUSTED_ROOT}", str(receipt.relative_to(stage.folder)),
+        by=HEALTH.name, expect=2,
+    )  # fmt: skip
+
+
+def _leave_only_the_evidence(folder: Path) -> None:
+    shutil.rmtree(folder / HUB)
+    (folder / HUB_LOG).unlink()
+
+
+def _say_how_to_go_on(folder: Path, position: int) -> None:
+    evidence = folder / EVIDENCE
+    say("")
+    say(_("Everything came out as told: event {position} was changed, and found.",
+          position=position), style="bold green")  # fmt: skip
+    say(_("The evidence is in {folder}. One receipt by hand:", folder=evidence))
+    command = [sys.executable, "-m", "hub.proof", "--trust", str(evidence / TRUSTED_ROOT)]
+    print("  " + shlex.join([*command, str(evidence / SENDER.slug / SENT)]))
+
+
+# --- Their means ------------------------------------------------------------------------
+
+
+def forge(database: Path, position: int, old: bytes, new: bytes) -> list[str]:
+    """Change an event's bytes behind the hub's back; what was done, as an operator types it."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        guards = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'"
+        ).fetchall()
+        for name, _sql in guards:
+            connection.execute(f'DROP TRIGGER "{name}"')
+        (state,) = connection.execute(
+            "SELECT state FROM events WHERE position = ?", (position,)
+        ).fetchone()
+        require(state.count(old) == 1, _("The event is not the one that was to be changed."))
+        connection.execute(
+            "UPDATE events SET state = ? WHERE position = ?", (state.replace(old, new), position)
+        )
+        for _name, sql in guards:
+            connection.execute(sql)
+    return [
+        *(f"DROP TRIGGER {name};" for name, _sql in guards),
+        # Shown, not run.
+        f"UPDATE events SET state = replace(state, '{old.decode()}', '{new.decode()}')"  # noqa: S608
+        f" WHERE position = {position};",
+        *(f"CREATE TRIGGER {name} …;" for name, _sql in guards),
+    ]
+
+
+def _letter() -> list[str]:
+    day = today()
+    return [
+        "      ỦY BAN NHÂN DÂN             CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM",
+        "          QUẬN 1                      Độc lập - Tự do - Hạnh phúc",
+        "",
+        "     Số: 125/UBND-VP            "
+        f"Quận 1, ngày {day.day:02} tháng {day.month:02} năm {day.year}",
+        "   V/v thử nghiệm liên",
+        "     thông văn bản",
+        "",
+        "              Kính gửi:",
+        *(f"                 - {recipient.name};" for recipient in RECIPIENTS),
+        "",
+        "   Văn bản này được gửi qua hệ thống liên thông để thử nghiệm. Bên",
+        "gửi ký số, bên nhận ký nhận, và mỗi bước đều có biên nhận kiểm tra",
+        "được mà không cần đến hệ thống.",
+        "",
+        "                                           Nguyễn Văn An",
+    ]
+
+
+def _short(path: Path) -> str:
+    """A receipt's path without the exchange id that begins its name."""
+    *_id, kind, _receipt, _json = path.name.split(".")
+    return f"{path.parts[1]}: {kind}"
+
+
+def _names(said: str, position: int) -> bool:
+    return str(position) in said.replace(".", " ").replace(":", " ").split()
+
+
+def _leave(_signal: int, _frame: object) -> NoReturn:
+    # As an exception, so that every block above ends what it has begun.
+    raise SystemExit(128 + signal.SIGTERM)

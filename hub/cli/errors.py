@@ -1,0 +1,322 @@
+"""What went wrong and what to do next, in the words of the person at the keyboard."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from hub.cli.console import say, shown, stderr
+from hub.cli.messages import N_, _
+from hub.cli.sentences import in_words
+from hub.errors import HubError, LedgerMismatch, VerificationFailed
+
+
+class CommandFailed(Exception):
+    """A command that cannot do what it was asked; sentence and advice are in words already."""
+
+    def __init__(self, reason: str, sentence: str, advice: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.advice = advice
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An error as it is shown: a stable reason, one sentence, details, and what to do."""
+
+    reason: str
+    sentence: str
+    details: tuple[str, ...]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    reason: str
+    sentence: str
+    advice: str
+
+
+# The hub's refusals. A test holds the table to `hub.errors`.
+REFUSALS: dict[str, tuple[str, str]] = {
+    "STATEMENT_MALFORMED": (
+        N_("The statement does not have the form that its kind prescribes."),
+        N_("Correct the field that is named and send again."),
+    ),
+    "REQUEST_MALFORMED": (
+        N_("A value of the call is missing or not of its kind."),
+        N_("Correct the value that is named and repeat the command."),
+    ),
+    "TOO_LARGE": (
+        N_("Something is larger than this hub takes."),
+        N_("Make the files smaller: all attachments together may have 3 MiB."),
+    ),
+    "WRONG_HUB": (
+        N_("The statement was made for another hub."),
+        N_("In the profile, make `hub` the origin of the hub behind `target`."),
+    ),
+    "AGENCY_MISMATCH": (
+        N_("The statement speaks for another agency than the connection belongs to."),
+        N_("Use the `agency`, the signing key and the transport certificate of one agency."),
+    ),
+    "REQUEST_ID_REUSED": (
+        N_("This request id already carried another statement."),
+        N_("Use a new request id for a new statement."),
+    ),
+    "SECRET_DOCUMENT": (
+        N_("Documents marked as state secrets are not exchanged here (QĐ 28/2018/QĐ-TTg Art. 1)."),
+        N_("Send it by the way that is prescribed for state secrets."),
+    ),
+    "ACTION_UNSUPPORTED": (
+        N_("This hub does not perform the action that the envelope asks for."),
+        N_("Send the document as a new one."),
+    ),
+    "KEY_UNKNOWN": (
+        N_("No certificate with this key is enrolled for the agency."),
+        N_("Have the hub's operator enrol the signing certificate, or use the enrolled key."),
+    ),
+    "KEY_NOT_YET_VALID": (
+        N_("The validity of the signing certificate has not begun."),
+        N_("Sign with the certificate that is valid now, or wait until this one is."),
+    ),
+    "KEY_EXPIRED": (
+        N_("The validity of the signing certificate has ended."),
+        N_("Have a new certificate issued and enrolled, then sign with it."),
+    ),
+    "SIGNATURE_INVALID": (
+        N_("The signature does not fit the statement and the enrolled key."),
+        N_("Check the signing key and its algorithm in the profile."),
+    ),
+    "CERTIFICATE_UNSUITABLE": (
+        N_("This certificate cannot be enrolled."),
+        N_("Have one issued that meets what is said, by an authority the hub trusts."),
+    ),
+    "KEY_TAKEN": (
+        N_("The key is enrolled already, for this or for another principal."),
+        N_("Make a new key: every certificate has one of its own."),
+    ),
+    "CONTENT_MISSING": (
+        N_("The envelope names content that was not sent along."),
+        N_("Send the document again with all its attachments."),
+    ),
+    "DIGEST_MISMATCH": (
+        N_("Content does not hash to what the envelope says, or has another size."),
+        N_("Send the document again; if it happens twice, ask for your software to be checked."),
+    ),
+    "CONTENT_LOST": (
+        N_("Accepted content can no longer be read from the hub's disk."),
+        N_("Tell the hub's operator, and ask the sender for the document."),
+    ),
+    "NOT_COLLECTED": (
+        N_("Content is released only to those who have signed for the document."),
+        N_("Fetch the document with `lienthong fetch`."),
+    ),
+    "PRINCIPAL_UNKNOWN": (
+        N_("The transport certificate is trusted but enrolled for nobody."),
+        N_("Have the hub's operator enrol it, or use the one that is enrolled."),
+    ),
+    "ROLE_NOT_PERMITTED": (
+        N_("Whoever this profile belongs to may not do this."),
+        N_("Use an agency's profile for documents and the operator's for the registry."),
+    ),
+    "NOT_A_PARTY": (
+        N_("The agency takes part in this exchange, but not in the role that this needs."),
+        N_("Check the exchange: only recipients collect and report."),
+    ),
+    "RECIPIENT_UNKNOWN": (
+        N_("Some recipients are not registered with this hub; nothing was sent to anyone."),
+        N_("Correct the codes that are named and send again."),
+    ),
+    "AGENCY_UNKNOWN": (
+        N_("No agency with this code is registered."),
+        N_("Look the code up with `lienthong agency list`, or register the agency first."),
+    ),
+    "AGENCY_EXISTS": (
+        N_("An agency with this code is registered already."),
+        N_("Look at it with `lienthong agency list`."),
+    ),
+    "EXCHANGE_UNKNOWN": (
+        N_("There is no such exchange, or the agency takes no part in it."),
+        N_("Check the id; `lienthong inbox --json` lists the exchanges that came in."),
+    ),
+    "REQUEST_UNKNOWN": (
+        N_("The hub has accepted no statement of this agency under this request id."),
+        N_("Check the request id, or send the statement."),
+    ),
+    "POSITION_UNKNOWN": (
+        N_("There is no such position in the log, or the entry is not for this caller."),
+        N_("Ask for a position below the newest checkpoint, of an own document."),
+    ),
+    "RECEIPT_DELAYED": (
+        N_("The statement is recorded, but its receipt is not ready yet."),
+        N_("Repeat the command in a moment: the same statement gets its receipt."),
+    ),
+    "UNAVAILABLE": (
+        N_("The hub cannot take anything now, and nothing was recorded."),
+        N_("Repeat the command later."),
+    ),
+    "LOG_FROZEN": (
+        N_("The hub's log is frozen: nothing is accepted."),
+        N_("Wait for word from the hub's operator."),
+    ),
+    "OVERLOADED": (
+        N_("The hub has too much to do."),
+        N_("Repeat the command in a moment."),
+    ),
+}
+
+# All other failures, by the name of their class: a command that only talks to a hub must not
+# load the classes of one that runs it. A test holds each name to its class.
+FAILURES: dict[str, tuple[str, str, str]] = {
+    "ForkDetected": (
+        "FORK_DETECTED",
+        N_("The hub has signed two histories that contradict each other."),
+        N_("Stop. Keep the state folder of the profile as it is and hand it to an auditor."),
+    ),
+    "InboxGap": (
+        "INBOX_GAP",
+        N_("The numbers of the inbox have a gap: a document was withheld or shown twice."),
+        N_("Stop, and report this to the hub's operator and to an auditor."),
+    ),
+    "VerificationFailed": (
+        "VERIFICATION_FAILED",
+        N_("A piece of evidence does not hold."),
+        N_("Do not rely on it. Check the trusted root; if that is right, call an auditor."),
+    ),
+    "LedgerMismatch": (
+        "LEDGER_MISMATCH",
+        N_("What is stored contradicts itself or the signer's memory; the hub does not serve."),
+        N_("Change nothing. Run `lienthong ledger fsck`, keep the folder, and call an auditor."),
+    ),
+    "HubUnreachable": (
+        "HUB_UNREACHABLE",
+        N_("The hub cannot be reached."),
+        N_("Check that the hub runs and that `target` in the profile is its address."),
+    ),
+    "UnexpectedAnswer": (
+        "UNEXPECTED_ANSWER",
+        N_("The answer is not one a hub of this version gives."),
+        N_("Check that `target` is a hub, and that its version and this one fit."),
+    ),
+    "ProfileInvalid": (
+        "PROFILE_INVALID",
+        N_("The profile, or a file it names, cannot be used."),
+        N_("Correct the profile; `lienthong init` makes complete ones to compare with."),
+    ),
+    "StateInUse": (
+        "STATE_IN_USE",
+        N_("Another program is working with this profile's state folder."),
+        N_("Wait until it has ended, or give each program a profile with its own state."),
+    ),
+    "StateDamaged": (
+        "STATE_DAMAGED",
+        N_("A file in the profile's state folder is not as it was written; nothing was sent."),
+        N_("Keep the folder for whoever looks into it, and restore it or name a new one."),
+    ),
+    "JournalFull": (
+        "JOURNAL_FULL",
+        N_("Too many signed statements are waiting for the hub."),
+        N_("Wait until the hub can be reached; the next command sends them first."),
+    ),
+    "ConfigInvalid": (
+        "CONFIG_INVALID",
+        N_("The settings of the hub cannot be used."),
+        N_("Check the folder and its `hub.toml`; `lienthong init` makes a new hub."),
+    ),
+    "FolderBusy": (
+        "FOLDER_BUSY",
+        N_("Another process is using this hub's folder."),
+        N_("Stop the hub that runs on it first."),
+    ),
+    "FolderNotEmpty": (
+        "FOLDER_NOT_EMPTY",
+        N_("The folder is not empty."),
+        N_("Name a folder that does not exist yet."),
+    ),
+    "KeyFileError": (
+        "KEY_FILE",
+        N_("A key of the hub cannot be read."),
+        N_("Restore the file that is named from its own backup, readable by its owner only."),
+    ),
+    "SignerStoreError": (
+        "SIGNER_STORE",
+        N_("The signer's memory cannot be used."),
+        N_("Change nothing, and never restore it together with the database; call an auditor."),
+    ),
+    "CustodyError": (
+        "CUSTODY",
+        N_("The key that protects document content cannot be used."),
+        N_("Restore the file that is named from its own backup."),
+    ),
+}
+
+_STATEMENT_KEPT = N_(
+    "What was signed is kept under request {request_id}; the next command with this profile "
+    "sends the same bytes again. Do not send it a second time yourself."
+)
+
+
+def explain(error: Exception) -> Explanation | None:
+    """The explanation of an error a person can act on, None for a bug."""
+    if isinstance(error, CommandFailed):
+        return Explanation(error.reason, str(error), (), error.advice)
+    if isinstance(error, HubError):
+        sentence, advice = REFUSALS[error.reason]
+        return Explanation(error.reason, _(sentence), _details_of_refusal(error), _(advice))
+    if words := _words_for(error):
+        details = _details_of_failure(error)
+        return Explanation(words.reason, _(words.sentence), details, _advice(error, words.advice))
+    if isinstance(error, OSError) and error.strerror:
+        return _explain_os_error(error)
+    return None
+
+
+def show(explanation: Explanation) -> None:
+    """Print an explanation on stderr."""
+    console = stderr()
+    lead = _("Error: {sentence}", sentence=shown(explanation.sentence))
+    say(f"{lead} [{explanation.reason}]", style="bold red", to=console)
+    for detail in explanation.details:
+        say(f"  {detail}", to=console)
+    say(f"  {_('What to do:')} {explanation.advice}", to=console)
+
+
+def _words_for(error: Exception) -> _Words | None:
+    for kind in type(error).__mro__:
+        if kind.__name__ in FAILURES and kind.__module__.split(".")[0] in {"hub", "keys"}:
+            return _Words(*FAILURES[kind.__name__])
+    return None
+
+
+def _advice(error: Exception, advice: str) -> str:
+    words = _(advice)
+    if request_id := getattr(error, "request_id", None):
+        words = f"{words} {_(_STATEMENT_KEPT, request_id=request_id)}"
+    return words
+
+
+def _details_of_refusal(error: HubError) -> tuple[str, ...]:
+    details = [_("The hub says: {message}", message=shown(in_words(error.message)))]
+    details += [
+        f"{shown(name)}: {shown(value)}"
+        for name, value in error.metadata.items()
+        if value not in error.message
+    ]
+    return tuple(details)
+
+
+def _details_of_failure(error: Exception) -> tuple[str, ...]:
+    details = [shown(line.strip()) for line in in_words(str(error)).splitlines() if line.strip()]
+    if isinstance(error, LedgerMismatch) and error.position is not None:
+        details.append(_("First event that differs: {position}", position=error.position))
+    if isinstance(error, VerificationFailed):
+        details.append(_("Step that failed: {step}", step=error.step))
+    return tuple(details)
+
+
+def _explain_os_error(error: OSError) -> Explanation:
+    name = errno.errorcode.get(error.errno or 0, "FILE_ERROR")
+    where = f"{error.filename}: " if error.filename else ""
+    sentence = _("A file cannot be read or written.")
+    details = (shown(f"{where}{error.strerror}"),)
+    return Explanation(name, sentence, details, _("Check that it is there and who may use it."))

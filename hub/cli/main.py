@@ -1,0 +1,152 @@
+"""The `lienthong` command: its nouns, its language, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer import rich_utils
+
+from hub.cli import agency, demo, fetch, inbox, init, ledger, send, serve, status, verify
+from hub.cli.console import print_what_the_terminal_cannot_show_as_escapes, say, shown, stderr
+from hub.cli.errors import explain, show
+from hub.cli.messages import Language, _, language_of, speak
+from hub.cli.sentences import in_words
+
+_FAILED, _WRONG_USE, _INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed, 2 a wrong command line."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    print_what_the_terminal_cannot_show_as_escapes()
+    speak(_asked_for(arguments) or language_of(os.environ))
+    command = build()
+    try:
+        return command.main(arguments, prog_name="lienthong", standalone_mode=False) or 0
+    except typer.Abort:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; Python must not write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except Exception as error:
+        return _failed(error)
+
+
+def build() -> Any:
+    """The command with all its subcommands, in the language that is spoken."""
+    command = typer.main.get_command(_app())
+    for member in _all_below(command):
+        member.help = in_language(member.help)
+        for parameter in member.params:
+            parameter.help = in_language(getattr(parameter, "help", None))
+    _name_panels()
+    return command
+
+
+def in_language(text: str | None) -> str | None:
+    """A help text, paragraph by paragraph, whatever its line breaks."""
+    return text and "\n\n".join(_(paragraph) for paragraph in paragraphs(text))
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a help text as the catalogue has them."""
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    )  # fmt: skip
+    app.callback()(_lienthong)
+    for command in (
+        demo.demo, init.init, serve.serve, send.send, inbox.inbox, fetch.fetch, status.status,
+        verify.verify,
+    ):  # fmt: skip
+        app.command()(command)
+    agencies = typer.Typer(no_args_is_help=True, help="Register agencies and their certificates.")
+    agencies.command("add")(agency.add)
+    agencies.command("enrol")(agency.enrol)
+    agencies.command("list")(agency.list_)
+    app.add_typer(agencies, name="agency")
+    ledgers = typer.Typer(no_args_is_help=True, help="Check a hub's log on its own machine.")
+    ledgers.command("fsck")(ledger.fsck)
+    app.add_typer(ledgers, name="ledger")
+    return app
+
+
+def _lienthong(
+    lang: Annotated[
+        Language | None, typer.Option(help="The language to speak; the locale's if left out.")
+    ] = None,
+    version_: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Exchange signed documents between agencies, with receipts that anyone can check."""
+    # `main` has read `lang` already: help and errors need it before anything is parsed.
+    if version_:
+        print(f"lienthong {version('lienthong')}")
+        raise typer.Exit
+
+
+def _asked_for(arguments: Sequence[str]) -> Language | None:
+    """The language asked for before the subcommand: help and errors need it before parsing."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            break
+        option, _equals, value = word.partition("=")
+        if option == "--lang":
+            value = value or next(words, "")
+            return Language(value) if value in set(Language) else None
+    return None
+
+
+def _all_below(command: Any) -> Iterator[Any]:
+    yield command
+    for child in getattr(command, "commands", {}).values():
+        yield from _all_below(child)
+
+
+def _name_panels() -> None:
+    # Typer has no other way to say these in a language of ours.
+    rich_utils.ARGUMENTS_PANEL_TITLE = _("Arguments")
+    rich_utils.OPTIONS_PANEL_TITLE = _("Options")
+    rich_utils.COMMANDS_PANEL_TITLE = _("Commands")
+    rich_utils.DEFAULT_STRING = _("[default: {}]")
+    rich_utils.ENVVAR_STRING = _("[env var: {}]")
+    rich_utils.REQUIRED_LONG_STRING = _("[required]")
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, typer.TyperException):
+        return _wrong_use(error)
+    if (explanation := explain(error)) is None:
+        raise error
+    show(explanation)
+    return _FAILED
+
+
+def _wrong_use(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    # Where a command was called with nothing, its help has been printed already.
+    if message := error.format_message():
+        if context is not None:
+            say(context.get_usage(), to=stderr())
+        lead = _("Error: {sentence}", sentence=shown(in_words(message)))
+        say(lead, style="bold red", to=stderr())
+        if context is not None:
+            say(_("`{command} --help` says more.", command=context.command_path), to=stderr())
+    # An auditor's 2 is mild, "not checked"; a mistyped command must not pass for it.
+    is_verify = context is not None and context.command.name == "verify"
+    return _FAILED if is_verify else _WRONG_USE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

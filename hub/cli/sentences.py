@@ -1,0 +1,203 @@
+"""Sentences of the parts below, recognised and said in the reader's language.
+
+Proofs and ledger speak English: they stand alone, without this command. What they say most
+often is known here as templates; anything else is passed on as it is, in English.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from hub.cli.messages import N_, _
+
+# A test runs the real examinations and holds the findings' templates to what they say.
+FINDINGS = (
+    N_("The file is a well-formed receipt file."),
+    N_(
+        "A log key of the trusted root signed the checkpoint of {origin} at size {size}, "
+        "cosigned by no known witness."
+    ),
+    N_(
+        "A log key of the trusted root signed the checkpoint of {origin} at size {size}, "
+        "cosigned by {witnesses}."
+    ),
+    N_("The leaf stands at position {position} of this log."),
+    N_("The leaf is the event {topic}; by the hub's own clock it is of {time}."),
+    N_("The hub recorded this very statement, with this key id and signature."),
+    N_(
+        "The hub recorded this very statement, with this key id and signature; whether the "
+        "signature is good, the file does not let one check."
+    ),
+    N_(
+        "The certificate was enrolled for signing for the agency the statement names, at "
+        "position {position} (checkpoint of size {size})."
+    ),
+    N_("The {algorithm} signature on the statement holds."),
+    N_(
+        "The certificate's chain and its revocation by the issuer were not checked, nor whether "
+        "the log revoked it between positions {first} and {last}."
+    ),
+)
+
+REFUTATIONS = (
+    N_("The file cannot be read: {why}."),
+    N_("there is no *{suffix} below this folder"),
+    N_("it is not a regular file"),
+    N_("the receipt file is not of type {type}"),
+    N_("the receipt file is larger than {size} bytes"),
+    N_("no log key of the trusted root signed the checkpoint"),
+    N_("the checkpoint is of a log that the trusted root does not list"),
+    N_("the proof does not lead from the leaf to the root"),
+    N_("the leaf does not lead to the root"),
+    N_("the index lies outside the tree"),
+    N_("a signature of {name} does not fit the note"),
+    N_("the event records another {name} than the statement's"),
+    N_("the event relied on another enrolment than this one"),
+    N_("the enrolment stands in another log than the event"),
+    N_("the statement was made for another hub"),
+    N_("the certificate was enrolled for another agency"),
+    N_("another certificate was enrolled"),
+    N_("the signature does not fit the statement and the enrolled key"),
+)
+
+LEDGER = (
+    N_(
+        "event {position} was changed: its bytes do not hash to the leaf that was signed (or "
+        "the stored hash was changed)"
+    ),
+    N_(
+        "event {position} is not the one that was recorded: its bytes no longer hash to the "
+        "leaf in the tree (or the stored leaf hash was changed)"
+    ),
+    N_("event {position} is missing, the head counts {total}"),
+    N_("event {position} is missing"),
+    N_("event {position} is missing: the log ends before its checkpoint of size {size}"),
+    N_("event {position} cannot be read: {error}"),
+    N_("a checkpoint of size {size} covers events that are missing"),
+    N_("tile {tile} is not what the events make it"),
+    N_("tile {tile} differs from the events below it"),
+    N_("the checkpoint of size {size} is not signed by the log: {error}"),
+    N_("the checkpoint of size {size} is not ours: {error}"),
+    N_(
+        "the events do not hash to the root that was signed at size {size}: one of them was "
+        "changed, removed, reordered or slipped in"
+    ),
+    N_("events and tiles agree, but not with the signed root of size {size}"),
+    N_("its request row is missing or says something else"),
+    N_("the columns beside its bytes say something else"),
+    N_("it is version {version} of its aggregate, {expected} was due"),
+    N_("it is older than the event before it"),
+    N_("its payload is missing"),
+    N_("its payload cannot be opened: {error}"),
+    N_("its payload does not hash to the digest it names"),
+    N_("the inbox number for {agency} is not {number}"),
+    N_("the inbox counter of {agency} is not {number}, as the events say"),
+    N_("the content of attachment {index} cannot be read: {error}"),
+    N_("the content of attachment {index} does not hash to what was accepted"),
+    N_("its certificate is missing from the evidence store, or another lies there"),
+    N_("there are {count} request rows more than events that made them"),
+    N_("the lists differ from a rebuild at exchange {exchange}"),
+    N_("the signer remembers nothing: its memory was lost"),
+    N_(
+        "the signer remembers nothing, but the log holds {count} events: its memory was lost; "
+        "see `lienthong ledger reopen` in the operations guide"
+    ),
+    N_(
+        "the signer remembers size {size}, but size {published} is published: its memory was "
+        "restored from an older copy"
+    ),
+    N_(
+        "the signer has signed {size} events, fewer are stored: the database was restored from "
+        "an older copy or lost its end"
+    ),
+    N_(
+        "the signer has signed {size} events, the database holds {count}: it was restored from "
+        "an older copy or lost its end"
+    ),
+    N_("the events do not hash to the root {root} signed at size {size}"),
+    N_("the events do not hash to what the signer signed at size {size}"),
+    N_("stored content was changed or cut off on the hub's disk"),
+    N_("the key of this document is no longer in the hub's store"),
+    # Last: whatever else is said about an event.
+    N_("event {position}: {what}"),
+)
+
+HUB = (
+    N_("there is no hub in {folder}; make one with `{command}`"),
+    N_("another process is using {folder}; stop it first"),
+    N_("{folder} is not empty; a hub is made in a new folder"),
+    N_("another client works with {folder}"),
+    N_("no answer in {attempts} attempts; the last one: {error}"),
+    N_("{file} cannot be read: {error}"),
+    N_("{file} is not TOML: {error}"),
+    N_("{file} has unknown keys: {keys}"),
+    N_("{file} lacks {keys}"),
+    N_("not registered at this hub: {codes}"),
+    N_("only a recipient can say this"),
+    N_("no agency with the code {code}; register it first"),
+    N_("the code {code} is registered already"),
+    N_("a document's content may have at most {size} bytes"),
+    N_("{name}: a document's content may have at most {size} bytes"),
+    N_("the certificate was not issued by a trust anchor of this hub"),
+    N_("the certificate is not made for {purpose}"),
+    N_("this is no X.509 certificate in DER"),
+    N_("the certificate's validity has ended"),
+    N_("the certificate's validity has not begun"),
+    N_("this key is enrolled already, for {owner}; make a new key for each purpose"),
+)
+
+USAGE = (
+    N_("Missing command."),
+    N_("Missing argument '{name}'."),
+    N_("Missing option '{name}'."),
+    N_("Missing option '{name}' (env var: '{variable}')."),
+    N_("No such command '{name}'."),
+    N_("No such command '{name}'. Did you mean '{other}'?"),
+    N_("No such option: {name}"),
+    N_("No such option: {name} (Possible options: {others})"),
+    N_("No such option: {name} Did you mean {other}?"),
+    N_("Option '{name}' requires an argument."),
+    N_("Got unexpected extra argument(s) ({words})"),
+    N_("Invalid value for '{name}': {why}"),
+    N_("Invalid value: {why}"),
+    N_("Value error, {why}"),
+    N_("'{value}' is not one of {values}."),
+    N_("file '{file}' does not exist."),
+    N_("file '{file}' is a directory."),
+    N_("dir '{file}' is a file."),
+    N_("'{value}' does not match the formats {formats}."),
+    N_("Input should be a valid integer, unable to parse string as an integer"),
+    N_("Input should be greater than or equal to {number}"),
+)
+
+_KNOWN = (*FINDINGS, *REFUTATIONS, *LEDGER, *HUB, *USAGE)
+
+
+def in_words(text: str) -> str:
+    """The text in the reader's language, as far as it is known."""
+    for spoken, ending in ((text, ""), (_without_sentence_form(text), ".")):
+        if spoken and (words := _translated(spoken)) is not None:
+            return words if not ending else f"{words[:1].upper()}{words[1:]}{ending}"
+    return text
+
+
+def _translated(text: str) -> str | None:
+    for template in _KNOWN:
+        if match := _pattern(template).fullmatch(text):
+            # What fills a template may itself be a sentence: "cannot be read: …".
+            values = {name: in_words(value) for name, value in match.groupdict().items()}
+            return _(template, **values) if values else _(template)
+    return None
+
+
+def _without_sentence_form(text: str) -> str:
+    """The bare message in a sentence that was made of one, or nothing."""
+    return f"{text[0].lower()}{text[1:-1]}" if text[:1].isupper() and text.endswith(".") else ""
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", template)
+    escaped = (f"(?P<{part}>.+?)" if n % 2 else re.escape(part) for n, part in enumerate(parts))
+    return re.compile("".join(escaped), re.DOTALL)

@@ -1,0 +1,78 @@
+"""`lienthong serve`: run the hub of a folder until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub.cli.console import say
+from hub.cli.errors import CommandFailed
+from hub.cli.messages import _
+
+
+def serve(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The hub's folder, made by `lienthong init`.")
+    ] = Path(),
+) -> None:
+    """Run the hub of a folder until SIGTERM or Ctrl-C; running calls are finished first.
+
+    It does not start when what is stored contradicts itself or the signer's memory.
+    """
+    asyncio.run(_serve(folder))
+
+
+async def _serve(folder: Path) -> None:
+    from hub.bootstrap.assembly import open_core, running_hub
+    from hub.bootstrap.folder import DataFolder
+    from hub.cli.logs import log_to_stderr
+    from hub.config import Settings
+
+    settings = Settings.load(folder)
+    log_to_stderr(settings.log_format, settings.log_level)
+    with open_core(DataFolder(folder), settings) as core, _port_free(settings.listen):
+        # Asked to stop while the ledger is being checked, it stops right after.
+        stop = _when_told_to_stop()
+        async with running_hub(core) as hub:
+            address = f"{settings.listen.rpartition(':')[0]}:{hub.port}"
+            # One line, and then nothing but the log on stderr: whoever waits can read it.
+            print(
+                _("lienthong listens on {address} as {origin}", address=address,
+                  origin=settings.origin),
+                flush=True,
+            )  # fmt: skip
+            await stop.wait()
+    say(_("Stopped; everything that was accepted is recorded."))
+
+
+def _when_told_to_stop() -> asyncio.Event:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def told(number: signal.Signals) -> None:
+        stop.set()
+        # Told twice, it stops at once; the log stands that as it stands a power cut.
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    return stop
+
+
+@contextmanager
+def _port_free(listen: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to bind"):
+            raise
+        raise CommandFailed(
+            "ADDRESS_IN_USE",
+            _("The hub cannot listen on {listen}.", listen=listen),
+            _("Stop what listens there, or set another `listen` in hub.toml."),
+        ) from error

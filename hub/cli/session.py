@@ -1,0 +1,132 @@
+"""What the commands of an agency and of an operator begin with: a profile and a client."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from hub.cli.console import say, stderr
+from hub.cli.errors import CommandFailed, explain, show
+from hub.cli.messages import N_, _
+from hub.client import Accepted, ClientProfile, CollectedDocument, HubClient, RegistryClient
+from hub.client.answers import DeliveryState, Repeated
+from hub.client.errors import UNDECIDED
+from hub.errors import HubError
+
+T = TypeVar("T")
+
+ProfileOption = Annotated[
+    Path,
+    typer.Option(
+        "--profile",
+        envvar="LIENTHONG_PROFILE",
+        metavar="FILE",
+        help="The profile to work with: profile.toml, or the folder it lies in.",
+    ),
+]
+ReceiptOption = Annotated[
+    Path | None,
+    typer.Option("--receipt", metavar="FILE", help="Write a copy of the receipt there."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_STATES = {
+    DeliveryState.UNKNOWN: N_("unknown here"),
+    DeliveryState.CONSIGNED: N_("not collected"),
+    DeliveryState.COLLECTED: N_("collected"),
+    DeliveryState.ARRIVED: N_("01 arrived"),
+    DeliveryState.REFUSED: N_("02 refused"),
+    DeliveryState.ACCEPTED: N_("03 accepted"),
+    DeliveryState.ASSIGNED: N_("04 assigned"),
+    DeliveryState.PROCESSING: N_("05 processing"),
+    DeliveryState.FINISHED: N_("06 finished"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A document that was named on the command line, found at the hub."""
+
+    exchange_id: str
+    envelope_digest: str
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command to its end; Ctrl-C hangs up properly."""
+    return asyncio.run(work)
+
+
+def load_profile(path: Path) -> ClientProfile:
+    """The profile of that file or folder. Raises ProfileInvalid."""
+    return ClientProfile.load(path / "profile.toml" if path.is_dir() else path)
+
+
+@asynccontextmanager
+async def agency(profile: Path) -> AsyncIterator[tuple[HubClient, list[Accepted]]]:
+    """An agency's client, and what had to be sent again first because an earlier run broke off.
+
+    Raises what keeps such a statement from being settled: nothing new is signed before it is.
+    """
+    async with HubClient.open(load_profile(profile)) as hub:
+        finished = []
+        for repeated in await hub.resume():
+            if accepted := _finished(repeated):
+                finished.append(accepted)
+        yield hub, finished
+
+
+@asynccontextmanager
+async def operator(profile: Path) -> AsyncIterator[RegistryClient]:
+    """An operator's client."""
+    async with RegistryClient.open(load_profile(profile)) as registry:
+        yield registry
+
+
+def require_place_for(receipt: Path | None) -> None:
+    """Find out that a receipt could not be written before there is one."""
+    if receipt is not None and not receipt.parent.is_dir():
+        raise typer.BadParameter(_("the folder for the receipt is not there"))
+
+
+async def find(hub: HubClient, name: str) -> Named:
+    """The document of an exchange id, or of a number in the inbox."""
+    if _UUID.fullmatch(name):
+        exchange = await hub.exchange(name)
+        return Named(exchange.exchange_id, exchange.envelope_digest)
+    if name.isascii() and name.isdigit() and 0 < int(name) < 2**63:
+        async for item in hub.inbox(after=int(name) - 1):
+            return Named(item.exchange_id, item.envelope_digest)
+    raise CommandFailed(
+        "NOT_FOUND",
+        _("There is no document {name} in the inbox.", name=name),
+        _("Name a number of `lienthong inbox`, or the id of an exchange."),
+    )
+
+
+def state_in_words(state: DeliveryState) -> str:
+    """A delivery's state for a person."""
+    return _(_STATES[state])
+
+
+def _finished(repeated: Repeated) -> Accepted | None:
+    error = repeated.error
+    if error is None:
+        say(_("Sent now, from an earlier run: request {id}.", id=repeated.request_id), to=stderr())
+        answer = repeated.answer
+        return answer.handover if isinstance(answer, CollectedDocument) else answer
+    if not isinstance(error, HubError) or isinstance(error, UNDECIDED):
+        raise error
+    # Refused is settled: the person must know, and what they ask for now can go on.
+    say(_("Refused now, from an earlier run: request {id}.", id=repeated.request_id), to=stderr())
+    if explanation := explain(error):
+        show(explanation)
+    return None

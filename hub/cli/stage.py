@@ -1,0 +1,168 @@
+"""What the demo plays on: a folder, a terminal, and real processes that always end."""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.text import Text
+
+from hub.cli.console import say, stdout
+from hub.cli.errors import CommandFailed
+from hub.cli.messages import Language, _
+
+HUB_LOG = "hub.log"
+
+# Far beyond what any step needs; a demo that hangs proves nothing.
+_STEP_S = 60.0
+_INDENT = "    "
+
+
+class Stage:
+    """One demo in one folder. Commands run in that folder, so that their lines are short."""
+
+    def __init__(self, folder: Path, language: Language) -> None:
+        self.folder = folder
+        self._environment = _environment(language, width=stdout().width - len(_INDENT))
+        self._step = 0
+
+    def step(self, title: str, text: str) -> None:
+        """Say what comes next, and why it matters."""
+        self._step += 1
+        say("")
+        say(f"{self._step}. {title}", style="bold cyan")
+        say(text)
+
+    def run(
+        self, *arguments: str, by: str = "", profile: Path | None = None, expect: int = 0
+    ) -> str:
+        """Show a `lienthong` command and what it says; raise CommandFailed if it ends otherwise."""
+        self.show_command(f"lienthong {shlex.join(arguments)}", by=by)
+        more = {} if profile is None else {"LIENTHONG_PROFILE": str(profile)}
+        ended = self.call(_LIENTHONG, arguments, more)
+        self.show_output(ended.stdout)
+        require(
+            ended.returncode == expect,
+            _("The command ended with {status}, not {expected}.", status=ended.returncode,
+              expected=expect),
+        )  # fmt: skip
+        return ended.stdout
+
+    def call(
+        self, program: Sequence[str], arguments: Sequence[str], more: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end, out and err in one."""
+        return subprocess.run(  # noqa: S603 - this very Python, with our own arguments
+            [*program, *arguments],
+            cwd=self.folder,
+            env={**self._environment, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=_STEP_S,
+            check=False,
+        )
+
+    def show_command(self, command: str, *, by: str = "") -> None:
+        """Show a command as it would be typed."""
+        stdout().print(Text(f"{_INDENT}{by}$ {command}", "bold"), soft_wrap=True)
+
+    def show_output(self, output: str) -> None:
+        """Show what a command said."""
+        for line in output.splitlines():
+            stdout().print(Text(f"{_INDENT}{line}", "dim"), soft_wrap=True)
+
+    @contextmanager
+    def serving(self, hub: str) -> Iterator[Served]:
+        """A hub that serves; stopped at the end of the block however that is reached."""
+        self.show_command(f"lienthong serve {hub}")
+        with (self.folder / HUB_LOG).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - likewise
+                [*_LIENTHONG, "serve", hub],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                encoding="utf-8",
+            )
+        served = Served(process)
+        try:
+            self.show_output(served.first_line())
+            yield served
+        finally:
+            served.kill()
+
+
+class Served:
+    """A hub's process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def first_line(self) -> str:
+        """The line that says where it listens. Raises CommandFailed when none comes."""
+        out = self._process.stdout
+        line = out.readline() if out and select.select([out], [], [], _STEP_S)[0] else ""
+        require(bool(line), _("The hub does not listen; its log is {log}.", log=HUB_LOG))
+        return line
+
+    def stop(self) -> int:
+        """Ask it to stop, as an operator does, and return its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(_STEP_S)
+
+    def kill(self) -> None:
+        """See to it that nothing is left, whatever happened before."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+
+def require(condition: bool, what_went_wrong: str) -> None:
+    """Raise CommandFailed when a step did not come out as it was told."""
+    if not condition:
+        raise CommandFailed(
+            "DEMO_FAILED",
+            what_went_wrong,
+            _("Look at what the step above said; everything is left as it was."),
+        )
+
+
+def free_port() -> int:
+    """A port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# The folder we stand in holds whatever the demo made, so nothing is imported from there.
+_PYTHON = (sys.executable, "-P", "-m")
+_LIENTHONG = (*_PYTHON, "hub.cli.main")
+AUDITORS_TOOL = (*_PYTHON, "hub.proof")
+
+
+def _environment(language: Language, width: int) -> dict[str, str]:
+    """Ours, without what would lead the demo's processes elsewhere."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("LIENTHONG_")}
+    source = Path(__file__).parents[2]
+    return {
+        **inherited,
+        "LIENTHONG_LANG": language,
+        "COLUMNS": str(width),
+        "NO_COLOR": "1",
+        # A proxy for the world outside must not come between two processes of one machine.
+        "no_proxy": "127.0.0.1",
+        "PYTHONUTF8": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(source), inherited.get("PYTHONPATH")])),
+    }

@@ -1,0 +1,136 @@
+"""`lienthong status`: say what has become of a document, or see it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub.cli.console import local_time, say, say_fields, say_json, say_table
+from hub.cli.messages import _
+from hub.cli.session import (
+    JsonOption,
+    ProfileOption,
+    ReceiptOption,
+    agency,
+    find,
+    require_place_for,
+    run,
+    state_in_words,
+)
+from hub.client import Accepted
+from hub.client.answers import Exchange
+
+
+class Code(StrEnum):
+    """What a recipient can say."""
+
+    ARRIVED = "01"
+    REFUSED = "02"
+    ACCEPTED = "03"
+    ASSIGNED = "04"
+    PROCESSING = "05"
+    FINISHED = "06"
+
+
+def status(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXCHANGE_OR_NUMBER", help="An exchange's id, or a number in the inbox."
+        ),
+    ],
+    *,
+    profile: ProfileOption,
+    code: Annotated[
+        Code | None,
+        typer.Argument(
+            metavar="CODE",
+            help="What to report: 01 arrived, 02 refused, 03 accepted, 04 assigned, "
+            "05 processing, 06 finished.",
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; a refusal (02) needs it.")
+    ] = None,
+    receipt: ReceiptOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Report what has become of a document; without a code, show it.
+
+    The sender sees every recipient, a recipient only itself.
+    """
+    if code is None:
+        if reason or receipt:
+            raise typer.BadParameter(_("--reason and --receipt belong to a code"))
+        _show(run(_ask(profile, name)), json_)
+        return
+    require_place_for(receipt)
+    accepted = run(_say(profile, name, code, reason))
+    if receipt is not None:
+        receipt.write_bytes(accepted.evidence())
+    _report(accepted, code, receipt or accepted.receipt_file, json_)
+
+
+async def _ask(profile: Path, name: str) -> Exchange:
+    async with agency(profile) as (hub, _finished):
+        return await hub.exchange((await find(hub, name)).exchange_id)
+
+
+async def _say(profile: Path, name: str, code: Code, reason: str | None) -> Accepted:
+    async with agency(profile) as (hub, _finished):
+        named = await find(hub, name)
+        return await hub.report_status(named.envelope_digest, code.value, reason)
+
+
+def _show(exchange: Exchange, as_json: bool) -> None:
+    if as_json:
+        deliveries = [
+            {
+                "recipient": delivery.recipient,
+                "state": delivery.state.name.lower(),
+                "updated_at": delivery.updated_at.isoformat(),
+                "position": delivery.position,
+            }
+            for delivery in exchange.deliveries
+        ]
+        say_json(
+            {
+                "exchange": exchange.exchange_id,
+                "sender": exchange.sender,
+                "envelope_digest": exchange.envelope_digest,
+                "accepted_at": exchange.accepted_at.isoformat(),
+                "position": exchange.position,
+                "deliveries": deliveries,
+            }
+        )
+        return
+    rows = [
+        [delivery.recipient, state_in_words(delivery.state), local_time(delivery.updated_at)]
+        for delivery in exchange.deliveries
+    ]
+    say_table([_("Recipient"), _("State"), _("Since")], rows)
+
+
+def _report(accepted: Accepted, code: Code, receipt: Path, as_json: bool) -> None:
+    if as_json:
+        say_json(
+            {
+                "exchange": accepted.exchange_id,
+                "request_id": accepted.request_id,
+                "code": code.value,
+                "position": accepted.position,
+                "receipt": str(receipt),
+            }
+        )
+        return
+    say(_("Reported, and the receipt holds."), style="bold green")
+    say_fields(
+        [
+            (_("Exchange"), accepted.exchange_id),
+            (_("Position in the log"), str(accepted.position)),
+            (_("Receipt"), str(receipt)),
+        ]
+    )

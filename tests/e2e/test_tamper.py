@@ -1,0 +1,557 @@
+"""Somebody with the hub's disk in hand changes one thing: it is found and named.
+
+Each test works on a copy of one stopped hub with some three hundred events. What the tree
+covers keeps the hub from starting; the rest is found by `fsck`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hub.bootstrap.assembly import open_core, running_hub
+from hub.bootstrap.folder import DataFolder
+from hub.config import Settings
+from hub.errors import LedgerMismatch
+from hub.proof.signatures import Algorithm
+from keys.file import create_private_key
+from keys.last_signed import SignerStoreError
+from tests.e2e.test_bad_registry_input import der
+from tests.support.hubs import (
+    QUAN_1,
+    TAI_CHINH,
+    Y_TE,
+    Founded,
+    collection,
+    digest_of,
+    findings_of,
+    found,
+    raw_stub,
+    reading,
+    report,
+    serving,
+    submission,
+)
+
+CONTENT = b"%PDF-1.7 " + bytes(range(256)) * 10
+
+
+@dataclass(frozen=True)
+class History:
+    """A stopped hub, what it was some events earlier, and where its documents stand."""
+
+    founded: Founded
+    earlier: Path
+    earlier_size: int
+    size: int
+    with_content: int
+    enrolment: int
+
+    def copy(self, to: Path) -> Path:
+        shutil.copytree(self.founded.folder.root, to)
+        return to
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    place = tmp_path_factory.mktemp("history")
+    founded = found(place)
+    asyncio.run(_fill(founded, 20))
+    earlier = place / "earlier"
+    shutil.copytree(founded.folder.root, earlier)
+    asyncio.run(_fill(founded, 250))
+    return History(
+        founded=founded,
+        earlier=earlier,
+        earlier_size=_count(earlier),
+        size=_count(founded.folder.root),
+        with_content=_position_of(founded, "hub.Exchange.DocumentSubmitted"),
+        enrolment=_position_of(founded, "hub.Agency.CertificateEnrolled"),
+    )
+
+
+async def _fill(founded: Founded, documents: int) -> None:
+    async with serving(founded) as hub:
+        sender, recipient = hub.speaker(TAI_CHINH), hub.speaker(QUAN_1)
+        first = submission(sender, [QUAN_1, Y_TE], [CONTENT])
+        digest = digest_of(first.envelope)
+        async with raw_stub(sender.transport, hub.port) as stub:
+            await stub.SubmitDocument(first)
+            rest = [submission(sender, [QUAN_1]) for _ in range(documents)]
+            await asyncio.gather(*(stub.SubmitDocument(message) for message in rest))
+        async with raw_stub(recipient.transport, hub.port) as stub:
+            await stub.CollectDocument(collection(recipient, digest))
+            await stub.ReportStatus(report(recipient, digest, "01"))
+            await stub.ReportStatus(report(recipient, digest, "06"))
+
+
+def _count(root: Path) -> int:
+    with closing(reading(DataFolder(root).database)) as database:
+        count: int = database.execute("SELECT count(*) FROM events").fetchone()[0]
+    return count
+
+
+def _position_of(founded: Founded, topic: str) -> int:
+    """The first event with this topic."""
+    with closing(reading(founded.folder.database)) as database:
+        ask = "SELECT min(position) FROM events WHERE topic = ?"
+        position: int = database.execute(ask, [topic]).fetchone()[0]
+    return position
+
+
+# --- Changing one thing -----------------------------------------------------------------
+
+
+@contextmanager
+def changing(root: Path, *, triggers: bool = False) -> Iterator[sqlite3.Connection]:
+    """The hub's database in the hands of somebody who drops its triggers first."""
+    with closing(sqlite3.connect(DataFolder(root).database)) as database:
+        if not triggers:
+            names = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for (name,) in names.fetchall():
+                database.execute(f"DROP TRIGGER {name}")
+        yield database
+        database.commit()
+
+
+def sql(statement: str, *parameters: Any) -> Callable[[Path, History], None]:
+    """One statement, which must change something. Parameters may be taken from the history."""
+
+    def change(root: Path, history: History) -> None:
+        values = [value(history) if callable(value) else value for value in parameters]
+        with changing(root) as database:
+            assert database.execute(statement, values).rowcount > 0
+
+    return change
+
+
+def state_of(database: sqlite3.Connection, position: int) -> bytes:
+    ask = "SELECT state FROM events WHERE position = ?"
+    state: bytes = database.execute(ask, [position]).fetchone()[0]
+    return state
+
+
+def event_rewritten(root: Path, history: History) -> None:
+    """Another sender, in an event that is otherwise perfectly well formed."""
+    with changing(root) as database:
+        state = state_of(database, history.with_content)
+        other = state.replace(TAI_CHINH.encode(), b"H29.9.9")
+        assert other != state
+        _set_state(database, history.with_content, other)
+
+
+def event_garbled(root: Path, history: History) -> None:
+    with changing(root) as database:
+        _set_state(database, 100, b"\x00" + state_of(database, 100)[1:])
+
+
+def events_swapped(root: Path, history: History) -> None:
+    with changing(root) as database:
+        one, other = state_of(database, 50), state_of(database, 60)
+        _set_state(database, 50, other)
+        _set_state(database, 60, one)
+
+
+def rows_swapped(root: Path, history: History) -> None:
+    """Whole rows this time, so that every column goes with its state."""
+    with changing(root) as database:
+        for before, after in ((50, -1), (60, 50), (-1, 60)):
+            move = "UPDATE events SET position = ? WHERE position = ?"
+            database.execute(move, [after, before])
+
+
+def _set_state(database: sqlite3.Connection, position: int, state: bytes) -> None:
+    database.execute("UPDATE events SET state = ? WHERE position = ?", [state, position])
+
+
+def last_event_deleted(root: Path, history: History) -> None:
+    sql("DELETE FROM events WHERE position = ?", history.size - 1)(root, history)
+
+
+def end_of_the_log_deleted(root: Path, history: History) -> None:
+    """The last event and everything that speaks of it, down to the checkpoint."""
+    last = history.size - 1
+    with changing(root) as database:
+        database.execute("DELETE FROM events WHERE position = ?", [last])
+        database.execute("DELETE FROM requests WHERE position = ?", [last])
+        database.execute("DELETE FROM checkpoints WHERE size = ?", [history.size])
+        database.execute("UPDATE head SET next_position = ?", [last])
+        database.execute("UPDATE view_state SET position = ?", [last])
+
+
+def byte_changed(table: str, column: str, where: str, at: int) -> Callable[[Path, History], None]:
+    """One byte of a stored value, turned around."""
+
+    def change(root: Path, history: History) -> None:
+        with changing(root) as database:
+            ask = f"SELECT {column} FROM {table} WHERE {where}"
+            data = bytearray(database.execute(ask).fetchone()[0])
+            data[at] ^= 1
+            put = f"UPDATE {table} SET {column} = ? WHERE {where}"
+            assert database.execute(put, [bytes(data)]).rowcount == 1
+
+    return change
+
+
+NEWEST = "size = (SELECT max(size) FROM checkpoints)"
+MIDDLE = "size = (SELECT min(size) FROM checkpoints WHERE size > 50)"
+
+
+def older_checkpoint_as_newest(root: Path, history: History) -> None:
+    with changing(root) as database:
+        ask = f"SELECT note FROM checkpoints WHERE {MIDDLE}"
+        note = database.execute(ask).fetchone()[0]
+        database.execute(f"UPDATE checkpoints SET note = ? WHERE {NEWEST}", [note])
+
+
+def database_restored(root: Path, history: History) -> None:
+    shutil.copy(DataFolder(history.earlier).database, DataFolder(root).database)
+
+
+def signer_rolled_back(root: Path, history: History) -> None:
+    shutil.copy(DataFolder(history.earlier).last_signed, DataFolder(root).last_signed)
+
+
+def signer_forgot(root: Path, history: History) -> None:
+    with closing(sqlite3.connect(DataFolder(root).last_signed)) as memory:
+        assert memory.execute("DELETE FROM last_signed").rowcount == 1
+        memory.commit()
+
+
+def signer_remembers_another_tree(root: Path, history: History) -> None:
+    with closing(sqlite3.connect(DataFolder(root).last_signed)) as memory:
+        memory.execute("UPDATE last_signed SET root = ?", [bytes(32)])
+        memory.commit()
+
+
+def log_key_replaced(root: Path, history: History) -> None:
+    path = DataFolder(root).log_key
+    path.unlink()
+    create_private_key(path, Ed25519PrivateKey.generate())
+
+
+def certificate_replaced(root: Path, history: History) -> None:
+    """With one of the same authority, whose key the attacker has."""
+    issued = history.founded.authority.issue_signing("attacker", Algorithm.ECDSA_P256_SHA256)
+    with changing(root) as database:
+        event = json.loads(state_of(database, history.enrolment))
+        put = "UPDATE evidence SET data = ? WHERE digest = ?"
+        digest = bytes.fromhex(event["data"]["certificate"])
+        assert database.execute(put, [der(issued.certificate_pem), digest]).rowcount == 1
+
+
+def content_file(root: Path) -> Path:
+    return next(path for path in sorted(DataFolder(root).content.rglob("*")) if path.is_file())
+
+
+def content_changed(root: Path, history: History) -> None:
+    path = content_file(root)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def content_cut(root: Path, history: History) -> None:
+    path = content_file(root)
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def content_removed(root: Path, history: History) -> None:
+    content_file(root).unlink()
+
+
+def document_key_removed(root: Path, history: History) -> None:
+    with closing(sqlite3.connect(DataFolder(root).document_keys)) as keys:
+        assert keys.execute("DELETE FROM document_keys").rowcount > 1
+        keys.commit()
+
+
+# --- What keeps the hub from starting ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `fsck` says, and at which position the start stops; `at` may be a function."""
+
+    change: Callable[[Path, History], None]
+    says: str
+    at: Any = None
+
+
+def the(name: str) -> Callable[[History], int]:
+    return lambda history: getattr(history, name)
+
+
+LEDGER = {
+    "an event rewritten": Found(event_rewritten, "was changed", the("with_content")),
+    "an event garbled": Found(event_garbled, "event 100 cannot be read", 100),
+    "two events' bytes swapped": Found(events_swapped, "event 50 was changed", 50),
+    "two events' rows swapped": Found(rows_swapped, "event 50 was changed", 50),
+    "an event's topic": Found(
+        sql("UPDATE events SET topic = 'hub.Agency.AgencyRegistered' WHERE position = 70"),
+        "event 70: the columns",
+        70,
+    ),
+    "an event's aggregate": Found(
+        sql("UPDATE events SET aggregate_id = zeroblob(16) WHERE position = 70"),
+        "event 70: the columns",
+        70,
+    ),
+    "an event's version": Found(
+        sql("UPDATE events SET version = 9 WHERE position = 70"), "event 70: the columns", 70
+    ),
+    "an enrolment hidden from the register": Found(
+        sql("UPDATE events SET registry = 0 WHERE position = ?", the("enrolment")),
+        "register",
+        the("enrolment"),
+    ),
+    "the last event deleted": Found(
+        last_event_deleted, "is missing", lambda history: history.size - 1
+    ),
+    "the end of the log deleted": Found(
+        end_of_the_log_deleted, "fewer are stored", lambda history: history.size - 1
+    ),
+    "an event in the middle deleted": Found(
+        sql("DELETE FROM events WHERE position = 80"), "event 80 is missing", 80
+    ),
+    "the first event deleted": Found(
+        sql("DELETE FROM events WHERE position = 0"), "event 0 is missing", 0
+    ),
+    "the head moved on": Found(
+        sql("UPDATE head SET next_position = next_position + 1"), "is missing", the("size")
+    ),
+    "a leaf in a full tile": Found(
+        byte_changed("tiles", "data", "level = 0 AND number = 0", 32 * 90), "event 90", 90
+    ),
+    "a leaf in the last tile": Found(
+        byte_changed("tiles", "data", "level = 0 AND number = 1", 32 * 3), "event 259", 259
+    ),
+    "a hash above the leaves": Found(
+        byte_changed("tiles", "data", "level = 1 AND number = 0", 5), "tile 1/0"
+    ),
+    "a tile deleted": Found(sql("DELETE FROM tiles WHERE level = 0 AND number = 0"), "", 0),
+    "the newest checkpoint's root": Found(
+        byte_changed("checkpoints", "note", NEWEST, 40), "is not signed by the log"
+    ),
+    "the newest checkpoint's signature": Found(
+        byte_changed("checkpoints", "note", NEWEST, -10), "is not signed by the log"
+    ),
+    "an older checkpoint in its place": Found(older_checkpoint_as_newest, "was changed, removed"),
+    "the signer's memory rolled back": Found(
+        signer_rolled_back, "memory was restored from an older copy", the("earlier_size")
+    ),
+    "the signer's memory emptied": Found(signer_forgot, "its memory was lost", 0),
+    "the signer's memory of another tree": Found(
+        signer_remembers_another_tree,
+        "do not hash to the root",
+        lambda history: history.size - 1,
+    ),
+    "the log key replaced": Found(log_key_replaced, "is not signed by the log"),
+    "the database restored from an older copy": Found(
+        database_restored, "the database was restored from an older copy", the("earlier_size")
+    ),
+    "an agency's certificate replaced": Found(
+        certificate_replaced, "its certificate is missing", the("enrolment")
+    ),
+    "an agency's certificate deleted": Found(
+        sql("DELETE FROM evidence"), "its certificate is missing", the("enrolment")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEDGER, ids=lambda name: name.replace(" ", "-"))
+def test_a_hub_with_this_changed_is_named_by_fsck_and_does_not_start(history, tmp_path, name):
+    root = history.copy(tmp_path / "hub")
+    tampered = LEDGER[name]
+    tampered.change(root, history)
+    before = digests(root)
+
+    said = [finding.what for finding in findings_of(root)]
+    refused = refusal_to_start(root, LedgerMismatch)
+
+    assert any(tampered.says in what for what in said), said
+    assert refused.position == (tampered.at(history) if callable(tampered.at) else tampered.at)
+    assert digests(root) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "emptied", "another file"])
+def test_without_the_signers_memory_neither_fsck_nor_the_start_gets_anywhere(
+    history, tmp_path, damage
+):
+    root = history.copy(tmp_path / "hub")
+    memory = DataFolder(root).last_signed
+    memory.unlink()
+    if damage != "missing":
+        memory.touch(mode=0o600)
+    if damage == "another file":
+        shutil.copy(DataFolder(root).document_keys, memory)
+    before = digests(root)
+
+    for attempt in (lambda: findings_of(root), lambda: asyncio.run(start(root))):
+        with pytest.raises(SignerStoreError, match="last-signed"):
+            attempt()
+
+    assert digests(root) == before
+
+
+def test_the_untampered_hub_starts_and_is_whole(history, tmp_path):
+    root = history.copy(tmp_path / "hub")
+
+    asyncio.run(start(root))
+
+    assert findings_of(root) == []
+
+
+async def start(root: Path) -> None:
+    with open_core(DataFolder(root), Settings.load(root)) as core:
+        async with running_hub(core):
+            pass
+
+
+def refusal_to_start(root: Path, kind: type[LedgerMismatch]) -> LedgerMismatch:
+    with pytest.raises(kind) as refused:
+        asyncio.run(start(root))
+    return refused.value
+
+
+def digests(root: Path) -> dict[str, str]:
+    """Every file of a hub, but for what opening a database leaves beside it."""
+    passing = (".db-wal", ".db-shm")
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "lock" and not path.name.endswith(passing)
+    }
+
+
+# --- What only fsck can see -------------------------------------------------------------
+
+BESIDE = {
+    "a request bound to another payload": (
+        sql("UPDATE requests SET digest = zeroblob(32) WHERE position = 60"),
+        "event 60: its request row",
+    ),
+    "a request bound to another event": (
+        sql("UPDATE requests SET position = 61 WHERE position = 60"),
+        "event 60: its request row",
+    ),
+    "a request deleted": (
+        sql("DELETE FROM requests WHERE position = 60"),
+        "event 60: its request row",
+    ),
+    "a request slipped in": (
+        sql("INSERT INTO requests VALUES ('x', ?, zeroblob(32), 60, NULL)", QUAN_1),
+        "1 request rows more",
+    ),
+    "an inbox counter set forward": (
+        sql("UPDATE inbox_heads SET last_seq = last_seq + 1 WHERE agency = ?", QUAN_1),
+        f"the inbox counter of {QUAN_1}",
+    ),
+    "an inbox counter set back": (
+        sql("UPDATE inbox_heads SET last_seq = last_seq - 1 WHERE agency = ?", QUAN_1),
+        f"the inbox counter of {QUAN_1}",
+    ),
+    "an inbox counter deleted": (
+        sql("DELETE FROM inbox_heads WHERE agency = ?", QUAN_1),
+        f"the inbox counter of {QUAN_1}",
+    ),
+    "a payload changed": (
+        byte_changed("payloads", "sealed", "rowid = 1", 100),
+        "its payload cannot be opened",
+    ),
+    "a payload deleted": (
+        sql("DELETE FROM payloads WHERE rowid = 1"),
+        "its payload is missing",
+    ),
+    "two payloads swapped": (
+        sql(
+            "UPDATE payloads SET sealed = (SELECT sealed FROM payloads WHERE rowid = 2)"
+            " WHERE rowid = 1"
+        ),
+        "its payload cannot be opened",
+    ),
+    "an older checkpoint changed": (
+        byte_changed("checkpoints", "note", MIDDLE, 40),
+        "is not signed by the log",
+    ),
+    "a delivery's state in the lists": (
+        sql("UPDATE view_deliveries SET state = 8 WHERE inbox_seq = 2"),
+        "the lists differ",
+    ),
+    "a subject in the lists": (
+        sql("UPDATE view_documents SET subject = 'x' WHERE position = 60"),
+        "the lists differ",
+    ),
+    "a delivery deleted from the lists": (
+        sql("DELETE FROM view_deliveries WHERE inbox_seq = 2"),
+        "the lists differ",
+    ),
+    "content changed": (content_changed, "the content of attachment 0 cannot be read"),
+    "content cut off": (content_cut, "the content of attachment 0 cannot be read"),
+    "content removed": (content_removed, "the content of attachment 0 cannot be read"),
+    "the keys of documents removed": (document_key_removed, "its payload cannot be opened"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE, ids=lambda name: name.replace(" ", "-"))
+def test_fsck_names_what_is_wrong_beside_the_log(history, tmp_path, name):
+    root = history.copy(tmp_path / "hub")
+    change, says = BESIDE[name]
+    change(root, history)
+    before = digests(root)
+
+    said = [finding.what for finding in findings_of(root)]
+
+    assert any(says in what for what in said), said
+    assert digests(root) == before
+
+
+# --- What the database itself refuses ---------------------------------------------------
+
+REFUSED = (
+    "UPDATE events SET state = x'00' WHERE position = 5",
+    "UPDATE events SET topic = 'x' WHERE position = 5",
+    "UPDATE events SET registry = 0 WHERE position = 5",
+    "DELETE FROM events WHERE position = 5",
+    "INSERT OR REPLACE INTO events SELECT position, aggregate_id, version, topic, registry, x'00'"
+    " FROM events WHERE position = 5",
+    "UPDATE requests SET digest = zeroblob(32)",
+    "DELETE FROM requests",
+    "UPDATE evidence SET data = x'00'",
+    "DELETE FROM evidence",
+    "UPDATE checkpoints SET note = x'00'",
+    "DELETE FROM checkpoints",
+    "DELETE FROM head",
+    "UPDATE head SET next_position = next_position - 1",
+    "UPDATE head SET registry_version = registry_version - 1",
+    "DELETE FROM tiles",
+    "UPDATE tiles SET data = zeroblob(length(data))",
+    "UPDATE tiles SET data = substr(data, 1, 32)",
+    "DELETE FROM inbox_heads",
+    "UPDATE inbox_heads SET last_seq = last_seq - 1",
+    "UPDATE inbox_heads SET agency = 'X.1'",
+)
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_the_database_refuses_to_unwrite_what_was_written(history, tmp_path, statement):
+    root = history.copy(tmp_path / "hub")
+
+    with changing(root, triggers=True) as database:
+        database.execute("PRAGMA recursive_triggers = ON")
+        with pytest.raises(sqlite3.IntegrityError):
+            database.execute(statement)
+
+    assert findings_of(root) == []

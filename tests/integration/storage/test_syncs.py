@@ -1,0 +1,127 @@
+"""A traced run: what must be durable is synced before the caller hears of it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+# Says on standard error, where the trace sees it, what has just returned.
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from uuid import UUID
+from adapters.storage.content import ContentStore, PART_BYTES
+from adapters.storage.document_keys import DocumentKeys
+from adapters.storage.engine import Database
+from adapters.storage.events import EventRecorder
+from adapters.storage.migrate import migrate
+from adapters.storage.tree import TreeStore
+from adapters.storage.views import Views
+from hub.application.ports import ViewChanges
+from tests.support.commits import new_commit, new_event
+
+folder = Path(sys.argv[1])
+exchange = UUID("01934f6e-7b00-7abc-8def-0123456789ab")
+
+def done(what):
+    os.write(2, f"DONE {what}\\n".encode())
+
+url = f"sqlite:///{folder}/hub.db"
+migrate(url); done("migrate")
+database = Database(url)
+log, tree, views = EventRecorder(database), TreeStore(database), Views(database)
+keys = DocumentKeys(Database(f"sqlite:///{folder}/keys.db"))
+content = ContentStore(folder / "content", os.urandom)
+# The first commit also creates the write-ahead log.
+log.commit(new_commit(0, [new_event()])); views.position(); done("open")
+content.put(exchange, 0, bytes(PART_BYTES + 1), bytes(32)); done("put")
+keys.add({exchange: bytes(40)}); done("keys")
+log.commit(new_commit(1, [new_event() for _ in range(200)])); done("commit")
+tree.publish({(0, 0): bytes(32)}, 1, b"note"); done("publish")
+views.apply(ViewChanges([], []), start=0, end=1); done("views")
+"""
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What was done before each of the program's reports, as `sync PATH` or `rename PATH`."""
+    if shutil.which("strace") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must have strace: these tests are not to be skipped there")
+        pytest.skip("strace is not installed (apt-get install strace)")
+    folder = tmp_path_factory.mktemp("traced")
+    output = folder / "trace"
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write"
+    command = ["strace", "-f", "-y", "-e", calls, "-s", "64", "-o", output]
+    (folder / "data").mkdir()
+    subprocess.run(
+        [*command, sys.executable, "-B", "-c", PROGRAM, folder / "data"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return _by_report(output.read_text(), folder / "data")
+
+
+def _by_report(text: str, folder: Path) -> dict[str, list[str]]:
+    reports: dict[str, list[str]] = {}
+    seen: list[str] = []
+    for line in text.splitlines():
+        if report := re.search(r'"DONE (\w+)', line):
+            reports[report[1]], seen = seen, []
+        elif sync := re.search(r"f(?:data)?sync\(\d+<([^>]*)>", line):
+            seen.append(f"sync {_short(sync[1], folder)}")
+        elif rename := re.search(r'rename\w*\(.*"([^"]*)"', line):
+            seen.append(f"rename {_short(rename[1], folder)}")
+    return reports
+
+
+def _short(path: str, folder: Path) -> str:
+    """The path below the data folder; a temporary name has its random part cut off."""
+    relative = os.path.relpath(path, folder)
+    return re.sub(r"/\.(\d+)-\w+", r"/.\1", relative)
+
+
+def test_content_is_synced_with_every_folder_above_it(trace: dict[str, list[str]]):
+    exchange = "content/ab/01934f6e-7b00-7abc-8def-0123456789ab"
+    assert trace["put"] == [
+        f"sync {exchange}/.0/00000000",
+        f"sync {exchange}/.0/00000001",
+        f"sync {exchange}/.0",
+        f"rename {exchange}/0",
+        f"sync {exchange}",
+        "sync content/ab",
+        "sync content",
+    ]
+
+
+def test_the_write_ahead_log_is_found_after_a_power_cut(trace: dict[str, list[str]]):
+    assert trace["open"].index("sync .") < len(trace["open"]) - 1
+    assert trace["open"][-1] == "sync hub.db-wal"
+
+
+def test_a_commit_is_one_sync_of_the_write_ahead_log(trace: dict[str, list[str]]):
+    assert trace["commit"] == ["sync hub.db-wal"]
+
+
+def test_a_checkpoint_is_synced_before_it_is_published(trace: dict[str, list[str]]):
+    assert trace["publish"] == ["sync hub.db-wal"]
+
+
+def test_document_keys_are_synced(trace: dict[str, list[str]]):
+    assert trace["keys"] == ["sync keys.db-wal"]
+
+
+def test_a_new_database_is_found_after_a_power_cut(trace: dict[str, list[str]]):
+    assert "sync ." in trace["migrate"]
+    assert trace["migrate"][-1] == "sync hub.db"
+
+
+def test_views_are_not_synced(trace: dict[str, list[str]]):
+    assert trace["views"] == []

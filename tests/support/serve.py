@@ -1,0 +1,36 @@
+"""A hub as a process of its own, to be killed: `python -m tests.support.serve FOLDER PORT_FILE`.
+
+Writes the port it listens on into the file once it serves. Ends on SIGTERM, and when its
+standard input is closed: so it does not outlive the test run that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from hub.bootstrap.assembly import open_core, running_hub
+from hub.bootstrap.folder import DataFolder
+from hub.config import Settings
+
+
+async def serve(root: Path, port_file: Path) -> None:
+    """Serve the hub in a folder until told to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(sys.stdin.fileno(), stop.set)
+    with open_core(DataFolder(root), Settings.load(root)) as core:
+        async with running_hub(core) as hub:
+            # Renamed into place: whoever waits for it never reads half a number.
+            unfinished = port_file.with_suffix(".new")
+            unfinished.write_text(str(hub.port))
+            os.rename(unfinished, port_file)
+            await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2])))
