@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from hub.errors import ContentLost
 from keys.file import SECRET_MODE, KeyFileError, create_file, read_secret
 
 DOCUMENT_KEY_BYTES = 32
@@ -17,10 +18,6 @@ WRAPPED_KEY_BYTES = 40  # RFC 3394: eight bytes more, by which tampering is noti
 _KEY_BYTES = 32
 # Says what the file is for: thirty-two random bytes alone could be anything.
 _PREFIX = b"lienthong-content-key-v1 "
-
-
-class CustodyError(Exception):
-    """A document key cannot be unwrapped: it was changed, or wrapped by another custody key."""
 
 
 class ContentCustody:
@@ -65,12 +62,12 @@ class ContentCustody:
         return aes_key_wrap(self._key, key)
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """The document key. Raises CustodyError when it is not one this key wrapped."""
+        """The document key. Raises ContentLost when it is not one this key wrapped."""
         if len(wrapped) != WRAPPED_KEY_BYTES:
-            raise CustodyError(f"a wrapped document key has {WRAPPED_KEY_BYTES} bytes")
+            raise ContentLost(f"a wrapped document key has {WRAPPED_KEY_BYTES} bytes")
         try:
             return aes_key_unwrap(self._key, wrapped)
         except InvalidUnwrap:
-            raise CustodyError(
+            raise ContentLost(
                 "the wrapped document key was changed, or another custody key wrapped it"
             ) from None

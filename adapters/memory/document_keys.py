@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from adapters.memory.faults import FaultSwitch, breakable
+from hub.errors import ContentLost
 
 _KEY_BYTES = 32
 
@@ -58,5 +59,8 @@ class MemoryKeyCustody:
 
     @breakable
     def unwrap(self, wrapped: bytes) -> bytes:
-        """Decrypt it again; raises InvalidUnwrap for anything else."""
-        return aes_key_unwrap(self._key, wrapped)
+        """Decrypt it again; raises ContentLost for anything else."""
+        try:
+            return aes_key_unwrap(self._key, wrapped)
+        except (InvalidUnwrap, ValueError) as error:
+            raise ContentLost("this was not wrapped here, or was changed since") from error

@@ -317,7 +317,7 @@ class KeyCustody(Protocol):
         ...
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """Decrypt it again."""
+        """Decrypt it again. Raises ContentLost for what was not wrapped here."""
         ...
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from keys.custody import ContentCustody, CustodyError
+from hub.errors import ContentLost
+from keys.custody import ContentCustody
 from keys.file import KeyFileError
 
 KEY = bytes(range(32))
@@ -35,19 +36,19 @@ def test_every_changed_byte_is_noticed(path: Path):
     custody = ContentCustody.create(path)
     wrapped = custody.wrap(KEY)
     for n in range(len(wrapped)):
-        with pytest.raises(CustodyError, match="changed"):
+        with pytest.raises(ContentLost, match="changed"):
             custody.unwrap(wrapped[:n] + bytes([wrapped[n] ^ 1]) + wrapped[n + 1 :])
 
 
 @pytest.mark.parametrize("length", [0, 32, 39, 41, 48])
 def test_another_length_is_refused(length: int):
-    with pytest.raises(CustodyError, match="40 bytes"):
+    with pytest.raises(ContentLost, match="40 bytes"):
         ContentCustody(KEY).unwrap(bytes(length))
 
 
 def test_another_custody_cannot_unwrap(tmp_path: Path):
     wrapped = ContentCustody.create(tmp_path / "a").wrap(KEY)
-    with pytest.raises(CustodyError, match="another custody key"):
+    with pytest.raises(ContentLost, match="another custody key"):
         ContentCustody.create(tmp_path / "b").unwrap(wrapped)
 
 
