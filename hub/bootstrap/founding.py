@@ -125,7 +125,7 @@ def _fill(
         ),
     )
     create_file(folder.trusted_root, root.format(), mode=_PUBLIC)
-    _write_profiles(folder, settings, authority, issued, samples)
+    _write_profiles(folder, settings, authority, issued, samples, host=hosts[0])
 
 
 def _make_hub_keys(folder: DataFolder, authority: DevelopmentCA, hosts: Sequence[str]) -> None:
@@ -202,10 +202,14 @@ def _write_profiles(
     authority: DevelopmentCA,
     issued: dict[str, Issued],
     samples: Sequence[SampleAgency],
+    *,
+    host: str,
 ) -> None:
     folder.clients.mkdir(mode=0o700)
+    # Not `listen`: nobody can connect to every address of a machine.
+    port = settings.listen.rpartition(":")[2]
     common = {
-        "target": settings.listen,
+        "target": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "hub": settings.origin,
         "ca": "ca.pem",
         "transport_certificate": "transport.pem",

@@ -243,12 +243,10 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("The signer's memory cannot be used."),
         N_("Change nothing, and never restore it together with the database; call an auditor."),
     ),
-    "CustodyError": (
-        "CUSTODY",
-        N_("The key that protects document content cannot be used."),
-        N_("Restore the file that is named from its own backup."),
-    ),
 }
+
+# What a person can use of a refusal's metadata, where the message does not say it already.
+_TELLING = frozenset({"field", "first_digest", "hub", "limit"})
 
 _STATEMENT_KEPT = N_(
     "What was signed is kept under request {request_id}; the next command with this profile "
@@ -278,7 +276,8 @@ def show(explanation: Explanation) -> None:
     say(f"{lead} [{explanation.reason}]", style="bold red", to=console)
     for detail in explanation.details:
         say(f"  {detail}", to=console)
-    say(f"  {_('What to do:')} {explanation.advice}", to=console)
+    advice = _("What to do: {advice}", advice=explanation.advice)
+    say(f"  {advice}", to=console)
 
 
 def _words_for(error: Exception) -> _Words | None:
@@ -296,11 +295,11 @@ def _advice(error: Exception, advice: str) -> str:
 
 
 def _details_of_refusal(error: HubError) -> tuple[str, ...]:
-    details = [_("The hub says: {message}", message=shown(in_words(error.message)))]
+    details = [_("In detail: {message}", message=shown(in_words(error.message)))]
     details += [
-        f"{shown(name)}: {shown(value)}"
+        f"{name}: {shown(value)}"
         for name, value in error.metadata.items()
-        if value not in error.message
+        if name in _TELLING and value not in error.message
     ]
     return tuple(details)
 

@@ -9,12 +9,11 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from typer import rich_utils
 
 from hub.cli import agency, demo, fetch, inbox, init, ledger, send, serve, status, verify
 from hub.cli.console import print_what_the_terminal_cannot_show_as_escapes, say, shown, stderr
 from hub.cli.errors import explain, show
-from hub.cli.messages import Language, _, language_of, speak
+from hub.cli.messages import Language, _, language, language_of, speak
 from hub.cli.sentences import in_words
 
 _FAILED, _WRONG_USE, _INTERRUPTED = 1, 2, 130
@@ -41,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build() -> Any:
     """The command with all its subcommands, in the language that is spoken."""
     command = typer.main.get_command(_app())
-    for member in _all_below(command):
+    for member in all_below(command):
         member.help = in_language(member.help)
-        for parameter in member.params:
+        for parameter in parameters(member):
             parameter.help = in_language(getattr(parameter, "help", None))
-    _name_panels()
+    if language() is not Language.EN:
+        _name_panels()
     return command
 
 
@@ -80,19 +80,25 @@ def _app() -> typer.Typer:
     return app
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"lienthong {version('lienthong')}")
+        raise typer.Exit
+
+
 def _lienthong(
     lang: Annotated[
         Language | None, typer.Option(help="The language to speak; the locale's if left out.")
     ] = None,
     version_: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and end."
+        ),
     ] = False,
 ) -> None:
     """Exchange signed documents between agencies, with receipts that anyone can check."""
     # `main` has read `lang` already: help and errors need it before anything is parsed.
-    if version_:
-        print(f"lienthong {version('lienthong')}")
-        raise typer.Exit
 
 
 def _asked_for(arguments: Sequence[str]) -> Language | None:
@@ -108,14 +114,24 @@ def _asked_for(arguments: Sequence[str]) -> Language | None:
     return None
 
 
-def _all_below(command: Any) -> Iterator[Any]:
+def all_below(command: Any) -> Iterator[Any]:
+    """A command and every subcommand of it."""
     yield command
     for child in getattr(command, "commands", {}).values():
-        yield from _all_below(child)
+        yield from all_below(child)
+
+
+def parameters(command: Any) -> list[Any]:
+    """Arguments and options of a command, its `--help` included."""
+    # Made when somebody first asks for it, and then kept.
+    return [*command.params, command.get_help_option(typer.Context(command))]
 
 
 def _name_panels() -> None:
-    # Typer has no other way to say these in a language of ours.
+    # Typer has no other way to say these in a language of ours. It loads them, and much of
+    # Rich with them, only for help; so do we where they are right already.
+    from typer import rich_utils
+
     rich_utils.ARGUMENTS_PANEL_TITLE = _("Arguments")
     rich_utils.OPTIONS_PANEL_TITLE = _("Options")
     rich_utils.COMMANDS_PANEL_TITLE = _("Commands")

@@ -18,7 +18,7 @@ from hub.cli.messages import N_, _
 from hub.client import Accepted, ClientProfile, CollectedDocument, HubClient, RegistryClient
 from hub.client.answers import DeliveryState, Repeated
 from hub.client.errors import UNDECIDED
-from hub.errors import HubError
+from hub.errors import HubError, RoleNotPermitted
 
 T = TypeVar("T")
 
@@ -65,9 +65,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def load_profile(path: Path) -> ClientProfile:
-    """The profile of that file or folder. Raises ProfileInvalid."""
-    return ClientProfile.load(path / "profile.toml" if path.is_dir() else path)
+def load_profile(path: Path, *, of_agency: bool) -> ClientProfile:
+    """The profile of that file or folder. Raises ProfileInvalid, and for the other role."""
+    profile = ClientProfile.load(path / "profile.toml" if path.is_dir() else path)
+    # Before anything is opened: a state folder belongs for ever to whoever opens it first.
+    if (profile.agency is not None) != of_agency:
+        raise RoleNotPermitted(f"{path} is the profile of {profile.agency or 'an operator'}")
+    return profile
 
 
 @asynccontextmanager
@@ -76,7 +80,7 @@ async def agency(profile: Path) -> AsyncIterator[tuple[HubClient, list[Accepted]
 
     Raises what keeps such a statement from being settled: nothing new is signed before it is.
     """
-    async with HubClient.open(load_profile(profile)) as hub:
+    async with HubClient.open(load_profile(profile, of_agency=True)) as hub:
         finished = []
         for repeated in await hub.resume():
             if accepted := _finished(repeated):
@@ -87,7 +91,7 @@ async def agency(profile: Path) -> AsyncIterator[tuple[HubClient, list[Accepted]
 @asynccontextmanager
 async def operator(profile: Path) -> AsyncIterator[RegistryClient]:
     """An operator's client."""
-    async with RegistryClient.open(load_profile(profile)) as registry:
+    async with RegistryClient.open(load_profile(profile, of_agency=False)) as registry:
         yield registry
 
 

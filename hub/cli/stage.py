@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.padding import Padding
 from rich.text import Text
 
 from hub.cli.console import say, stdout
@@ -74,12 +75,12 @@ class Stage:
 
     def show_command(self, command: str, *, by: str = "") -> None:
         """Show a command as it would be typed."""
-        stdout().print(Text(f"{_INDENT}{by}$ {command}", "bold"), soft_wrap=True)
+        _indented(f"{by}$ {command}", "bold")
 
     def show_output(self, output: str) -> None:
         """Show what a command said."""
         for line in output.splitlines():
-            stdout().print(Text(f"{_INDENT}{line}", "dim"), soft_wrap=True)
+            _indented(line, "dim")
 
     @contextmanager
     def serving(self, hub: str) -> Iterator[Served]:
@@ -126,6 +127,14 @@ class Served:
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
+
+
+def _indented(line: str, style: str) -> None:
+    console = stdout()
+    if console.is_terminal:
+        console.print(Padding.indent(Text(line, style), len(_INDENT)))
+    else:
+        console.print(Text(_INDENT + line, style), soft_wrap=True)
 
 
 def require(condition: bool, what_went_wrong: str) -> None:

@@ -24,6 +24,9 @@ A = TypeVar("A")
 
 # An envelope of 1 MiB, 3 MiB of content, and what frames them.
 MESSAGE_BYTES_MAX = 5 * 1024**2
+# How far apart attempts to connect are at the most. gRPC's own two minutes would outlast
+# every repetition of a call, when the hub has long been back.
+RECONNECT_MS_MAX = 5_000
 
 
 class Line:
@@ -37,6 +40,7 @@ class Line:
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             # Attempts are counted here, and nowhere else.
             ("grpc.enable_retries", 0),
+            ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
         ]
         if profile.server_name is not None:
             options.append(("grpc.ssl_target_name_override", profile.server_name))

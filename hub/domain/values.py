@@ -22,7 +22,8 @@ def uuid7(at: datetime, random: bytes) -> UUID:
 
 def format_time(at: datetime) -> str:
     """A UTC instant as events write it: `2026-11-22T01:30:00.000000Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: its %Y writes the year 950 with three digits, which nothing reads back.
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:

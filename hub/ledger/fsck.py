@@ -20,7 +20,7 @@ from hub.application.vault import Vault
 from hub.domain.agency import Agency
 from hub.domain.exchange import Exchange
 from hub.errors import ContentLost, LedgerMismatch, VerificationFailed
-from hub.ledger.sequencer import read_entries
+from hub.ledger.sequencer import REGISTER_DIFFERS, RegisterIndex, read_entries
 from hub.ledger.tree import GrowingTree
 from hub.proof.checkpoint import open_checkpoint
 from hub.proof.leaf import Event
@@ -75,6 +75,8 @@ def check_everything(
         yield Finding(str(gap), gap.position)
     if position < total:
         yield Finding(f"event {position} is missing, the head counts {total}", position)
+    for entry in parts.log.entries(total, 1):
+        yield Finding(f"event {entry.position} stands beyond the head", entry.position)
     yield from tree.finish()
     yield from events.finish()
     yield from _check_signer(parts, tree)
@@ -109,9 +111,15 @@ class _TreeCheck:
         if self._next:
             yield Finding(f"a checkpoint of size {self._next[0]} covers events that are missing")
         published = self._parts.store.latest_checkpoint()
+        if published is None:
+            return
+        missing = {tile for tile in self._full if self._expected(*tile, published[0])}
         for level, number, hashes in self._parts.store.tiles():
-            if published and hashes != self._expected(level, number, published[0]):
+            missing.discard((level, number))
+            if hashes != self._expected(level, number, published[0]):
                 yield Finding(f"tile {level}/{number} is not what the events make it")
+        for level, number in sorted(missing):
+            yield Finding(f"tile {level}/{number} is missing")
 
     def root(self, size: int) -> bytes | None:
         """The recomputed root at a size, or None when there are fewer events."""
@@ -151,6 +159,7 @@ class _Events:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._register = RegisterIndex(parts.log)
         self._versions: dict[UUID, int] = {}
         self._inboxes: dict[str, int] = {}
         self._time: datetime | None = None
@@ -165,6 +174,7 @@ class _Events:
             return
         for what in (
             *self._check_columns(entry, event),
+            *self._check_register(entry),
             *self._check_order(event),
             *self._check_parts(event),
         ):
@@ -199,6 +209,10 @@ class _Events:
             event.topic,
         ):
             yield "the columns beside its bytes say something else"
+
+    def _check_register(self, entry: LogEntry) -> Iterator[str]:
+        if not self._register.agrees(entry):
+            yield REGISTER_DIFFERS
 
     def _check_order(self, event: Event) -> Iterator[str]:
         expected = self._versions.get(event.id, 0) + 1

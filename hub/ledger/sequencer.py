@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hub.application.ports import EventLog, LogEntry, Signer, TreeStore
+from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.errors import LedgerMismatch, VerificationFailed
 from hub.ledger.tree import GrowingTree, MissingHash, Tree
 from hub.proof.checkpoint import Checkpoint, open_checkpoint
@@ -59,7 +60,8 @@ class Sequencer:
 
         1. The newest checkpoint is one we signed. 2. Every event below it hashes to its
         stored leaf, and the tiles add up to its root. 3. The signer remembers this tree, or
-        a larger one whose root the events below it still have.
+        a larger one whose root the events below it still have. 4. The events end where the
+        head of the log says.
         Raises LedgerMismatch naming the first differing position. Changes nothing.
         """
         published = self._store.latest_checkpoint()
@@ -72,6 +74,8 @@ class Sequencer:
             check_events(self._log, self._store, size, root)
         # (3) The signer's memory is never restored with the database: it knows better.
         self._check_signer(size, root)
+        # (4) What stands beyond the head was committed by nobody, and must not be signed.
+        self._check_end(size)
         self._growing = self._edge(size)
         self._published = published
 
@@ -101,6 +105,8 @@ class Sequencer:
     def _unsequenced(self) -> list[LogEntry]:
         entries: list[LogEntry] = []
         for chunk in read_entries(self._log, self.size, _LEAVES_PER_CHECKPOINT_MAX):
+            for entry in chunk:
+                require_columns(entry)
             entries += chunk
         return entries
 
@@ -148,6 +154,22 @@ class Sequencer:
                 position=min(size, last.size - 1),
             )
 
+    def _check_end(self, size: int) -> None:
+        position, head = size, self._log.head().next_position
+        for chunk in read_entries(self._log, size, head - size):
+            position = chunk[-1].position + 1
+        if position < head:
+            raise LedgerMismatch(
+                f"event {position} is missing: the log's head counts {head}", position=position
+            )
+        # Another hub may have committed meanwhile; then the head has moved with the events.
+        beyond = self._log.entries(head, 1)
+        if beyond and beyond[0].position >= self._log.head().next_position:
+            raise LedgerMismatch(
+                f"event {beyond[0].position} stands beyond the log's head, which counts {head}",
+                position=beyond[0].position,
+            )
+
     def _root_at(self, published: int, size: int) -> bytes:
         growing = self._edge(published)
         for chunk in read_entries(self._log, published, size - published):
@@ -175,6 +197,40 @@ def read_entries(log: EventLog, start: int, count: int) -> Iterator[list[LogEntr
         yield chunk
 
 
+def require_columns(entry: LogEntry) -> None:
+    """Refuse an entry whose columns say something else than the bytes that are proven.
+
+    A leaf has one spelling, and these three stand at its end; so they are compared without
+    parsing, for this runs over the whole log at each start.
+    """
+    _, _, end = entry.state.rpartition(b',"id":')
+    identity = b'"%s","nonce":"' % str(entry.aggregate_id).encode()
+    kind = b'","topic":"%s","version":%d}' % (entry.topic.encode(), entry.version)
+    if not (end.startswith(identity) and end.endswith(kind)):
+        raise LedgerMismatch(
+            f"event {entry.position}: the columns beside its bytes say something else",
+            position=entry.position,
+        )
+
+
+REGISTER_DIFFERS = "it is hidden from the register, or slipped into it"
+
+
+class RegisterIndex:
+    """The events the register is loaded from, against those it should be loaded from."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._entries = log.registry_entries()
+        self._next = next(self._entries, None)
+
+    def agrees(self, entry: LogEntry) -> bool:
+        """Whether the register takes in this entry if, and only if, it should; in their order."""
+        listed = self._next is not None and self._next.position == entry.position
+        if listed:
+            self._next = next(self._entries, None)
+        return listed == (entry.topic in REGISTRY_TOPICS)
+
+
 def check_events(log: EventLog, store: TreeStore, size: int, root: bytes) -> None:
     """Compare the first `size` events with the stored tiles, and these with a signed root.
 
@@ -182,9 +238,16 @@ def check_events(log: EventLog, store: TreeStore, size: int, root: bytes) -> Non
     """
     # Full tiles were compared before they are read again here: they stand for the events.
     growing = GrowingTree(0, store.tile)
+    register = RegisterIndex(log)
     for chunk in read_entries(log, 0, size):
         growing.append(leaf_hash(entry.state) for entry in chunk)
         _compare_tiles(growing, store)
+        for entry in chunk:
+            require_columns(entry)
+            if not register.agrees(entry):
+                raise LedgerMismatch(
+                    f"event {entry.position}: {REGISTER_DIFFERS}", position=entry.position
+                )
     if growing.size < size:
         raise LedgerMismatch(
             f"event {growing.size} is missing: the log ends before its checkpoint of size {size}",

@@ -548,7 +548,9 @@ async def test_a_message_beyond_the_transport_limit_never_reaches_the_hub(hub, s
     assert hub.trace() == before
 
 
-@pytest.mark.parametrize("garbage", [b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\x0a\x05"])
+@pytest.mark.parametrize(
+    "garbage", [b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\x0a\x05"]
+)
 async def test_what_is_no_message_at_all_is_refused_without_a_trace(hub, sender, garbage):
     before = hub.trace()
 
@@ -706,9 +708,7 @@ async def test_content_is_withheld_until_it_was_signed_for(hub, recipient, excha
     assert hub.trace() == before
 
 
-async def test_reporting_a_status_is_not_signing_for_the_content(
-    hub, recipient, sent, exchange_id
-):
+async def test_reporting_a_status_is_not_signing_for_the_content(hub, recipient, sent, exchange_id):
     async with raw_stub(recipient.transport, hub.port) as stub:
         await stub.ReportStatus(report(recipient, sent, "06"))
 

@@ -254,9 +254,7 @@ async def test_an_agency_code_of_any_length_is_answered_with_a_reason(hub, regis
 async def test_a_number_that_names_nothing_is_refused(hub, registry, field, number):
     before = hub.trace()
 
-    refusal = await refusal_of(
-        registry.EnrolCertificate(enrolment(ours(hub), **{field: number}))
-    )
+    refusal = await refusal_of(registry.EnrolCertificate(enrolment(ours(hub), **{field: number})))
 
     require_told(refusal, "REQUEST_MALFORMED")
     assert refusal.metadata == {"field": field}
@@ -374,5 +372,3 @@ async def test_a_position_beyond_the_log_is_unknown(hub, position):
                 old_size=sizes[0], new_size=sizes[1]
             )
             require_told(await refusal_of(stub.GetConsistencyProof(proof)), "POSITION_UNKNOWN")
-
-

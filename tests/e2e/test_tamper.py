@@ -314,8 +314,17 @@ LEDGER = {
     ),
     "an enrolment hidden from the register": Found(
         sql("UPDATE events SET registry = 0 WHERE position = ?", the("enrolment")),
-        "register",
+        "it is hidden from the register",
         the("enrolment"),
+    ),
+    "an event beyond the head": Found(
+        sql(
+            "INSERT INTO events SELECT ?, zeroblob(16), 1, topic, registry, state"
+            " FROM events WHERE position = 60",
+            the("size"),
+        ),
+        "stands beyond the head",
+        the("size"),
     ),
     "the last event deleted": Found(
         last_event_deleted, "is missing", lambda history: history.size - 1
@@ -341,7 +350,9 @@ LEDGER = {
     "a hash above the leaves": Found(
         byte_changed("tiles", "data", "level = 1 AND number = 0", 5), "tile 1/0"
     ),
-    "a tile deleted": Found(sql("DELETE FROM tiles WHERE level = 0 AND number = 0"), "", 0),
+    "a tile deleted": Found(
+        sql("DELETE FROM tiles WHERE level = 0 AND number = 0"), "tile 0/0 is missing", 0
+    ),
     "the newest checkpoint's root": Found(
         byte_changed("checkpoints", "note", NEWEST, 40), "is not signed by the log"
     ),

@@ -63,7 +63,7 @@ QUAN_1, TAI_CHINH, Y_TE, NOI_VU = (sample.code for sample in SAMPLES)
 CALL_DEADLINE_S = 30.0
 _START_DEADLINE_S = 60.0
 # Tests that wait for a hub to come back ask often, for a bounded time.
-PATIENT = RetryPolicy(attempts_max=200, delay_first_s=0.05, delay_max_s=0.3)
+PATIENT = RetryPolicy(attempts_max=2000, delay_first_s=0.05, delay_max_s=0.3)
 
 
 # --- Who calls --------------------------------------------------------------------------
@@ -213,10 +213,22 @@ class HubProcess:
 
     async def start(self) -> None:
         """Start, and wait until it serves; what it wrote is in the message if it does not."""
+        port_file, log = self.spawn()
+        assert self._process is not None
+        give_up = time.monotonic() + _START_DEADLINE_S
+        while not port_file.exists():
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                self.kill()
+                raise AssertionError(f"the hub did not start:\n{log.read_text()[-4000:]}")
+            await asyncio.sleep(0.02)
+        self.port = int(port_file.read_text())
+
+    def spawn(self) -> tuple[Path, Path]:
+        """Start without waiting. The file that will hold its port, and its log."""
         self._starts += 1
         beside = self.founded.folder.root.parent
-        port_file = beside / f"port-{self._starts}"
-        log = beside / f"hub-{self._starts}.log"
+        port_file = beside / f"port-{os.getpid()}-{id(self)}-{self._starts}"
+        log = port_file.with_suffix(".log")
         environment = {**os.environ, "LIENTHONG_LISTEN": f"127.0.0.1:{self.port}"}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -227,21 +239,16 @@ class HubProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        give_up = time.monotonic() + _START_DEADLINE_S
-        while not port_file.exists():
-            if self._process.poll() is not None or time.monotonic() > give_up:
-                self.kill()
-                raise AssertionError(f"the hub did not start:\n{log.read_text()[-4000:]}")
-            await asyncio.sleep(0.02)
-        self.port = int(port_file.read_text())
+        return port_file, log
 
     def kill(self) -> None:
         """`kill -9`: nothing is finished, nothing is said."""
         self._end(signal.SIGKILL)
 
-    def terminate(self) -> int:
+    async def terminate(self) -> int:
         """SIGTERM: running calls finish. The exit status."""
-        return self._end(signal.SIGTERM)
+        # Off the loop, which meanwhile serves the calls that are to finish.
+        return await asyncio.to_thread(self._end, signal.SIGTERM)
 
     def stand_still(self) -> None:
         """SIGSTOP."""
@@ -347,7 +354,7 @@ def refusal_in(error: grpc.aio.AioRpcError) -> Refusal:
     if details is not None:
         status = status_pb2.Status.FromString(details)
         assert status.code == error.code().value[0]
-        assert [detail.Unpack(info) for detail in status.details][0]
+        assert status.details[0].Unpack(info)
     return Refusal(
         status=error.code().name,
         reason=info.reason or None,
@@ -454,9 +461,7 @@ def collection(speaker: Speaker, envelope_digest: bytes) -> calls.CollectDocumen
     return calls.CollectDocumentRequest(collect=statement)
 
 
-def report(
-    speaker: Speaker, envelope_digest: bytes, code: str = "01"
-) -> calls.ReportStatusRequest:
+def report(speaker: Speaker, envelope_digest: bytes, code: str = "01") -> calls.ReportStatusRequest:
     """A good request to report a status."""
     statement = signed(speaker, status(speaker, envelope_digest, code), Status.MEDIA_TYPE)
     return calls.ReportStatusRequest(status=statement)

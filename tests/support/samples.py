@@ -1,0 +1,126 @@
+"""One event of every kind in the catalogue, the same in every run."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from adapters.memory.determinism import CountedRandomness, FixedClock
+from hub.domain.agency import Agency
+from hub.domain.aggregate import StatementRecord
+from hub.domain.delivery import Delivery
+from hub.domain.exchange import Consignment, ContentRecord, Exchange
+from hub.domain.hub_key import HubKey
+from hub.domain.log import Log
+from hub.domain.principal import Principal
+from hub.domain.refusal import Refusal
+from hub.domain.values import sha256_hex, uuid7
+
+# From the fifth second of the fifth minute on: no digit of a time is like another by chance.
+FIRST = FixedClock()() + timedelta(minutes=5, seconds=5, microseconds=123456)
+
+
+def sample_events() -> list[Any]:
+    """The events of one small history, each kind once, in the order of the log."""
+    randomness = CountedRandomness("samples")
+    steps = (FIRST + timedelta(seconds=n) for n in range(100))
+
+    def new_id() -> UUID:
+        return uuid7(FIRST, randomness(10))
+
+    log = Log.open(log_id=new_id(), at=next(steps), origin="lienthong.example/2026")
+    key = HubKey.announce(
+        key_id=new_id(),
+        at=next(steps),
+        purpose="checkpoint",
+        verifier_key="lienthong.example/2026+00000000+AQAAAA==",
+        by="init",
+    )
+    key.activate(at=next(steps), by="init")
+    principal = Principal.enrol(
+        principal_id=new_id(),
+        at=next(steps),
+        name="thanh-tra-1",
+        role="auditor",
+        key_id=sha256_hex(b"auditor's key"),
+        certificate=sha256_hex(b"auditor's certificate"),
+        not_before="2026-01-01T00:00:00.000000Z",
+        not_after="2027-01-01T00:00:00.000000Z",
+        by="operator",
+    )
+    agency = Agency.register(
+        agency_id=new_id(),
+        at=next(steps),
+        code="H29.1.1",
+        name="UBND Quận 1",
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000001",
+    )
+    agency.enrol(
+        at=next(steps),
+        purpose="signing",
+        algorithm="ecdsa-p256-sha256",
+        key_id=sha256_hex(b"agency's key"),
+        certificate=sha256_hex(b"agency's certificate"),
+        not_before="2026-01-01T00:00:00.000000Z",
+        not_after="2027-01-01T00:00:00.000000Z",
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000002",
+    )
+    exchange = Exchange.submit(
+        exchange_id=new_id(),
+        at=next(steps),
+        sender="H29.1.1",
+        request_id="6f2a5c1e-0000-4000-8000-000000000003",
+        statement=statement("envelope"),
+        enrolment=5,
+        action="new",
+        relates_to=None,
+        expires_at="2026-12-31T17:00:00+07:00",
+        recipients=[
+            Consignment(agency="H29.2.7", inbox_seq=1),
+            Consignment(agency="H29.2.9", inbox_seq=41),
+        ],
+        attachments=[ContentRecord(sha256=sha256_hex(b"%PDF-1.7"), size=8)],
+        warnings=["CLOCK_SKEW"],
+    )
+    delivery = Delivery.begin(exchange.id, "H29.2.7", FIRST)
+    delivery.hand_over(
+        at=next(steps), **_said(exchange, "collect", "6f2a5c1e-0000-4000-8000-000000000004")
+    )
+    delivery.report(
+        at=next(steps),
+        code="01",
+        **_said(exchange, "status", "6f2a5c1e-0000-4000-8000-000000000005"),
+    )
+    refusal = Refusal.record(
+        refusal_id=new_id(),
+        at=next(steps),
+        agency="H29.2.7",
+        reason="SIGNATURE_INVALID",
+        payload_type="application/vnd.lienthong.envelope.v1+json",
+        digest=sha256_hex(b"refused"),
+    )
+    aggregates = (log, key, principal, agency, exchange, delivery, refusal)
+    return [event for aggregate in aggregates for event in aggregate.collect_events()]
+
+
+def statement(kind: str) -> StatementRecord:
+    return StatementRecord(
+        payload_type=f"application/vnd.lienthong.{kind}.v1+json",
+        digest=sha256_hex(kind.encode()),
+        key_id=sha256_hex(b"agency's key"),
+        algorithm="ecdsa-p256-sha256",
+        signature="MEUCIQDexample",
+    )
+
+
+def _said(exchange: Exchange, kind: str, request_id: str) -> dict[str, Any]:
+    return {
+        "exchange": str(exchange.id),
+        "agency": "H29.2.7",
+        "request_id": request_id,
+        "envelope_digest": exchange.envelope_digest,
+        "statement": statement(kind),
+        "enrolment": 5,
+        "warnings": [],
+    }
