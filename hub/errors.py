@@ -167,7 +167,7 @@ class NotAParty(HubError):
 
 
 class RecipientUnknown(HubError):
-    """Some recipients are not registered; all of them are listed."""
+    """Some recipients are not registered: how many, and the first twenty by name."""
 
     reason = "RECIPIENT_UNKNOWN"
 
@@ -212,13 +212,13 @@ class ReceiptDelayed(HubError):
 
 
 class Unavailable(HubError):
-    """The hub cannot take this now and nothing was recorded: repeat the same call."""
+    """The hub cannot take this now, or does not know whether it did: repeat the same call."""
 
     reason = "UNAVAILABLE"
 
 
 class LogFrozen(HubError):
-    """The log was frozen by an operator or by a failed check: nothing is accepted."""
+    """The log is frozen because a check failed: nothing is accepted."""
 
     reason = "LOG_FROZEN"
 

@@ -84,7 +84,7 @@ def open_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
         url = _absolute(settings.database_url, folder.root)
         if not schema_is_current(url):
             raise ConfigInvalid(
-                "the database has another schema than this version; run `lienthong migrate`"
+                "the database has another schema than this version; run the version that made it"
             )
         database, key_database = Database(url), Database(f"sqlite:///{folder.document_keys}")
         last_signed = LastSigned.open(folder.last_signed)

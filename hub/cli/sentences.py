@@ -106,7 +106,7 @@ LEDGER = (
     N_("the signer remembers nothing: its memory was lost"),
     N_(
         "the signer remembers nothing, but the log holds {count} events: its memory was lost; "
-        "see `lienthong ledger reopen` in the operations guide"
+        "see the operations guide"
     ),
     N_(
         "the signer remembers size {size}, but size {published} is published: its memory was "

@@ -360,7 +360,7 @@ class HubClient:
             receipt=receipt,
             fact=fact,
             warnings=warnings_of(acceptance),
-            receipt_file=self._receipts / f"{request_id}.json",
+            receipt_file=self._receipts / f"{request_id}.receipt.json",
             statement=statement,
         )
 
@@ -401,7 +401,7 @@ class HubClient:
             submission=submission,
             enrolment=enrolment,
             handover=handover,
-            receipt_file=self._receipts / f"{handover.request_id}.document.json",
+            receipt_file=self._receipts / f"{handover.request_id}.document.receipt.json",
         )
 
     async def _try_again(self, entry: Entry) -> Repeated:
@@ -424,7 +424,7 @@ class HubClient:
         """What was signed under a request id, from the journal or the receipt file."""
         if (entry := self._journal.find(request_id)) is not None:
             return entry.statement
-        data = read_at_most(self._receipts / f"{request_id}.json", RECEIPT_FILE_BYTES_MAX)
+        data = read_at_most(self._receipts / f"{request_id}.receipt.json", RECEIPT_FILE_BYTES_MAX)
         return None if data is None else parse_receipt_file(data).statement
 
     def _require_own(self, data: JsonObject, request_id: str) -> None:

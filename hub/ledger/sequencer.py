@@ -132,7 +132,7 @@ class Sequencer:
             if committed:
                 raise LedgerMismatch(
                     f"the signer remembers nothing, but the log holds {committed} events: its "
-                    "memory was lost; see `lienthong ledger reopen` in the operations guide",
+                    "memory was lost; see the operations guide",
                     position=0,
                 )
             return

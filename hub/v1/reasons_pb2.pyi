@@ -67,7 +67,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_NOT_A_PARTY: _Reason.ValueType  # 21
     """The caller takes part in this exchange, but not in the role this needs."""
     REASON_RECIPIENT_UNKNOWN: _Reason.ValueType  # 22
-    """Some recipients are not registered; all of them are listed."""
+    """Some recipients are not registered: how many, and the first twenty by name."""
     REASON_AGENCY_UNKNOWN: _Reason.ValueType  # 23
     """No agency with this code is registered."""
     REASON_AGENCY_EXISTS: _Reason.ValueType  # 24
@@ -81,9 +81,9 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_RECEIPT_DELAYED: _Reason.ValueType  # 28
     """Recorded, but not yet covered by a signed checkpoint: repeat the same call."""
     REASON_UNAVAILABLE: _Reason.ValueType  # 29
-    """The hub cannot take this now and nothing was recorded: repeat the same call."""
+    """The hub cannot take this now, or does not know whether it did: repeat the same call."""
     REASON_LOG_FROZEN: _Reason.ValueType  # 30
-    """The log was frozen by an operator or by a failed check: nothing is accepted."""
+    """The log is frozen because a check failed: nothing is accepted."""
     REASON_OVERLOADED: _Reason.ValueType  # 31
     """A bounded queue is full; `retry_after_ms` says when to come back."""
 
@@ -137,7 +137,7 @@ REASON_ROLE_NOT_PERMITTED: Reason.ValueType  # 20
 REASON_NOT_A_PARTY: Reason.ValueType  # 21
 """The caller takes part in this exchange, but not in the role this needs."""
 REASON_RECIPIENT_UNKNOWN: Reason.ValueType  # 22
-"""Some recipients are not registered; all of them are listed."""
+"""Some recipients are not registered: how many, and the first twenty by name."""
 REASON_AGENCY_UNKNOWN: Reason.ValueType  # 23
 """No agency with this code is registered."""
 REASON_AGENCY_EXISTS: Reason.ValueType  # 24
@@ -151,9 +151,9 @@ REASON_POSITION_UNKNOWN: Reason.ValueType  # 27
 REASON_RECEIPT_DELAYED: Reason.ValueType  # 28
 """Recorded, but not yet covered by a signed checkpoint: repeat the same call."""
 REASON_UNAVAILABLE: Reason.ValueType  # 29
-"""The hub cannot take this now and nothing was recorded: repeat the same call."""
+"""The hub cannot take this now, or does not know whether it did: repeat the same call."""
 REASON_LOG_FROZEN: Reason.ValueType  # 30
-"""The log was frozen by an operator or by a failed check: nothing is accepted."""
+"""The log is frozen because a check failed: nothing is accepted."""
 REASON_OVERLOADED: Reason.ValueType  # 31
 """A bounded queue is full; `retry_after_ms` says when to come back."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
