@@ -60,9 +60,7 @@ def paragraphs(text: str) -> list[str]:
 
 
 def _app() -> typer.Typer:
-    app = typer.Typer(
-        add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
-    )  # fmt: skip
+    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_lienthong)
     for command in (
         demo.demo, init.init, serve.serve, send.send, inbox.inbox, fetch.fetch, status.status,

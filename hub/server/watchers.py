@@ -40,11 +40,14 @@ class Watchers:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._open: set[Watcher] = set()
+        self._closing = False
 
     @contextmanager
     def watch(self) -> Iterator[Watcher]:
         """A watcher for as long as a stream is open."""
         watcher = Watcher()
+        if self._closing:
+            watcher.wake(closing=True)
         self._open.add(watcher)
         try:
             yield watcher
@@ -56,7 +59,8 @@ class Watchers:
         self._loop.call_soon_threadsafe(self._wake_all)
 
     def close(self) -> None:
-        """End every stream at its next look."""
+        """End every stream at its next look, those that are only just beginning too."""
+        self._closing = True
         self._wake_all(closing=True)
 
     def _wake_all(self, *, closing: bool = False) -> None:

@@ -1,0 +1,106 @@
+"""Settings are checked before anything starts, and say what is wrong with them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from hub.config import FILE_NAME, ConfigInvalid, Settings
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith("LIENTHONG_"):
+            monkeypatch.delenv(name)
+
+
+def load(folder: Path, text: str) -> Settings:
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    return Settings.load(folder)
+
+
+def test_only_the_origin_must_be_given(tmp_path):
+    settings = load(tmp_path, 'origin = "hub.example/log"')
+
+    assert settings.origin == "hub.example/log"
+    assert settings.listen == "127.0.0.1:8443"
+    assert settings.database_url == "sqlite:///hub.db"
+    assert (settings.batch_max, settings.queue_max, settings.reader_threads) == (256, 4096, 8)
+
+
+def test_every_field_can_be_given_in_the_file(tmp_path):
+    values = {
+        "origin": "hub.example/log",
+        "listen": "[::]:0",
+        "database_url": "sqlite:///other.db",
+        "batch_max": 1,
+        "queue_max": 1,
+        "reader_threads": 1,
+        "log_format": "text",
+        "log_level": "debug",
+    }
+    text = "\n".join(
+        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
+        for name, value in values.items()
+    )
+
+    assert load(tmp_path, text).model_dump() == values
+
+
+def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIENTHONG_LISTEN", "127.0.0.1:1")
+    monkeypatch.setenv("LIENTHONG_BATCH_MAX", "7")
+
+    settings = load(tmp_path, 'origin = "hub.example/log"\nlisten = "127.0.0.1:2"')
+
+    assert (settings.listen, settings.batch_max) == ("127.0.0.1:1", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "origin"),
+        ('origin = ""', "origin"),
+        ('origin = "Hub.Example"', "origin"),
+        ('origin = "hub.example\\nx"', "origin"),
+        ('origin = "hub.example/log"\nlisten_on = "x"', "listen_on"),
+        ('origin = "hub.example/log"\nbatch_max = 0', "batch_max"),
+        ('origin = "hub.example/log"\nbatch_max = 5000', "batch_max"),
+        ('origin = "hub.example/log"\nlog_level = "loud"', "log_level"),
+        ("origin = ", "cannot be read"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(tmp_path, text, words):
+    with pytest.raises(ConfigInvalid) as refusal:
+        load(tmp_path, text)
+
+    assert words in str(refusal.value)
+    assert str(tmp_path / FILE_NAME) in str(refusal.value)
+
+
+def test_a_wrong_environment_is_named_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIENTHONG_QUEUE_MAX", "many")
+
+    with pytest.raises(ConfigInvalid, match="queue_max"):
+        load(tmp_path, 'origin = "hub.example/log"')
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
+    (tmp_path / FILE_NAME).write_bytes(b'origin = "\xff"')
+
+    with pytest.raises(ConfigInvalid, match="cannot be read"):
+        Settings.load(tmp_path)
+
+
+def test_a_folder_without_a_hub_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigInvalid, match="lienthong init"):
+        Settings.load(tmp_path)
+
+
+def test_settings_do_not_change_while_a_hub_runs(tmp_path):
+    settings = load(tmp_path, 'origin = "hub.example/log"')
+
+    with pytest.raises(ValidationError):
+        settings.batch_max = 1
