@@ -30,7 +30,11 @@ def events_of(aggregate: type[Any]) -> set[type[Any]]:
     }
 
 
-NESTED = [(aggregate, event) for aggregate in AGGREGATES for event in events_of(aggregate)]
+NESTED = [
+    (aggregate, event)
+    for aggregate in AGGREGATES
+    for event in sorted(events_of(aggregate), key=lambda event: event.__qualname__)
+]
 
 
 def test_every_subclass_of_aggregate_is_listed():

@@ -98,6 +98,7 @@ def test_an_enrolled_certificate_is_its_principal(identities):
 @pytest.mark.parametrize(
     ("certificate", "service"),
     [(client_of(RECIPIENT), REGISTRY), (transport_certificate(OPERATOR), EXCHANGE)],
+    ids=["agency", "operator"],
 )
 def test_a_principal_uses_only_the_services_of_its_role(identities, certificate, service):
     with pytest.raises(RoleNotPermitted):
