@@ -129,3 +129,22 @@ def test_events_are_compared_with_tiles_in_constant_memory(monkeypatch):
         if level == 0:
             assert mismatch.value.position == min(number * 256 + 255, size - 1)
         hub.stores.tree._tiles[level, number] = tile
+
+
+def test_only_tiles_that_grew_are_published_again(monkeypatch):
+    hub = new_hub()
+    party = Party("H01.1")
+    hub.done(*(submit_command(hub, party, party.envelope()) for _ in range(250)))
+    published: list[list[tuple[int, int]]] = []
+    publish = hub.stores.tree.publish
+    monkeypatch.setattr(
+        hub.stores.tree,
+        "publish",
+        lambda tiles, *others: published.append(sorted(tiles)) or publish(tiles, *others),
+    )
+
+    for _ in range(2):
+        hub.done(submit_command(hub, party, party.envelope()))
+
+    # Tile 0 was full at 256 already; only the edge of each level is written.
+    assert published == [[(0, 1), (1, 0)]] * 2
