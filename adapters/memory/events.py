@@ -123,6 +123,12 @@ class MemoryEventLog:
         return self._tables.payloads.get(digest)
 
     @breakable
+    def payloads(self, digests: Sequence[bytes]) -> dict[bytes, SealedPayload]:
+        """Those of the payloads that are there, by digest."""
+        known = self._tables.payloads
+        return {digest: known[digest] for digest in digests if digest in known}
+
+    @breakable
     def evidence(self, digest: bytes) -> bytes | None:
         """A certificate or the like by its SHA-256."""
         return self._tables.evidence.get(digest)

@@ -229,6 +229,19 @@ class EventRecorder(ApplicationRecorder):
             row = connection.execute(statement).first()
         return None if row is None else SealedPayload(digest, UUID(bytes=row[0]), row[1])
 
+    def payloads(self, digests: Sequence[bytes]) -> dict[bytes, SealedPayload]:
+        """Those of the payloads that are there, by digest; one query for each 400."""
+        columns = schema.payloads.c
+        found: dict[bytes, SealedPayload] = {}
+        with self._database.reading() as connection:
+            for some in _portions(digests):
+                statement = sa.select(columns.digest, columns.exchange_id, columns.sealed)
+                for digest, exchange_id, sealed in connection.execute(
+                    statement.where(columns.digest.in_(some))
+                ):
+                    found[digest] = SealedPayload(digest, UUID(bytes=exchange_id), sealed)
+        return found
+
     def evidence(self, digest: bytes) -> bytes | None:
         """A certificate or the like by its SHA-256."""
         columns = schema.evidence.c

@@ -163,6 +163,10 @@ class EventLog(Protocol):
         """A payload, sealed; None when it was erased or never was."""
         ...
 
+    def payloads(self, digests: Sequence[bytes]) -> dict[bytes, SealedPayload]:
+        """Those of the payloads that are there, by digest; in few queries."""
+        ...
+
     def evidence(self, digest: bytes) -> bytes | None:
         """A certificate or the like by its SHA-256."""
         ...

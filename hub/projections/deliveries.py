@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from hub.application.ports import DeliveryRow, DocumentRow, EventLog, ViewChanges, Views
+from hub.application.ports import (
+    DeliveryRow,
+    DocumentRow,
+    EventLog,
+    SealedPayload,
+    ViewChanges,
+    Views,
+)
 from hub.application.vault import Vault
 from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState
 from hub.domain.exchange import Exchange
@@ -35,13 +42,14 @@ class DeliveryProjection:
             events = [(entry.position, parse_leaf(entry.state)) for entry in entries]
             self._views.apply(self._changes(events), start=start, end=start + len(entries))
 
-    def _changes(self, events: Iterable[tuple[int, Event]]) -> ViewChanges:
+    def _changes(self, events: Sequence[tuple[int, Event]]) -> ViewChanges:
+        envelopes = self._envelopes([event for _, event in events])
         documents: list[DocumentRow] = []
         deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
         for position, event in events:
             match event.topic:
                 case Exchange.Created.TOPIC:
-                    documents.append(self._document(event, position))
+                    documents.append(_document(event, position, envelopes.get(event.id)))
                     deliveries.update(_consigned(event, position))
                 case Delivery.DocumentHandedOver.TOPIC:
                     self._advance(deliveries, event, position, DeliveryState.COLLECTED)
@@ -49,36 +57,30 @@ class DeliveryProjection:
                     self._advance(deliveries, event, position, STATE_OF_CODE[event.data["code"]])
         return ViewChanges(documents, list(deliveries.values()))
 
-    def _document(self, event: Event, position: int) -> DocumentRow:
-        envelope = self._envelope(event)
-        document = envelope.document if envelope else None
-        attachments = event.data["attachments"]
-        return DocumentRow(
-            exchange_id=event.id,
-            sender=event.data["sender"],
-            envelope_digest=bytes.fromhex(event.data["statement"]["digest"]),
-            position=position,
-            accepted_at=event.time,
-            code=document.code if document else "",
-            type_name=document.type_name if document else "",
-            subject=document.subject if document else "",
-            attachment_count=len(attachments),
-            attachment_bytes=sum(attachment["size"] for attachment in attachments),
-        )
+    def _envelopes(self, events: Iterable[Event]) -> dict[UUID, Envelope]:
+        """The words of the envelopes among the events, by exchange; without those erased.
 
-    def _envelope(self, event: Event) -> Envelope | None:
-        """The envelope's words; None once they were erased."""
-        record = event.data["statement"]
-        payload = self._log.payload(bytes.fromhex(record["digest"]))
-        if payload is None:
-            return None
+        One look-up for all: this runs in the writing lane, while callers wait.
+        """
+        digests = {
+            event.id: bytes.fromhex(event.data["statement"]["digest"])
+            for event in events
+            if event.topic == Exchange.Created.TOPIC
+        }
+        sealed = self._log.payloads(list(digests.values()))
+        envelopes = {
+            exchange_id: self._envelope(sealed[digest])
+            for exchange_id, digest in digests.items()
+            if digest in sealed
+        }
+        return {key: envelope for key, envelope in envelopes.items() if envelope is not None}
+
+    def _envelope(self, sealed: SealedPayload) -> Envelope | None:
         try:
-            signed = SignedStatement(
-                record["payload_type"], self._vault.open_payload(payload), record["key_id"], b""
-            )
+            payload = self._vault.open_payload(sealed)
         except ContentLost:
             return None
-        statement = read_statement(signed)
+        statement = read_statement(SignedStatement(Envelope.MEDIA_TYPE, payload, "", b""))
         return statement if isinstance(statement, Envelope) else None
 
     def _advance(
@@ -97,6 +99,23 @@ class DeliveryProjection:
         if state > row.state:
             row = replace(row, state=state, position=position, updated_at=event.time)
         deliveries[key] = row
+
+
+def _document(event: Event, position: int, envelope: Envelope | None) -> DocumentRow:
+    document = envelope.document if envelope else None
+    attachments = event.data["attachments"]
+    return DocumentRow(
+        exchange_id=event.id,
+        sender=event.data["sender"],
+        envelope_digest=bytes.fromhex(event.data["statement"]["digest"]),
+        position=position,
+        accepted_at=event.time,
+        code=document.code if document else "",
+        type_name=document.type_name if document else "",
+        subject=document.subject if document else "",
+        attachment_count=len(attachments),
+        attachment_bytes=sum(attachment["size"] for attachment in attachments),
+    )
 
 
 def _consigned(event: Event, position: int) -> dict[tuple[UUID, str], DeliveryRow]:

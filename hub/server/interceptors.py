@@ -12,7 +12,7 @@ import grpc
 import structlog
 
 from hub.application.registry import Caller
-from hub.errors import HubError
+from hub.errors import HubError, Unavailable
 from hub.server.errors import DETAILS_KEY, STATUS_OF, status_details, status_message
 from hub.server.identity import ROLES_OF_SERVICE, Identities
 
@@ -93,6 +93,10 @@ class _Call:
         return handle
 
     async def _refuse(self, error: Exception, context: Any, started: float) -> None:
+        if isinstance(error, OSError):
+            # Storage that fails while it is read: nothing of the call is to blame.
+            _logger.error("storage failed", method=self._method, exc_info=error)
+            error = Unavailable("the hub cannot reach its storage; try again")
         if isinstance(error, HubError):
             self._log(error.reason, started)
             await context.abort(

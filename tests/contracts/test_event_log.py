@@ -203,6 +203,19 @@ def test_a_payload_is_kept_sealed_with_its_exchange(log: EventLog):
     assert log.payload(digest_of("another")) is None
 
 
+def test_many_payloads_are_read_at_once_and_those_that_are_gone_left_out(log: EventLog):
+    exchange_id = uuid4()
+    payloads = [
+        SealedPayload(digest_of(f"payload {n}"), exchange_id, b"%d" % n) for n in range(900)
+    ]
+    log.commit(new_commit(0, [new_event()], payloads=payloads))
+
+    found = log.payloads([payload.digest for payload in payloads] + [digest_of("another")])
+
+    assert found == {payload.digest: payload for payload in payloads}
+    assert log.payloads([]) == {}
+
+
 def test_a_payload_is_never_replaced(log: EventLog):
     payload = SealedPayload(digest_of("payload"), uuid4(), b"sealed")
     log.commit(new_commit(0, [new_event()], payloads=[payload]))
