@@ -99,9 +99,13 @@ async def test_a_stream_ends_at_the_next_message_once_its_certificate_is_revoked
     stream = _Call(Identities(times=4), "hub.v1.ExchangeService", "/m").streaming(serve)
     context = Context()
     heard = []
-    with pytest.raises(Aborted):
+
+    async def listen() -> None:
         async for number in stream(None, context):
             heard.append(number)
+
+    with pytest.raises(Aborted):
+        await listen()
 
     assert heard == [0, 1, 2]
     assert context.reason == "PRINCIPAL_UNKNOWN"
