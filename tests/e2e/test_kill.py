@@ -162,7 +162,9 @@ async def load_and(
         ]
         try:
             for _ in range(rounds):
-                await asyncio.sleep(chance.uniform(0.1, 1.0))
+                # However slow the machine, each round interrupts a hub that is at work.
+                await more_promised(load.promised, 3)
+                await asyncio.sleep(chance.uniform(0.0, 0.5))
                 await interrupt(process, chance)
                 for task in (*senders, recipient):
                     assert not task.done() or task.result() is None
@@ -184,6 +186,13 @@ async def load_and(
             await asyncio.gather(*senders, recipient, return_exceptions=True)
         assert await process.terminate() == 0
     check_hub_is_whole(founded.folder.root)
+
+
+async def more_promised(promised: Promised, count: int) -> None:
+    enough = len(promised.answers) + count
+    async with asyncio.timeout(WAIT_S):
+        while len(promised.answers) < enough:
+            await asyncio.sleep(0.02)
 
 
 async def killed(process: HubProcess, chance: random.Random) -> None:
