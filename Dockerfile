@@ -1,8 +1,11 @@
 # One image for everything: `serve` by default, any other `lienthong` command by name.
 #
 #   docker build -t lienthong .
-#   docker run --rm -v hub:/data lienthong init …
-#   docker run -v hub:/data lienthong
+#   docker run --rm -v hub:/data lienthong init /data/hub --listen 0.0.0.0:8443 --host hub.example.vn
+#   docker run -v hub:/data -p 8443:8443 lienthong
+#
+# The hub lies in a folder below the volume: `init` puts it in place by renaming, and a mount
+# point cannot be renamed.
 
 # --- Build: what is locked, then this tree, into one venv ---
 FROM python:3.11-slim AS build
@@ -31,4 +34,5 @@ WORKDIR /data
 VOLUME /data
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["lienthong"]
-CMD ["serve"]
+EXPOSE 8443
+CMD ["serve", "/data/hub"]
