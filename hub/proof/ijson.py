@@ -42,6 +42,8 @@ def parse_ijson(data: bytes, *, bytes_max: int) -> Any:
 
 def _check_depth(data: bytes) -> None:
     # Before the parser sees it: hostile nesting must not cost recursion or memory.
+    if data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
+        return  # So few openings cannot be too deep, wherever they stand.
     depth = 0
     for match in _BRACKETS.finditer(data):
         token = match[0]

@@ -110,7 +110,7 @@ def _require_plain(value: object) -> None:
         case dict():
             for name, member in value.items():
                 # RFC 8785 sorts by UTF-16 units, Python by code points: the same up to U+FFFF.
-                if name and max(name) > "\uffff":
+                if not name.isascii() and max(name) > "\uffff":
                     raise _bad("has a member name beyond U+FFFF")
                 _require_plain(member)
         case list():

@@ -164,6 +164,8 @@ class JsonObject:
 
 def _require_modest(data: bytes, what: str, step: str) -> None:
     # Linear in the data, and before anything is built from it.
+    if len(data) <= JSON_TOKENS_MAX:
+        return  # A value takes at least a byte.
     for count, _ in enumerate(_TOKENS.finditer(data)):
         if count == JSON_TOKENS_MAX:
             raise VerificationFailed(f"{what} has too many values", step=step)
