@@ -25,7 +25,7 @@ $(VENV)/.stamp: requirements/dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: venv ## run a hub and two agencies here, send a document, check its receipt
+demo: venv ## run a hub and its agencies here, send a document, check its receipt
 	@$(BIN)/lienthong demo
 
 test: venv ## style, types, and every test but the long ones

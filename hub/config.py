@@ -43,7 +43,16 @@ class Settings(BaseSettings):
     """How many commands are decided, committed and signed together at the most."""
 
     queue_max: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
-    """How many commands may wait; beyond it callers get OVERLOADED."""
+    """How many commands may wait in all; beyond it callers get OVERLOADED."""
+
+    queue_per_agency: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    """How many commands of one agency may wait; beyond it that agency gets OVERLOADED."""
+
+    rate_per_agency: Annotated[float, Field(gt=0)] = 500.0
+    """How many commands a second one agency may send for long."""
+
+    burst_per_agency: Annotated[int, Field(ge=1)] = 2000
+    """How many commands one agency may send at once after a quiet time."""
 
     reader_threads: Annotated[int, Field(ge=1, le=256)] = 8
     """How many threads read from storage for calls that only read."""

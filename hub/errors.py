@@ -73,12 +73,6 @@ class SecretDocument(HubError):
     reason = "SECRET_DOCUMENT"
 
 
-class ActionUnsupported(HubError):
-    """The envelope asks for an action this hub does not perform."""
-
-    reason = "ACTION_UNSUPPORTED"
-
-
 # --- Keys and signatures ----------------------------------------------------------
 
 
@@ -143,6 +137,30 @@ class NotCollected(HubError):
     """Content is released only against a `collect` statement."""
 
     reason = "NOT_COLLECTED"
+
+
+class ContentWithheld(HubError):
+    """Recalled or expired before it was collected: statements are still taken."""
+
+    reason = "CONTENT_WITHHELD"
+
+
+class RecallNotOpen(HubError):
+    """An answer to a recall that nobody asked for, or that was answered already."""
+
+    reason = "RECALL_NOT_OPEN"
+
+
+class RecallAskedAlready(HubError):
+    """The sender recalled this document before; the first recall stands."""
+
+    reason = "RECALL_ASKED_ALREADY"
+
+
+class AgencySuspended(HubError):
+    """The agency is suspended: it reads and answers, but neither sends nor is sent to."""
+
+    reason = "AGENCY_SUSPENDED"
 
 
 # --- Parties ----------------------------------------------------------------------

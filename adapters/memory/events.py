@@ -31,13 +31,14 @@ class _Tables:
     payloads: dict[bytes, SealedPayload] = field(default_factory=dict)
     evidence: dict[bytes, bytes] = field(default_factory=dict)
     inbox_heads: dict[str, int] = field(default_factory=dict)
+    outbox_heads: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryEventLog:
     """The port EventLog.
 
-    Stricter than the database: the versions of an aggregate follow one another, inbox
-    numbers rise, digests have 32 bytes, evidence hashes to its digest.
+    Stricter than the database: the versions of an aggregate follow one another, the
+    numbers of a box rise, digests have 32 bytes, evidence hashes to its digest.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,8 @@ class MemoryEventLog:
         requests = self._new_requests(commit, first)
         payloads = self._new_payloads(commit.payloads)
         _require_digests(commit)
-        self._require_rising(commit.inbox_heads)
+        _require_rising(self._tables.inbox_heads, commit.inbox_heads)
+        _require_rising(self._tables.outbox_heads, commit.outbox_heads)
 
         self._tables.entries += entries
         for entry in entries:
@@ -76,6 +78,7 @@ class MemoryEventLog:
         self._tables.payloads |= payloads
         self._tables.evidence |= {key: bytes(data) for key, data in commit.evidence.items()}
         self._tables.inbox_heads |= commit.inbox_heads
+        self._tables.outbox_heads |= commit.outbox_heads
         if commit.registry_offset is not None:
             self._registry_version = first + commit.registry_offset
 
@@ -136,8 +139,12 @@ class MemoryEventLog:
     @breakable
     def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last inbox number given to each agency; absent means none yet."""
-        known = self._tables.inbox_heads
-        return {agency: known[agency] for agency in agencies if agency in known}
+        return _some(self._tables.inbox_heads, agencies)
+
+    @breakable
+    def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
+        """The last outbox number given to each agency; absent means none yet."""
+        return _some(self._tables.outbox_heads, agencies)
 
     def _require_new_versions(self, entries: Sequence[LogEntry]) -> None:
         newest: dict[UUID, int] = {}
@@ -168,11 +175,6 @@ class MemoryEventLog:
             raise IntegrityError("this payload was stored before")
         return new
 
-    def _require_rising(self, inbox_heads: Mapping[str, int]) -> None:
-        for agency, last_seq in inbox_heads.items():
-            if last_seq <= self._tables.inbox_heads.get(agency, 0):
-                raise IntegrityError("an inbox number was given before")
-
 
 def _entry(position: int, event: StoredEvent) -> LogEntry:
     if not isinstance(event.originator_id, UUID):
@@ -195,3 +197,12 @@ def _require_digests(commit: Commit) -> None:
         raise ValueError("a digest has 32 bytes")
     if any(sha256(data).digest() != digest for digest, data in commit.evidence.items()):
         raise ValueError("a piece of evidence does not hash to its digest")
+
+
+def _require_rising(known: Mapping[str, int], moved: Mapping[str, int]) -> None:
+    if any(last_seq <= known.get(agency, 0) for agency, last_seq in moved.items()):
+        raise IntegrityError("a number was given before")
+
+
+def _some(heads: Mapping[str, int], agencies: Sequence[str]) -> dict[str, int]:
+    return {agency: heads[agency] for agency in agencies if agency in heads}

@@ -1,4 +1,4 @@
-"""Inbox and status lists in memory."""
+"""Inboxes, outboxes and status lists in memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from adapters.memory.faults import FaultSwitch, breakable
-from hub.application.ports import DeliveryRow, DocumentRow, ViewChanges
+from hub.application.ports import DeliveryRow, DocumentRow, NoticeRow, ViewChanges
+from hub.domain.delivery import RecallState
 from hub.errors import LedgerMismatch
+
+# The lines of each box, of whose inbox or (True) outbox it is; line n stands at n - 1.
+_Boxes = dict[tuple[bool, str], list[NoticeRow]]
 
 
 class MemoryViews:
-    """The port Views. Stricter than the database: a delivery never steps back."""
+    """The port Views.
+
+    Stricter than the database: a document stays where it stood in the log, nothing about a
+    delivery steps back, the numbers of a box have no gaps.
+    """
 
     def __init__(self) -> None:
         self._position = 0
         self._documents: dict[UUID, DocumentRow] = {}
         self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
+        self._boxes: _Boxes = {}
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -29,32 +38,29 @@ class MemoryViews:
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
         """Take in events `start` to `end` (not included).
 
-        Raises ValueError for another `start` than `position`, an `end` before it, a document
-        or a new state that is not from this stretch, or an instant that is not in UTC;
-        LedgerMismatch for a delivery whose document or inbox number cannot be.
+        Raises ValueError for another `start` than `position`, an `end` before it, a new row
+        or state that is not from this stretch, an instant that is not in UTC, a delivery
+        that steps back, or a gap in a box; LedgerMismatch for a delivery whose document or
+        inbox number cannot be, and for a notice of an unknown delivery or under a number of
+        its box that was given before.
         """
         if start != self._position:
             raise ValueError(f"the views do not stand at position {start}")
         if end < start:
             raise ValueError(f"events {start} to {end} run backwards")
-        for document in changes.documents:
-            _require_plausible(document.accepted_at, document.position, start, end)
-        documents = self._documents | {row.exchange_id: row for row in changes.documents}
-        deliveries = dict(self._deliveries)
-        for row in changes.deliveries:
-            former = deliveries.get((row.exchange_id, row.recipient))
-            if former is not None and row.state < former.state:
-                raise ValueError("a delivery's state steps back")
-            if former is None or (row.state, row.position) != (former.state, former.position):
-                _require_plausible(row.updated_at, row.position, start, end)
-            deliveries[row.exchange_id, row.recipient] = row
-        _require_fitting(documents, deliveries, start)
-        self._documents, self._deliveries, self._position = documents, deliveries, end
+        stretch = range(start, end)
+        documents = self._with_documents(changes.documents, stretch)
+        deliveries = self._with_deliveries(changes.deliveries, stretch)
+        boxes = self._with_notices(changes.notices, stretch)
+        _require_fitting(documents, deliveries, changes.notices, start)
+        self._documents, self._deliveries, self._boxes = documents, deliveries, boxes
+        self._position = end
 
     @breakable
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
-        self._documents, self._deliveries, self._position = {}, {}, 0
+        self._documents, self._deliveries, self._boxes = {}, {}, {}
+        self._position = 0
 
     @breakable
     def document(self, exchange_id: UUID) -> DocumentRow | None:
@@ -75,36 +81,117 @@ class MemoryViews:
     @breakable
     def inbox(
         self, agency: str, after: int, limit: int
-    ) -> Sequence[tuple[DeliveryRow, DocumentRow]]:
-        """An agency's items with a larger `inbox_seq`, at most `limit`, in order."""
-        found = [
-            row
-            for row in self._deliveries.values()
-            if row.recipient == agency and row.inbox_seq > after
+    ) -> Sequence[tuple[NoticeRow, DeliveryRow, DocumentRow]]:
+        """At most `limit` lines of an agency's inbox with a larger number, in order."""
+        lines = self._boxes.get((False, agency), [])[after : after + limit]
+        return [
+            (
+                line,
+                self._deliveries[line.exchange_id, line.recipient],
+                self._documents[line.exchange_id],
+            )
+            for line in lines
         ]
-        found.sort(key=lambda row: row.inbox_seq)
-        return [(row, self._documents[row.exchange_id]) for row in found[:limit]]
 
     @breakable
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow]:
-        """Every row: documents by id, then deliveries by recipient and number."""
-        documents = sorted(self._documents.values(), key=lambda row: row.exchange_id)
-        deliveries = sorted(
-            self._deliveries.values(), key=lambda row: (row.recipient, row.inbox_seq)
-        )
-        return iter([*documents, *deliveries])
+    def outbox(
+        self, agency: str, after: int, limit: int
+    ) -> Sequence[tuple[NoticeRow, DocumentRow]]:
+        """At most `limit` lines of an agency's outbox with a larger number, in order."""
+        lines = self._boxes.get((True, agency), [])[after : after + limit]
+        return [(line, self._documents[line.exchange_id]) for line in lines]
+
+    @breakable
+    def overdue(self, at: datetime, limit: int) -> Sequence[DeliveryRow]:
+        """At most `limit` deliveries that are still open at or after their `expires_at`.
+
+        Oldest limit first, then by exchange and recipient.
+        """
+        found = [
+            (row.expires_at, row.exchange_id, row.recipient)
+            for row in self._deliveries.values()
+            if not row.collected and not row.expired and row.expires_at and row.expires_at <= at
+        ]
+        return [
+            self._deliveries[exchange_id, recipient]
+            for _expires_at, exchange_id, recipient in sorted(found)[:limit]
+        ]
+
+    @breakable
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
+        """Every row: documents, deliveries and notices, each by their key."""
+        documents = [self._documents[key] for key in sorted(self._documents)]
+        deliveries = [self._deliveries[key] for key in sorted(self._deliveries)]
+        notices = [line for key in sorted(self._boxes) for line in self._boxes[key]]
+        return iter([*documents, *deliveries, *notices])
+
+    def _with_documents(
+        self, rows: Sequence[DocumentRow], stretch: range
+    ) -> dict[UUID, DocumentRow]:
+        documents = dict(self._documents)
+        for row in rows:
+            former = documents.get(row.exchange_id)
+            if former is None:
+                _require_plausible(row.accepted_at, row.position, stretch)
+            elif (row.position, row.accepted_at) != (former.position, former.accepted_at):
+                raise ValueError("a document was accepted a second time")
+            documents[row.exchange_id] = row
+        return documents
+
+    def _with_deliveries(
+        self, rows: Sequence[DeliveryRow], stretch: range
+    ) -> dict[tuple[UUID, str], DeliveryRow]:
+        deliveries = dict(self._deliveries)
+        for row in rows:
+            former = deliveries.get((row.exchange_id, row.recipient))
+            if former is not None:
+                _require_forward(former, row)
+            if former is None or (row.state, row.position) != (former.state, former.position):
+                _require_plausible(row.updated_at, row.position, stretch)
+            if row.expires_at is not None:
+                _require_utc(row.expires_at)
+            deliveries[row.exchange_id, row.recipient] = row
+        return deliveries
+
+    def _with_notices(self, rows: Sequence[NoticeRow], stretch: range) -> _Boxes:
+        boxes = {key: list(lines) for key, lines in self._boxes.items()}
+        for row in rows:
+            _require_plausible(row.recorded_at, row.position, stretch)
+            lines = boxes.setdefault((row.outbox, row.agency), [])
+            if row.seq <= len(lines):
+                raise LedgerMismatch("a number of a box was given twice", position=stretch.start)
+            if row.seq != len(lines) + 1:
+                raise ValueError(f"line {row.seq} of a box follows {len(lines)}")
+            lines.append(row)
+        return boxes
 
 
-def _require_plausible(at: datetime, position: int, start: int, end: int) -> None:
+def _require_plausible(at: datetime, position: int, stretch: range) -> None:
+    _require_utc(at)
+    if position not in stretch:
+        raise ValueError(f"position {position} is not from these events: {stretch}")
+
+
+def _require_utc(at: datetime) -> None:
     if at.utcoffset() != timedelta(0):
         raise ValueError("an instant is not in UTC")
-    if not start <= position < end:
-        raise ValueError(f"position {position} is not from events {start} to {end}")
+
+
+def _require_forward(former: DeliveryRow, row: DeliveryRow) -> None:
+    if row.state < former.state:
+        raise ValueError("a delivery's state steps back")
+    if row.recall < former.recall:
+        raise ValueError("a recall steps back")
+    if former.recall is RecallState.AGREED and row.recall is not former.recall:
+        raise ValueError("a recall is answered a second time")
+    if row.collected < former.collected or row.expired < former.expired:
+        raise ValueError("what was collected or has expired stays so")
 
 
 def _require_fitting(
     documents: dict[UUID, DocumentRow],
     deliveries: dict[tuple[UUID, str], DeliveryRow],
+    notices: Sequence[NoticeRow],
     start: int,
 ) -> None:
     numbers = {(row.recipient, row.inbox_seq) for row in deliveries.values()}
@@ -112,3 +199,5 @@ def _require_fitting(
         raise LedgerMismatch("an inbox number was given twice", position=start)
     if any(row.exchange_id not in documents for row in deliveries.values()):
         raise LedgerMismatch("a delivery is of an unknown document", position=start)
+    if any((row.exchange_id, row.recipient) not in deliveries for row in notices):
+        raise LedgerMismatch("a notice is of an unknown delivery", position=start)

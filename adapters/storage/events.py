@@ -80,7 +80,8 @@ class EventRecorder(ApplicationRecorder):
             _insert_requests(connection, commit.requests, first)
             _insert_payloads(connection, commit.payloads)
             _insert_evidence(connection, commit.evidence)
-            _move_inbox_heads(connection, commit.inbox_heads)
+            _move_heads(connection, _MOVE_INBOX_HEADS, commit.inbox_heads)
+            _move_heads(connection, _MOVE_OUTBOX_HEADS, commit.outbox_heads)
         self._wake_listeners()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
@@ -250,14 +251,11 @@ class EventRecorder(ApplicationRecorder):
 
     def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last inbox number given to each agency; absent means none yet."""
-        columns = schema.inbox_heads.c
-        found: dict[str, int] = {}
-        with self._database.reading() as connection:
-            for some in _portions(agencies):
-                statement = sa.select(columns.agency, columns.last_seq)
-                rows = connection.execute(statement.where(columns.agency.in_(some)))
-                found.update((agency, last_seq) for agency, last_seq in rows)
-        return found
+        return self._box_heads(schema.inbox_heads, agencies)
+
+    def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
+        """The last outbox number given to each agency; absent means none yet."""
+        return self._box_heads(schema.outbox_heads, agencies)
 
     # --- following the log --------------------------------------------------------
 
@@ -282,6 +280,16 @@ class EventRecorder(ApplicationRecorder):
         with self._listeners_lock:
             for listener in self._listeners:
                 listener.set()
+
+    def _box_heads(self, table: sa.Table, agencies: Sequence[str]) -> dict[str, int]:
+        columns = table.c
+        found: dict[str, int] = {}
+        with self._database.reading() as connection:
+            for some in _portions(agencies):
+                statement = sa.select(columns.agency, columns.last_seq)
+                rows = connection.execute(statement.where(columns.agency.in_(some)))
+                found.update((agency, last_seq) for agency, last_seq in rows)
+        return found
 
     def _log_entries(self, statement: sa.Select[Any]) -> list[LogEntry]:
         with self._database.reading() as connection:
@@ -310,15 +318,21 @@ class EventSubscription(ListenNotifySubscription[EventRecorder]):
 
 # --- The statements of a commit, each one whatever the number of rows ----------------------
 
+
+def _moving(heads: sa.Table) -> sa.Insert:
+    insert = upsert(heads)
+    return insert.on_conflict_do_update(
+        index_elements=["agency"], set_={"last_seq": insert.excluded.last_seq}
+    )
+
+
 _INSERT_EVENTS = sa.insert(schema.events)
 _INSERT_REQUESTS = sa.insert(schema.requests)
 _INSERT_PAYLOADS = sa.insert(schema.payloads)
 # Two keys may have one issuer: what is there already is the same, by its digest.
 _INSERT_EVIDENCE = upsert(schema.evidence).on_conflict_do_nothing()
-_MOVE_INBOX_HEADS = upsert(schema.inbox_heads)
-_MOVE_INBOX_HEADS = _MOVE_INBOX_HEADS.on_conflict_do_update(
-    index_elements=["agency"], set_={"last_seq": _MOVE_INBOX_HEADS.excluded.last_seq}
-)
+_MOVE_INBOX_HEADS = _moving(schema.inbox_heads)
+_MOVE_OUTBOX_HEADS = _moving(schema.outbox_heads)
 
 
 def _append(
@@ -388,9 +402,10 @@ def _insert_evidence(connection: sa.Connection, evidence: Mapping[bytes, bytes])
     insert_rows(connection, _INSERT_EVIDENCE, list(evidence.items()))
 
 
-def _move_inbox_heads(connection: sa.Connection, inbox_heads: Mapping[str, int]) -> None:
-    with _conflict("an inbox number was given before"):
-        insert_rows(connection, _MOVE_INBOX_HEADS, list(inbox_heads.items()))
+def _move_heads(connection: sa.Connection, statement: sa.Insert, heads: Mapping[str, int]) -> None:
+    # Which box it was, the trigger's own message says.
+    with _conflict("a number was given before"):
+        insert_rows(connection, statement, list(heads.items()))
 
 
 @contextmanager

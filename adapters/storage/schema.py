@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -98,6 +99,14 @@ inbox_heads = Table(
     sqlite_with_rowid=False,
 )
 
+outbox_heads = Table(
+    "outbox_heads",
+    metadata,
+    Column("agency", String, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 tiles = Table(
     "tiles",
     metadata,
@@ -137,19 +146,57 @@ view_documents = Table(
     Column("subject", String, nullable=False),
     Column("attachment_count", Integer, nullable=False),
     Column("attachment_bytes", BigInteger, nullable=False),
+    # No foreign key: both documents may come in one batch, the older one first.
+    Column("replaced_by", ID, nullable=True),
     sqlite_with_rowid=False,
 )
+
+# Few deliveries have a limit and stand open: this index is small, and it is all that the
+# search for those overdue looks at. A query must say the same words for it to be used.
+MAY_EXPIRE = "NOT collected AND NOT expired AND expires_at_us IS NOT NULL"
 
 view_deliveries = Table(
     "view_deliveries",
     metadata,
+    Column("exchange_id", ID, ForeignKey("view_documents.exchange_id"), primary_key=True),
     Column("recipient", String, primary_key=True),
-    Column("inbox_seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("exchange_id", ID, ForeignKey("view_documents.exchange_id"), nullable=False),
+    Column("inbox_seq", BigInteger, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("collected", Boolean, nullable=False),
+    Column("recall", SmallInteger, nullable=False),
+    Column("expired", Boolean, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=True),
     Column("position", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
-    Index("view_deliveries_by_exchange", "exchange_id", "recipient", unique=True),
+    # Only to refuse a number that is another's: inboxes are read from the notices.
+    Index("view_deliveries_by_number", "recipient", "inbox_seq", unique=True),
+    Index(
+        "view_deliveries_overdue",
+        "expires_at_us",
+        sqlite_where=text(MAY_EXPIRE),
+        postgresql_where=text(MAY_EXPIRE),
+    ),
+    sqlite_with_rowid=False,
+)
+
+# The lines of all inboxes and outboxes; the key is the order they are read in.
+view_notices = Table(
+    "view_notices",
+    metadata,
+    Column("outbox", Boolean, primary_key=True),
+    Column("agency", String, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("exchange_id", ID, nullable=False),
+    Column("recipient", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("by_exchange", ID, nullable=True),
+    Column("position", BigInteger, nullable=False),
+    Column("recorded_at_us", BigInteger, nullable=False),
+    # A line is read joined with what it concerns: without that it would be missing there.
+    ForeignKeyConstraint(
+        ["exchange_id", "recipient"],
+        ["view_deliveries.exchange_id", "view_deliveries.recipient"],
+    ),
     sqlite_with_rowid=False,
 )

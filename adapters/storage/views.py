@@ -1,4 +1,4 @@
-"""Inbox and status lists, in tables beside the log."""
+"""Inboxes, outboxes and status lists, in tables beside the log."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, upsert
-from hub.application.ports import DeliveryRow, DocumentRow, ViewChanges
-from hub.domain.delivery import DeliveryState
+from adapters.storage.engine import Database, insert_rows, upsert
+from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow, ViewChanges
+from hub.domain.delivery import DeliveryState, RecallState
 from hub.errors import LedgerMismatch
 
 _state = schema.view_state.c
 _documents = schema.view_documents.c
 _deliveries = schema.view_deliveries.c
+_notices = schema.view_notices.c
 
-# Both in the order of the fields of their rows.
+# All in the order of the fields of their rows.
 _DOCUMENT = (
     _documents.exchange_id,
     _documents.sender,
@@ -31,6 +32,7 @@ _DOCUMENT = (
     _documents.subject,
     _documents.attachment_count,
     _documents.attachment_bytes,
+    _documents.replaced_by,
 )
 _DELIVERY = (
     _deliveries.exchange_id,
@@ -38,8 +40,23 @@ _DELIVERY = (
     _deliveries.inbox_seq,
     _deliveries.state,
     _deliveries.collected,
+    _deliveries.recall,
+    _deliveries.expired,
+    _deliveries.expires_at_us,
     _deliveries.position,
     _deliveries.updated_at_us,
+)
+_NOTICE = (
+    _notices.outbox,
+    _notices.agency,
+    _notices.seq,
+    _notices.kind,
+    _notices.exchange_id,
+    _notices.recipient,
+    _notices.code,
+    _notices.by_exchange,
+    _notices.position,
+    _notices.recorded_at_us,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,24 +82,21 @@ class Views:
         return position
 
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
-        """Take in events `start` to `end` (not included), in at most three statements.
+        """Take in events `start` to `end` (not included), in at most four statements.
 
         Raises ValueError for another `start` than `position`, or an `end` before it;
-        LedgerMismatch for a delivery whose document or inbox number cannot be.
+        LedgerMismatch for a delivery whose document or inbox number cannot be, and for a
+        notice of an unknown delivery or under a number of its box that was given before.
         """
+        documents = [_document_values(row) for row in changes.documents]
+        deliveries = [_delivery_values(row) for row in changes.deliveries]
+        notices = [_notice_values(row) for row in changes.notices]
         try:
             with self._database.writing(disposable=True) as connection:
                 _advance(connection, start, end)
-                _write(
-                    connection,
-                    _REPLACE_DOCUMENTS,
-                    [_document_values(row) for row in changes.documents],
-                )
-                _write(
-                    connection,
-                    _REPLACE_DELIVERIES,
-                    [_delivery_values(row) for row in changes.deliveries],
-                )
+                _write(connection, _REPLACE_DOCUMENTS, documents)
+                _write(connection, _REPLACE_DELIVERIES, deliveries)
+                insert_rows(connection, _INSERT_NOTICES, notices)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(
                 f"events {start} to {end} do not fit the views: {error.orig}", position=start
@@ -91,6 +105,7 @@ class Views:
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
         with self._database.writing(disposable=True) as connection:
+            connection.execute(sa.delete(schema.view_notices))
             connection.execute(sa.delete(schema.view_deliveries))
             connection.execute(sa.delete(schema.view_documents))
             connection.execute(sa.update(schema.view_state).values(position=0))
@@ -123,32 +138,80 @@ class Views:
 
     def inbox(
         self, agency: str, after: int, limit: int
-    ) -> Sequence[tuple[DeliveryRow, DocumentRow]]:
-        """An agency's items with a larger `inbox_seq`, at most `limit`, in order.
+    ) -> Sequence[tuple[NoticeRow, DeliveryRow, DocumentRow]]:
+        """At most `limit` lines of an agency's inbox with a larger number, in order.
 
-        One query along the primary key: as fast behind five million items as at the first.
+        One query along the primary key: as fast behind five million lines as at the first.
         """
         statement = (
-            sa.select(*_DELIVERY, *_DOCUMENT)
+            _lines(agency, after, limit, outbox=False)
+            .add_columns(*_DELIVERY, *_DOCUMENT)
+            .join_from(schema.view_notices, schema.view_deliveries)
             .join_from(schema.view_deliveries, schema.view_documents)
-            .where(_deliveries.recipient == agency, _deliveries.inbox_seq > after)
-            .order_by(_deliveries.inbox_seq)
-            .limit(limit)
         )
-        split = len(_DELIVERY)
+        one, two = len(_NOTICE), len(_NOTICE) + len(_DELIVERY)
         with self._database.reading() as connection:
             return [
-                (_delivery(row[:split]), _document(row[split:]))
+                (_notice(row[:one]), _delivery(row[one:two]), _document(row[two:]))
                 for row in connection.execute(statement)
             ]
 
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow]:
-        """Every row of one snapshot: documents by id, then deliveries by recipient and number."""
+    def outbox(
+        self, agency: str, after: int, limit: int
+    ) -> Sequence[tuple[NoticeRow, DocumentRow]]:
+        """At most `limit` lines of an agency's outbox with a larger number, in order.
+
+        One query, as fast as that of an inbox.
+        """
+        statement = (
+            _lines(agency, after, limit, outbox=True)
+            .add_columns(*_DOCUMENT)
+            .join_from(
+                schema.view_notices,
+                schema.view_documents,
+                _documents.exchange_id == _notices.exchange_id,
+            )
+        )
+        split = len(_NOTICE)
+        with self._database.reading() as connection:
+            return [
+                (_notice(row[:split]), _document(row[split:]))
+                for row in connection.execute(statement)
+            ]
+
+    def overdue(self, at: datetime, limit: int) -> Sequence[DeliveryRow]:
+        """At most `limit` deliveries that are still open at or after their `expires_at`.
+
+        Oldest limit first, then by exchange and recipient.
+        """
+        statement = (
+            sa.select(*_DELIVERY)
+            .where(sa.text(schema.MAY_EXPIRE), _deliveries.expires_at_us <= _microseconds(at))
+            .order_by(_deliveries.expires_at_us, _deliveries.exchange_id, _deliveries.recipient)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [_delivery(row) for row in connection.execute(statement)]
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
+        """Every row of one snapshot: documents, deliveries and notices, each by their key."""
         documents = sa.select(*_DOCUMENT).order_by(_documents.exchange_id)
-        deliveries = sa.select(*_DELIVERY).order_by(_deliveries.recipient, _deliveries.inbox_seq)
+        deliveries = sa.select(*_DELIVERY).order_by(_deliveries.exchange_id, _deliveries.recipient)
+        notices = sa.select(*_NOTICE).order_by(_notices.outbox, _notices.agency, _notices.seq)
         with self._database.reading() as connection:
             yield from map(_document, connection.execute(documents, execution_options=_STREAM))
             yield from map(_delivery, connection.execute(deliveries, execution_options=_STREAM))
+            yield from map(_notice, connection.execute(notices, execution_options=_STREAM))
+
+
+def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[Any]:
+    """The lines of one box, to be joined with what they concern."""
+    return (
+        sa.select(*_NOTICE)
+        .where(_notices.outbox.is_(outbox), _notices.agency == agency, _notices.seq > after)
+        .order_by(_notices.seq)
+        .limit(limit)
+    )
 
 
 def _advance(connection: sa.Connection, start: int, end: int) -> None:
@@ -169,6 +232,8 @@ def _replacing(table: sa.Table, *key: str) -> sa.Insert:
 
 _REPLACE_DOCUMENTS = _replacing(schema.view_documents, "exchange_id")
 _REPLACE_DELIVERIES = _replacing(schema.view_deliveries, "exchange_id", "recipient")
+# A notice never changes, so a second one with its number is a mistake.
+_INSERT_NOTICES = sa.insert(schema.view_notices)
 
 
 def _write(
@@ -190,6 +255,7 @@ def _document_values(row: DocumentRow) -> dict[str, Any]:
         "subject": row.subject,
         "attachment_count": row.attachment_count,
         "attachment_bytes": row.attachment_bytes,
+        "replaced_by": _optional_id(row.replaced_by),
     }
 
 
@@ -200,29 +266,87 @@ def _delivery_values(row: DeliveryRow) -> dict[str, Any]:
         "inbox_seq": row.inbox_seq,
         "state": int(row.state),
         "collected": row.collected,
+        "recall": int(row.recall),
+        "expired": row.expired,
+        "expires_at_us": None if row.expires_at is None else _microseconds(row.expires_at),
         "position": row.position,
         "updated_at_us": _microseconds(row.updated_at),
     }
 
 
+def _notice_values(row: NoticeRow) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        row.outbox,
+        row.agency,
+        row.seq,
+        int(row.kind),
+        row.exchange_id.bytes,
+        row.recipient,
+        row.code,
+        _optional_id(row.by_exchange),
+        row.position,
+        _microseconds(row.recorded_at),
+    )
+
+
 def _document(row: Sequence[Any]) -> DocumentRow:
-    exchange_id, sender, digest, position, accepted_at_us, *others = row
+    exchange_id, sender, digest, position, accepted_at_us, *others, replaced_by = row
+    code, type_name, subject, attachment_count, attachment_bytes = others
     return DocumentRow(
-        UUID(bytes=exchange_id), sender, digest, position, _instant(accepted_at_us), *others
+        UUID(bytes=exchange_id),
+        sender,
+        digest,
+        position,
+        _instant(accepted_at_us),
+        code,
+        type_name,
+        subject,
+        attachment_count,
+        attachment_bytes,
+        _optional_uuid(replaced_by),
     )
 
 
 def _delivery(row: Sequence[Any]) -> DeliveryRow:
-    exchange_id, recipient, inbox_seq, state, collected, position, updated_at_us = row
+    exchange_id, recipient, inbox_seq, state, collected, recall, expired, *others = row
+    expires_at_us, position, updated_at_us = others
     return DeliveryRow(
         UUID(bytes=exchange_id),
         recipient,
         inbox_seq,
         DeliveryState(state),
         collected,
+        RecallState(recall),
+        expired,
+        None if expires_at_us is None else _instant(expires_at_us),
         position,
         _instant(updated_at_us),
     )
+
+
+def _notice(row: Sequence[Any]) -> NoticeRow:
+    outbox, agency, seq, kind, exchange_id, recipient, code, by_exchange, position, at_us = row
+    return NoticeRow(
+        outbox,
+        agency,
+        seq,
+        NoticeKind(kind),
+        UUID(bytes=exchange_id),
+        recipient,
+        code,
+        _optional_uuid(by_exchange),
+        position,
+        _instant(at_us),
+    )
+
+
+def _optional_id(exchange_id: UUID | None) -> bytes | None:
+    return None if exchange_id is None else exchange_id.bytes
+
+
+def _optional_uuid(exchange_id: bytes | None) -> UUID | None:
+    return None if exchange_id is None else UUID(bytes=exchange_id)
 
 
 def _microseconds(at: datetime) -> int:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from hub.application.exchanges import Offloader
 from hub.application.lane import Receipts, Recorded
-from hub.application.ports import Views
+from hub.application.parties import parties_of
 from hub.application.registry import Caller, Role
 from hub.domain.catalogue import REGISTRY_TOPICS
-from hub.domain.exchange import Exchange
 from hub.errors import PositionUnknown
 from hub.proof.leaf import Event, parse_leaf
 
@@ -17,9 +14,8 @@ from hub.proof.leaf import Event, parse_leaf
 class OwnReceipts:
     """Checkpoints and proofs for everyone; leaves for those they concern."""
 
-    def __init__(self, receipts: Receipts, views: Views, offload: Offloader) -> None:
+    def __init__(self, receipts: Receipts, offload: Offloader) -> None:
         self._receipts = receipts
-        self._views = views
         self._offload = offload
 
     def checkpoint(self) -> bytes:
@@ -36,22 +32,16 @@ class OwnReceipts:
 
     def _receipt(self, caller: Caller, position: int) -> Recorded:
         recorded = self._receipts.receipt(position)
-        if not self._concerns(caller, parse_leaf(recorded.receipt.leaf)):
+        if not _concerns(caller, parse_leaf(recorded.receipt.leaf)):
             # The same words as for a position that does not exist.
             raise PositionUnknown("no such position in the log", position=str(position))
         return recorded
 
-    def _concerns(self, caller: Caller, event: Event) -> bool:
-        if caller.role is not Role.AGENCY:
-            return event.topic in REGISTRY_TOPICS
-        data = event.data
-        if event.topic == Exchange.Created.TOPIC:
-            recipients = [consignment["agency"] for consignment in data["recipients"]]
-            return caller.name == data["sender"] or caller.name in recipients
-        if "exchange" in data:
-            return caller.name == data["agency"] or self._sent(caller, UUID(data["exchange"]))
-        return caller.name in (data.get("agency"), data.get("code"))
 
-    def _sent(self, caller: Caller, exchange_id: UUID) -> bool:
-        document = self._views.document(exchange_id)
-        return document is not None and document.sender == caller.name
+def _concerns(caller: Caller, event: Event) -> bool:
+    if caller.role is not Role.AGENCY:
+        return event.topic in REGISTRY_TOPICS
+    own_registration = (event.data.get("agency"), event.data.get("code"))
+    return caller.name in parties_of(event) or (
+        event.topic in REGISTRY_TOPICS and caller.name in own_registration
+    )

@@ -1,16 +1,25 @@
-"""Submit a document, collect it, report what became of it."""
+"""Submit a document, collect it, report what became of it, take it back."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from hub.application import intake
+from hub.application.commands import (
+    AskAgain,
+    RecallDocument,
+    SpeakAsRecipient,
+    Spoken,
+    SubmitDocument,
+    unknown_exchange,
+)
 from hub.application.lane import Lane, Receipts, Recorded
+from hub.application.parties import parties_of
 from hub.application.ports import (
     AcceptedRequest,
     Clock,
@@ -18,22 +27,24 @@ from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
     EventLog,
+    NoticeRow,
     Randomness,
     RequestKey,
     Views,
 )
 from hub.application.refusals import RefusalRecorder
 from hub.application.registry import Registry
-from hub.application.session import Session
 from hub.application.vault import Vault
-from hub.domain.exchange import Consignment, ContentRecord, Exchange
+from hub.domain.delivery import RecallState
+from hub.domain.exchange import Exchange
 from hub.domain.values import uuid7
 from hub.errors import (
     ContentLost,
-    ExchangeUnknown,
+    ContentWithheld,
     HubError,
     NotAParty,
     NotCollected,
+    PositionUnknown,
     ReceiptDelayed,
     RequestIdReused,
     RequestMalformed,
@@ -42,7 +53,7 @@ from hub.errors import (
 )
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import Event, parse_leaf
-from hub.proof.statements import Collect, Envelope, Status
+from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 
 T = TypeVar("T")
 
@@ -56,15 +67,22 @@ class Offloader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """A signed statement with all that is needed to check it offline."""
+
+    statement: SignedStatement
+    recorded: Recorded
+    enrolment: Recorded
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class HandedOver:
-    """A document as its recipient takes delivery: everything needed to check it offline."""
+    """A document as its recipient takes delivery: the handover's receipt, and the envelope."""
 
     exchange_id: UUID
     recorded: Recorded
-    envelope: SignedStatement
-    submission: Recorded
-    enrolment: Recorded
-    certificate: bytes
+    envelope: Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,134 +91,6 @@ class ExchangeView:
 
     document: DocumentRow
     deliveries: Sequence[DeliveryRow]
-
-
-# --- Commands: decided in the lane ------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Spoken:
-    """A statement that passed its checks under one version of the registry."""
-
-    agency: str
-    signed: SignedStatement
-    judged: intake.Judged
-    judged_at: int  # registry version
-
-    def judge_again(self, session: Session) -> intake.Judged:
-        """The judgement under the newest registry; the old one while nothing has changed."""
-        if session.registry.version == self.judged_at:
-            return self.judged
-        return intake.judge(
-            self.signed, agency=self.agency, registry=session.registry, at=session.at
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SubmitDocument:
-    """Accept one envelope for all its recipients, or for none."""
-
-    spoken: _Spoken
-    envelope: Envelope
-    exchange_id: UUID
-    document_key: bytes
-    vault: Vault = field(repr=False)
-
-    @property
-    def request(self) -> RequestKey:
-        """Bound to the sender and the digest of the envelope."""
-        return _request_key(self.spoken, self.envelope)
-
-    def decide(self, session: Session) -> None:
-        """Record `DocumentSubmitted`, with a number in each recipient's inbox."""
-        judged = self.spoken.judge_again(session)
-        envelope, signed = self.envelope, self.spoken.signed
-        intake.require_recipients(envelope, session.registry)
-        intake.require_allowed(envelope)
-        numbers = session.next_inbox_seqs(envelope.recipients)
-        exchange = Exchange.submit(
-            exchange_id=self.exchange_id,
-            at=session.at,
-            sender=self.spoken.agency,
-            request_id=envelope.header.request_id,
-            statement=judged.record,
-            enrolment=judged.key.position,
-            action=envelope.action.value,
-            relates_to=envelope.relates_to,
-            expires_at=envelope.expires_at.isoformat() if envelope.expires_at else None,
-            recipients=[
-                Consignment(agency=agency, inbox_seq=number)
-                for agency, number in zip(envelope.recipients, numbers, strict=True)
-            ],
-            attachments=[
-                ContentRecord(sha256=attachment.sha256, size=attachment.size)
-                for attachment in envelope.document.attachments
-            ],
-            warnings=intake.warnings_for(envelope.header.created_at, session.at),
-        )
-        session.add_document_key(exchange.id, self.document_key)
-        session.add_payload(
-            self.vault.seal_payload(exchange.id, signed.digest, signed.payload, self.document_key)
-        )
-        session.record(exchange, self.request, exchange.id)
-
-
-@dataclass(frozen=True, slots=True)
-class SpeakAsRecipient:
-    """Record what a recipient says about an envelope: `collect` or `status`."""
-
-    spoken: _Spoken
-    statement: Collect | Status
-    exchange_id: UUID
-    vault: Vault = field(repr=False)
-
-    @property
-    def request(self) -> RequestKey:
-        """Bound to the recipient and the digest of the statement."""
-        return _request_key(self.spoken, self.statement)
-
-    def decide(self, session: Session) -> None:
-        """Record `DocumentHandedOver` or `StatusReported`."""
-        judged = self.spoken.judge_again(session)
-        statement, signed, agency = self.statement, self.spoken.signed, self.spoken.agency
-        delivery = session.history.delivery(self.exchange_id, agency, session.at)
-        sealed = self.vault.seal_payload(
-            self.exchange_id,
-            signed.digest,
-            signed.payload,
-            self.vault.key_of(self.exchange_id),
-        )
-        facts = {
-            "exchange": str(self.exchange_id),
-            "agency": agency,
-            "request_id": statement.header.request_id,
-            "envelope_digest": statement.envelope_digest,
-            "statement": judged.record,
-            "enrolment": judged.key.position,
-            "warnings": intake.warnings_for(statement.header.created_at, session.at),
-        }
-        match statement:
-            case Collect():
-                delivery.hand_over(at=session.at, **facts)
-            case Status(code=code):
-                delivery.report(at=session.at, code=code, **facts)
-        session.add_payload(sealed)
-        session.record(delivery, self.request, self.exchange_id)
-
-
-@dataclass(frozen=True, slots=True)
-class AskAgain:
-    """Get the answer to a request that is recorded: only the lane knows when it is covered."""
-
-    request: RequestKey
-
-    def decide(self, session: Session) -> None:
-        """Record nothing: the lane answers a recorded request without asking the command."""
-        raise Unavailable("the outcome is not known; repeat the very same call")
-
-
-def _request_key(spoken: _Spoken, statement: Envelope | Collect | Status) -> RequestKey:
-    return RequestKey(spoken.agency, statement.header.request_id, spoken.signed.digest)
 
 
 # --- The use cases ----------------------------------------------------------------
@@ -251,6 +141,8 @@ class Exchanges:
             intake.require_content(envelope, contents)
             intake.require_recipients(envelope, self._registry())
             intake.require_allowed(envelope)
+            if envelope.relates_to is not None:
+                await self._require_own(agency, envelope.relates_to)
         except HubError as refusal:
             if answered := await self._answered(agency, request_id, signed):
                 return answered
@@ -285,13 +177,25 @@ class Exchanges:
     async def report_status(self, agency: str, signed: SignedStatement) -> Recorded:
         """Record what has become of a document at its recipient."""
         statement = intake.read(signed, Status, agency=agency, origin=self._origin)
+        return await self._speak_as_recipient(agency, signed, statement)
+
+    async def answer_recall(self, agency: str, signed: SignedStatement) -> Recorded:
+        """Record a recipient's answer to a recall."""
+        statement = intake.read(signed, RecallAnswer, agency=agency, origin=self._origin)
+        return await self._speak_as_recipient(agency, signed, statement)
+
+    async def recall(self, agency: str, signed: SignedStatement) -> Recorded:
+        """Record that a sender asks for its document back."""
+        statement = intake.read(signed, Recall, agency=agency, origin=self._origin)
         if answered := await self._answered(agency, statement.header.request_id, signed):
             return answered
         spoken = self._judge(agency, signed)
-        opened = await self._received(agency, statement.envelope_digest)
-        recorded = await self._lane.do(
-            SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
-        )
+        opened = await self._concerning(agency, statement.envelope_digest)
+        if opened.event.data["sender"] != agency:
+            raise NotAParty(
+                "only the sender can recall a document", envelope_digest=statement.envelope_digest
+            )
+        recorded = await self._lane.do(RecallDocument(spoken, statement, self._vault))
         return _same_kind(recorded, signed)
 
     async def submission(self, agency: str, request_id: str) -> Recorded:
@@ -310,18 +214,31 @@ class Exchanges:
         document = await self._offload(lambda: self._views.document(exchange_id))
         deliveries = await self._offload(lambda: self._views.deliveries(exchange_id))
         if document is None:
-            raise _unknown_exchange()
+            raise unknown_exchange()
         if document.sender != agency:
             deliveries = [row for row in deliveries if row.recipient == agency]
         if not deliveries:
-            raise _unknown_exchange()
+            raise unknown_exchange()
         return ExchangeView(document, deliveries)
 
     async def inbox(
         self, agency: str, after: int, limit: int
-    ) -> Sequence[tuple[DeliveryRow, DocumentRow]]:
+    ) -> Sequence[tuple[NoticeRow, DeliveryRow, DocumentRow]]:
         """An agency's inbox by rising number."""
         return await self._offload(lambda: self._views.inbox(agency, after, limit))
+
+    async def outbox(
+        self, agency: str, after: int, limit: int
+    ) -> Sequence[tuple[NoticeRow, DocumentRow]]:
+        """What became of an agency's own documents, by rising number."""
+        return await self._offload(lambda: self._views.outbox(agency, after, limit))
+
+    async def statement(self, agency: str, position: int) -> Evidence:
+        """The statement that an event records, for the sender and the recipient concerned.
+
+        Raises PositionUnknown for any other event, and ContentLost when it was erased.
+        """
+        return await self._offload(lambda: self._statement(agency, position))
 
     async def attachment(
         self, agency: str, exchange_id: UUID, index: int, offset: int
@@ -342,6 +259,8 @@ class Exchanges:
                 "content is released against a signed collect statement; send one first",
                 exchange_id=str(exchange_id),
             )
+        if row.recall is RecallState.AGREED:
+            raise ContentWithheld("this agency agreed to the recall of the document")
         opened = await self._offload(lambda: self._opened_by_id(exchange_id))
         attachments = opened.event.data["attachments"]
         if index >= len(attachments) or offset > attachments[index]["size"]:
@@ -353,10 +272,10 @@ class Exchanges:
 
     # --- steps shared by the use cases --------------------------------------------
 
-    def _judge(self, agency: str, signed: SignedStatement) -> _Spoken:
+    def _judge(self, agency: str, signed: SignedStatement) -> Spoken:
         registry = self._registry()
         judged = intake.judge(signed, agency=agency, registry=registry, at=self._clock())
-        return _Spoken(agency, signed, judged, registry.version)
+        return Spoken(agency, signed, judged, registry.version)
 
     async def _answered(
         self, agency: str, request_id: str, signed: SignedStatement
@@ -405,11 +324,32 @@ class Exchanges:
         if has_content:
             await asyncio.shield(self._offload(lambda: self._content.discard(exchange_id)))
 
-    async def _received(self, agency: str, envelope_digest: str) -> _Opened:
-        """The exchange an envelope opened, if the agency is one of its recipients."""
+    async def _speak_as_recipient(
+        self, agency: str, signed: SignedStatement, statement: Status | RecallAnswer
+    ) -> Recorded:
+        if answered := await self._answered(agency, statement.header.request_id, signed):
+            return answered
+        spoken = self._judge(agency, signed)
+        opened = await self._received(agency, statement.envelope_digest)
+        command = SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
+        return _same_kind(await self._lane.do(command), signed)
+
+    async def _require_own(self, agency: str, envelope_digest: str) -> None:
+        """Only the sender's own documents are updated or replaced; checked before content."""
+        opened = await self._concerning(agency, envelope_digest)
+        if opened.event.data["sender"] != agency:
+            raise unknown_exchange()
+
+    async def _concerning(self, agency: str, envelope_digest: str) -> _Opened:
+        """The exchange an envelope opened, if the agency takes part in it."""
         opened = await self._offload(lambda: self._opened_by_digest(bytes.fromhex(envelope_digest)))
         if opened is None or not opened.concerns(agency):
-            raise _unknown_exchange()
+            raise unknown_exchange()
+        return opened
+
+    async def _received(self, agency: str, envelope_digest: str) -> _Opened:
+        """The exchange an envelope opened, if the agency is one of its recipients."""
+        opened = await self._concerning(agency, envelope_digest)
         if agency not in opened.recipients:
             raise NotAParty("only a recipient can say this", envelope_digest=envelope_digest)
         return opened
@@ -432,27 +372,31 @@ class Exchanges:
         document = self._views.document(exchange_id)
         opened = None if document is None else self._opened_by_digest(document.envelope_digest)
         if opened is None:
-            raise _unknown_exchange()
+            raise unknown_exchange()
         return opened
 
     def _handed_over(self, recorded: Recorded) -> HandedOver:
         facts = parse_leaf(recorded.receipt.leaf)
         opened = self._opened_by_digest(bytes.fromhex(facts.data["envelope_digest"]))
         if opened is None:
-            raise _unknown_exchange()
-        enrolment = self._receipts.receipt(opened.event.data["enrolment"])
+            raise unknown_exchange()
+        return HandedOver(opened.event.id, recorded, self._evidence(opened.recorded))
+
+    def _statement(self, agency: str, position: int) -> Evidence:
+        recorded = self._receipts.receipt(position)
+        event = parse_leaf(recorded.receipt.leaf)
+        if "statement" not in event.data or agency not in parties_of(event):
+            raise PositionUnknown("no such position in the log", position=str(position))
+        return self._evidence(recorded)
+
+    def _evidence(self, recorded: Recorded) -> Evidence:
+        event = parse_leaf(recorded.receipt.leaf)
+        enrolment = self._receipts.receipt(event.data["enrolment"])
         digest = parse_leaf(enrolment.receipt.leaf).data["certificate"]
         certificate = self._log.evidence(bytes.fromhex(digest))
         if certificate is None:
-            raise ContentLost("the sender's certificate is missing from the evidence store")
-        return HandedOver(
-            exchange_id=opened.event.id,
-            recorded=recorded,
-            envelope=self._envelope(opened.event),
-            submission=opened.recorded,
-            enrolment=enrolment,
-            certificate=certificate,
-        )
+            raise ContentLost("the author's certificate is missing from the evidence store")
+        return Evidence(self._envelope(event), recorded, enrolment, certificate)
 
     def _envelope(self, event: Event) -> SignedStatement:
         return statement_of(event, self._log, self._vault)
@@ -513,8 +457,3 @@ def _same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
             first_digest=record["digest"],
         )
     return recorded
-
-
-def _unknown_exchange() -> ExchangeUnknown:
-    # One answer for what does not exist, is not published and is not the caller's.
-    return ExchangeUnknown("no such exchange among those this agency takes part in")

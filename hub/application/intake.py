@@ -24,7 +24,6 @@ from typing import TypeVar
 from hub.application.registry import EnrolledKey, Registry
 from hub.domain.aggregate import StatementRecord
 from hub.errors import (
-    ActionUnsupported,
     AgencyMismatch,
     ContentMissing,
     DigestMismatch,
@@ -37,13 +36,14 @@ from hub.errors import (
     WrongHub,
 )
 from hub.proof.dsse import SignedStatement
-from hub.proof.envelope import Action
 from hub.proof.fields import MalformedField
 from hub.proof.leaf import LEAF_BYTES_MAX
 from hub.proof.statements import (
     PAYLOAD_BYTES_MAX,
     Collect,
     Envelope,
+    Recall,
+    RecallAnswer,
     Status,
     read_statement,
 )
@@ -56,7 +56,7 @@ _NAMES_SHOWN_MAX = 20
 # what one attachment takes; what all the rest takes at the most, its signature included.
 _RECIPIENT_BYTES, _ATTACHMENT_BYTES, _OTHER_BYTES_MAX = 37, 96, 3072
 
-S = TypeVar("S", Envelope, Collect, Status)
+S = TypeVar("S", Envelope, Collect, Status, Recall, RecallAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +168,11 @@ def require_recipients(envelope: Envelope, registry: Registry) -> None:
 
 
 def require_allowed(envelope: Envelope) -> None:
-    """Step 10: no state secrets (QĐ 28/2018 Art. 1), only what this hub performs and can record."""
+    """Step 10: no state secrets (QĐ 28/2018 Art. 1), only what one entry can record."""
     if envelope.document.secrecy != "none":
         raise SecretDocument(
             "documents marked as state secrets are not exchanged here; send them the way the "
             "law on state secrets prescribes"
-        )
-    if envelope.action is not Action.NEW:
-        raise ActionUnsupported(
-            f"this hub does not perform the action {envelope.action.value!r} yet",
-            action=envelope.action.value,
         )
     # A fact is one leaf: an entry of the log has no room for a thousand long codes.
     room = (

@@ -18,6 +18,10 @@ class Recorded:
     receipt: Receipt
 
 
+class NothingRecorded(Exception):
+    """The command found nothing to record; for the hub's own commands, never a caller's."""
+
+
 class Command(Protocol):
     """Something to be decided in the lane, on the newest state, in turn with all others."""
 

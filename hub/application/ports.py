@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from hub.domain.delivery import DeliveryState
+from hub.domain.delivery import DeliveryState, RecallState
 
 Clock = Callable[[], datetime]
 """The hub's clock, in UTC."""
@@ -102,7 +103,8 @@ class Commit:
     """All that one batch writes, in one transaction.
 
     `registry_offset` is the offset of the last event that changes the registry, or None.
-    `inbox_heads` holds the last inbox number given to each agency this batch touched.
+    `inbox_heads` and `outbox_heads` hold the last number given in the inbox and outbox of
+    each agency this batch touched.
     """
 
     expected_head: int
@@ -112,6 +114,7 @@ class Commit:
     payloads: Sequence[SealedPayload]
     evidence: Mapping[bytes, bytes]
     inbox_heads: Mapping[str, int]
+    outbox_heads: Mapping[str, int]
 
 
 class EventLog(Protocol):
@@ -173,6 +176,10 @@ class EventLog(Protocol):
 
     def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last inbox number given to each agency; absent means none yet."""
+        ...
+
+    def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
+        """The last outbox number given to each agency; absent means none yet."""
         ...
 
 
@@ -330,7 +337,7 @@ class KeyCustody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """What lists show of a document."""
+    """What lists show of a document; `replaced_by` is the exchange that replaced it."""
 
     exchange_id: UUID
     sender: str
@@ -342,27 +349,74 @@ class DocumentRow:
     subject: str
     attachment_count: int
     attachment_bytes: int
+    replaced_by: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """Where a document is at one recipient; `position` is that of the event that says so."""
+    """Where a document is at one recipient; `position` is that of the event that says so.
+
+    `inbox_seq` is the number of the document itself in the recipient's inbox. `expires_at` is
+    the sender's limit for collecting it.
+    """
 
     exchange_id: UUID
     recipient: str
     inbox_seq: int
     state: DeliveryState
     collected: bool
+    recall: RecallState
+    expired: bool
+    expires_at: datetime | None
     position: int
     updated_at: datetime
 
 
+class NoticeKind(IntEnum):
+    """What a line of an inbox or outbox says."""
+
+    DOCUMENT = 1
+    RECALL = 2
+    UPDATED = 3
+    REPLACED = 4
+    EXPIRED = 5
+    HANDED_OVER = 11
+    STATUS = 12
+    RECALL_ANSWER = 13
+    DELIVERY_EXPIRED = 14
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRow:
+    """One line of an agency's inbox or outbox: a fact with its gapless number there.
+
+    `agency` is whose box it is, `recipient` the recipient concerned, `code` that of a status
+    or answer (else empty), `by_exchange` the exchange that updated or replaced the document.
+    Never changes once written.
+    """
+
+    outbox: bool
+    agency: str
+    seq: int
+    kind: NoticeKind
+    exchange_id: UUID
+    recipient: str
+    code: str
+    by_exchange: UUID | None
+    position: int
+    recorded_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ViewChanges:
-    """What a stretch of events changes in the views. Deliveries replace their former row."""
+    """What a stretch of events changes in the views.
+
+    Documents and deliveries replace their former row; notices are only added.
+    """
 
     documents: Sequence[DocumentRow]
     deliveries: Sequence[DeliveryRow]
+    notices: Sequence[NoticeRow]
 
 
 class Views(Protocol):
@@ -401,10 +455,23 @@ class Views(Protocol):
 
     def inbox(
         self, agency: str, after: int, limit: int
-    ) -> Sequence[tuple[DeliveryRow, DocumentRow]]:
-        """An agency's items with a larger `inbox_seq`, in order."""
+    ) -> Sequence[tuple[NoticeRow, DeliveryRow, DocumentRow]]:
+        """The lines of an agency's inbox with a larger number, in order, with what they concern."""
         ...
 
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow]:
+    def outbox(
+        self, agency: str, after: int, limit: int
+    ) -> Sequence[tuple[NoticeRow, DocumentRow]]:
+        """The lines of an agency's outbox with a larger number, in order."""
+        ...
+
+    def overdue(self, at: datetime, limit: int) -> Sequence[DeliveryRow]:
+        """Deliveries not collected and not yet expired whose `expires_at` has passed.
+
+        Oldest limit first; one indexed query.
+        """
+        ...
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
         """Every row in a fixed order, to be compared with a rebuild."""
         ...

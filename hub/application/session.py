@@ -37,6 +37,7 @@ class _Additions:
     evidence: dict[bytes, bytes] = field(default_factory=dict)
     document_keys: dict[UUID, bytes] = field(default_factory=dict)
     inbox_heads: dict[str, int] = field(default_factory=dict)
+    outbox_heads: dict[str, int] = field(default_factory=dict)
     touched: dict[UUID, Aggregate] = field(default_factory=dict)
 
 
@@ -96,6 +97,14 @@ class Session:
         numbers = [known.get(agency, 0) + 1 for agency in agencies]
         self._current.inbox_heads.update(zip(agencies, numbers, strict=True))
         return numbers
+
+    def next_outbox_seq(self, agency: str) -> int:
+        """The next gapless number of an agency's outbox."""
+        last = self._current.outbox_heads.get(agency, self._added.outbox_heads.get(agency))
+        if last is None:
+            last = self._log.outbox_heads([agency]).get(agency, 0)
+        self._current.outbox_heads[agency] = last + 1
+        return last + 1
 
     def add_payload(self, payload: SealedPayload) -> None:
         """Keep a statement's payload."""
@@ -157,6 +166,7 @@ class Session:
         self._added.evidence |= self._current.evidence
         self._added.document_keys |= self._current.document_keys
         self._added.inbox_heads |= self._current.inbox_heads
+        self._added.outbox_heads |= self._current.outbox_heads
         self._added.touched |= self._current.touched
         self._current = _Additions()
         return position
@@ -188,4 +198,5 @@ class Session:
             payloads=self._added.payloads,
             evidence=self._added.evidence,
             inbox_heads=self._added.inbox_heads,
+            outbox_heads=self._added.outbox_heads,
         )

@@ -19,7 +19,6 @@ from adapters.storage.content import ContentStore
 from adapters.storage.document_keys import DocumentKeys
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
-from adapters.storage.migrate import schema_is_current
 from adapters.storage.tree import TreeStore
 from adapters.storage.views import Views
 from adapters.system import system_clock, system_randomness
@@ -27,13 +26,16 @@ from hub.application.agencies import Agencies
 from hub.application.audit import OwnReceipts
 from hub.application.certificates import Suitability
 from hub.application.exchanges import Exchanges
+from hub.application.expiry import expire_overdue
 from hub.application.mapper import ClosedMapper
 from hub.application.refusals import RefusalRecorder
 from hub.application.vault import Vault
 from hub.bootstrap.folder import DataFolder
-from hub.config import ConfigInvalid, Settings
+from hub.bootstrap.upgrade import database_url, require_schema
+from hub.config import Settings
 from hub.errors import HubError
 from hub.ledger.batch import BatchEngine
+from hub.ledger.fair_queue import Limits
 from hub.ledger.receipts import ReceiptBook
 from hub.ledger.sequencer import Sequencer
 from hub.ledger.writer import WritingLane
@@ -54,6 +56,7 @@ T = TypeVar("T")
 
 _logger = structlog.get_logger("hub")
 _READINESS_EVERY_S = 2.0
+_EXPIRY_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,8 @@ def open_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
     Raises FolderBusy, ConfigInvalid, KeyFileError, SignerStoreError.
     """
     with folder.lock():
-        url = _absolute(settings.database_url, folder.root)
-        if not schema_is_current(url):
-            raise ConfigInvalid(
-                "the database has another schema than this version; run the version that made it"
-            )
+        url = database_url(folder, settings)
+        require_schema(url, folder.root)
         database, key_database = Database(url), Database(f"sqlite:///{folder.document_keys}")
         last_signed = LastSigned.open(folder.last_signed)
         try:
@@ -164,8 +164,16 @@ class HubProcess:
         loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(core.settings.reader_threads, "reader")
         self._watchers = Watchers(loop)
+        settings = core.settings
         self._lane = WritingLane(
-            core.engine, batch_max=core.settings.batch_max, queue_max=core.settings.queue_max
+            core.engine,
+            batch_max=settings.batch_max,
+            limits=Limits(
+                total=settings.queue_max,
+                per_caller=settings.queue_per_agency,
+                rate_per_s=settings.rate_per_agency,
+                burst=settings.burst_per_agency,
+            ),
         )
         self._jobs: list[asyncio.Task[None]] = []
         core.on_published.append(self._watchers.published)
@@ -189,6 +197,7 @@ class HubProcess:
         self._jobs = [
             asyncio.create_task(self._watch_readiness(), name="readiness"),
             asyncio.create_task(self._sweep(started), name="sweep"),
+            asyncio.create_task(self._expire(), name="expiry"),
         ]
 
     async def stop(self) -> None:
@@ -238,7 +247,7 @@ class HubProcess:
             ),
             interceptor=CallInterceptor(Identities(registry)),
             exchange=ExchangeServicer(exchanges, self._watchers),
-            ledger=LedgerServicer(OwnReceipts(core.receipts, core.views, self._offload)),
+            ledger=LedgerServicer(OwnReceipts(core.receipts, self._offload)),
             registry=RegistryServicer(agencies),
             watchers=self._watchers,
         )
@@ -264,6 +273,15 @@ class HubProcess:
             and core.content.is_usable()
             and core.views.position() >= core.receipts.size
         )
+
+    async def _expire(self) -> None:
+        """Record what was not collected in time; looked for every half minute."""
+        while True:
+            try:
+                await expire_overdue(self._core.views, self._lane, self._offload, at=system_clock())
+            except Exception as error:
+                _logger.error("the expiry job failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_EXPIRY_EVERY_S)
 
     async def _sweep(self, started: datetime) -> None:
         """Remove content whose submission was never recorded; only what is older than us."""
@@ -306,10 +324,3 @@ def _certificates(path: Path) -> list[bytes]:
         certificate.public_bytes(Encoding.DER)
         for certificate in x509.load_pem_x509_certificates(path.read_bytes())
     ]
-
-
-def _absolute(url: str, root: Path) -> str:
-    relative = url.removeprefix("sqlite:///")
-    if relative == url or relative.startswith("/"):
-        return url
-    return f"sqlite:///{root.absolute() / relative}"

@@ -1,14 +1,16 @@
-"""`lienthong demo`: a hub, three agencies, one document, and an attempt to rewrite history."""
+"""`lienthong demo`: a hub, three agencies, some letters, and an attempt to rewrite history."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import signal
 import sqlite3
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,19 +21,26 @@ import typer
 
 from hub.cli.console import say, say_table
 from hub.cli.errors import CommandFailed
+from hub.cli.fetch import RECEIPTS
 from hub.cli.letter import letter_pdf
 from hub.cli.messages import _, language
 from hub.cli.send import today
-from hub.cli.session import state_in_words
+from hub.cli.session import code_in_words
 from hub.cli.stage import AUDITORS_TOOL, HUB_LOG, Stage, free_port, require
 from hub.cli.verify import verdict_in_words
-from hub.client.answers import DeliveryState
 from hub.proof.evidence import Verdict, parse_receipt_file
-from hub.proof.leaf import parse_leaf
 from hub.proof.receipt import parse_tlog_proof
 
 HUB, EVIDENCE, TRUSTED_ROOT = "hub", "evidence", "trusted_root.json"
-LETTER, SENT, ACCEPTED = "cong-van-125.pdf", "sent.receipt.json", "03.receipt.json"
+SENT, ACCEPTED, ARRIVED = "125.receipt.json", "03.receipt.json", "so-y-te-01.receipt.json"
+
+SUBJECTS = {
+    "125": "V/v thử nghiệm liên thông",
+    "126": "V/v thử nghiệm liên thông (thay số 125)",
+    "127": "V/v lịch họp nội bộ",
+}
+# Numbers in the inbox of each recipient. 2 is letter 126, 3 tells that it replaces 125.
+FIRST, MISTAKE, RECALL = "1", "4", "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,12 @@ FINANCE = _Agency("H29.2.7", "Sở Tài chính", "so-tai-chinh")
 HEALTH = _Agency("H29.2.9", "Sở Y tế", "so-y-te")
 RECIPIENTS = (FINANCE, HEALTH)
 
+RECEIPTS_IN_ALL = 17
+
 # What the forger makes of the event: Sở Y tế was never among the recipients.
 FORGED_CODE = "H29.2.8"
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def demo(
@@ -70,22 +83,26 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Run a hub and three agencies here, send a document, then try to rewrite history.
+    """Run a hub and three agencies here, send, replace and recall, then rewrite history.
 
     Exit status: 0 when every step comes out as it is told, 1 when one does not.
     """
     signal.signal(signal.SIGTERM, _leave)
     stage = Stage(_new_folder(keep), language())
-    say(_("One document between three agencies, and an attempt to rewrite what happened."))
+    say(_("Three letters between three agencies, and an attempt to rewrite what happened."))
     say(_("All of it is real: processes, mutual TLS, signatures, files in {folder}.",
           folder=stage.folder))  # fmt: skip
     _make_a_hub(stage)
     with _hub_serving(stage):
-        exchange = _send_a_letter(stage)
+        first = _send_a_letter(stage)
         _look_into_both_inboxes(stage)
         _collect_at_both(stage)
-        _answer(stage)
-        _see_both_states(stage, exchange)
+        _accept(stage)
+        _replace(stage, first)
+        _recall_another(stage)
+        _be_denied(stage)
+        _answer_the_recall(stage)
+        _watch_the_outbox(stage)
     _verify_without_the_hub(stage)
     position = _forge_an_event(stage)
     _find_the_forgery(stage, position)
@@ -147,23 +164,14 @@ def _send_a_letter(stage: Stage) -> str:
         _("The PDF is described in an envelope, signed here with the agency's own key, and sent "
           "to two agencies at once. The receipt that comes back is verified on arrival."),
     )  # fmt: skip
-    letter = SENDER.evidence / LETTER
-    (stage.folder / letter).write_bytes(letter_pdf(_letter()))
-    to = [word for recipient in RECIPIENTS for word in ("--to", recipient.code)]
-    stage.run(
-        "send", str(letter), *to, "--number", "125", "--notation", "UBND-VP", "--type", "Công văn",
-        "--subject", "V/v thử nghiệm liên thông văn bản", "--signer", "Nguyễn Văn An",
-        "--receipt", str(SENDER.evidence / SENT), by=SENDER.name, profile=SENDER.profile,
-    )  # fmt: skip
-    receipt = parse_receipt_file((stage.folder / SENDER.evidence / SENT).read_bytes()).receipt
-    return str(parse_leaf(receipt.leaf).id)
+    return _send(stage, "125", "--receipt", str(SENDER.evidence / SENT))
 
 
 def _look_into_both_inboxes(stage: Stage) -> None:
     stage.step(
         _("Both inboxes show it"),
-        _("Each agency has numbers of its own without gaps, so nothing can be withheld unseen. "
-          "The file itself is not to be had yet."),
+        _("Each agency has numbers of its own without gaps, so nothing can be left out unnoticed; "
+          "at most the newest can be held back for a while. The file itself is not to be had yet."),
     )  # fmt: skip
     for agency in RECIPIENTS:
         said = stage.run("inbox", by=agency.name, profile=agency.profile)
@@ -177,34 +185,111 @@ def _collect_at_both(stage: Stage) -> None:
         _("Content is released only against a signed statement, so nobody can read and deny. "
           "Everything is verified here, and only then reported as arrived (01)."),
     )  # fmt: skip
-    sent = (stage.folder / SENDER.evidence / LETTER).read_bytes()
     for agency in RECIPIENTS:
-        into = str(agency.evidence)
-        stage.run("fetch", "1", "--into", into, by=agency.name, profile=agency.profile)
-        fetched = stage.folder / agency.evidence / LETTER
-        require(
-            fetched.is_file() and fetched.read_bytes() == sent,
-            _("What {name} fetched is not what was sent.", name=agency.name),
-        )
+        _fetch(stage, agency, FIRST, "125", agency.evidence)
 
 
-def _answer(stage: Stage) -> None:
+def _accept(stage: Stage) -> None:
     stage.step(
         _("{name} accepts it", name=FINANCE.name),
         _("A status is a signed statement too, and gets a receipt of its own."),
     )
     receipt = str(FINANCE.evidence / ACCEPTED)
-    stage.run("status", "1", "03", "--receipt", receipt, by=FINANCE.name, profile=FINANCE.profile)
+    stage.run("status", FIRST, "03", "--receipt", receipt, by=FINANCE.name, profile=FINANCE.profile)
 
 
-def _see_both_states(stage: Stage, exchange: str) -> None:
+def _replace(stage: Stage, first: str) -> None:
     stage.step(
-        _("The sender sees what became of it"),
-        _("One line for each recipient, from what each of them signed."),
+        _("The letter is replaced"),
+        _("It had a mistake. The corrected one names it, and from then on it counts no more; it "
+          "stays in the log, with everything that was said about it."),
+    )  # fmt: skip
+    receipt = str(SENDER.evidence / "126.receipt.json")
+    _send(stage, "126", "--replaces", first, "--receipt", receipt)
+
+
+def _recall_another(stage: Stage) -> None:
+    stage.step(
+        _("Another letter should not have gone out"),
+        _("{name} has it already when it is recalled (13). Whoever has not collected it cannot "
+          "any more.", name=FINANCE.name),
+    )  # fmt: skip
+    exchange = _send(stage, "127", "--receipt", str(SENDER.evidence / "127.receipt.json"))
+    _fetch(stage, FINANCE, MISTAKE, "127", FINANCE.evidence / "127")
+    stage.run(
+        "recall", exchange, "--reason", "Gửi nhầm", "--receipt",
+        str(SENDER.evidence / "13.receipt.json"), by=SENDER.name, profile=SENDER.profile,
+    )  # fmt: skip
+
+
+def _be_denied(stage: Stage) -> None:
+    stage.step(
+        _("{name} comes too late", name=HEALTH.name),
+        _("Its inbox tells it all that has happened, each fact under a number of its own."),
     )
-    said = stage.run("status", exchange, by=SENDER.name, profile=SENDER.profile)
-    for state in (DeliveryState.ACCEPTED, DeliveryState.ARRIVED):
-        require(state_in_words(state) in said, _("The sender does not see both states."))
+    stage.run("inbox", by=HEALTH.name, profile=HEALTH.profile)
+    said = stage.run(
+        "fetch", MISTAKE, "--into", str(HEALTH.evidence),
+        by=HEALTH.name, profile=HEALTH.profile, expect=1,
+    )  # fmt: skip
+    require("[CONTENT_WITHHELD]" in said, _("A recalled letter was handed over."))
+
+
+def _answer_the_recall(stage: Stage) -> None:
+    stage.step(
+        _("One agrees (15), the other refuses (16)"),
+        _("A recipient that has acted on a letter may keep it, and says why."),
+    )
+    for agency, answer, code in (
+        (HEALTH, ("agree",), "15"),
+        (FINANCE, ("refuse", "--reason", "Đã xử lý xong"), "16"),
+    ):
+        stage.run(
+            "answer", RECALL, *answer, "--receipt", str(agency.evidence / f"{code}.receipt.json"),
+            by=agency.name, profile=agency.profile,
+        )  # fmt: skip
+
+
+def _watch_the_outbox(stage: Stage) -> None:
+    stage.step(
+        _("The sender sees all of it"),
+        _("Its outbox is numbered without gaps too: what each recipient signed, letter by letter. "
+          "It keeps a verified copy of the 01 of {name}: its own proof of arrival.",
+          name=HEALTH.name),
+    )  # fmt: skip
+    said = stage.run("outbox", by=SENDER.name, profile=SENDER.profile)
+    for code in ("01", "03", "15", "16"):
+        require(code_in_words(code) in said, _("The sender does not see all of it."))
+    arrived = [line for line in said.splitlines() if HEALTH.code in line and " 01 " in line]
+    stage.run(
+        "evidence", arrived[0].split()[-1], "--out", str(SENDER.evidence / ARRIVED),
+        by=SENDER.name, profile=SENDER.profile,
+    )  # fmt: skip
+
+
+def _send(stage: Stage, number: str, *options: str) -> str:
+    """Send a letter to both recipients; its exchange."""
+    letter = SENDER.evidence / _file(number)
+    (stage.folder / letter).write_bytes(letter_pdf(_letter(number)))
+    to = [word for recipient in RECIPIENTS for word in ("--to", recipient.code)]
+    said = stage.run(
+        "send", str(letter), *to, "--number", number, "--notation", "UBND-VP",
+        "--type", "Công văn", "--subject", SUBJECTS[number], *options,
+        by=SENDER.name, profile=SENDER.profile,
+    )  # fmt: skip
+    exchange = _UUID.search(said)
+    require(exchange is not None, _("The letter was not accepted."))
+    return exchange[0] if exchange else ""
+
+
+def _fetch(stage: Stage, agency: _Agency, name: str, number: str, into: Path) -> None:
+    """Fetch a letter, and compare it with what was sent."""
+    stage.run("fetch", name, "--into", str(into), by=agency.name, profile=agency.profile)
+    sent, fetched = (stage.folder / folder / _file(number) for folder in (SENDER.evidence, into))
+    require(
+        fetched.is_file() and fetched.read_bytes() == sent.read_bytes(),
+        _("What {name} fetched is not what was sent.", name=agency.name),
+    )
 
 
 def _verify_without_the_hub(stage: Stage) -> None:
@@ -228,7 +313,7 @@ def _verify_without_the_hub(stage: Stage) -> None:
         ],
         indent=4,
     )
-    require(len(report["files"]) == 8, _("Some receipts are missing."))
+    require(len(report["files"]) == RECEIPTS_IN_ALL, _("Some receipts are missing."))
     require(report["verdict"] != Verdict.REFUTED, _("A receipt was refuted."))
 
 
@@ -255,7 +340,7 @@ def _find_the_forgery(stage: Stage, position: int) -> None:
         _("The check finds it"),
         _("It recomputes everything from the first event and names what differs."),
     )
-    said = stage.run("ledger", "fsck", HUB, expect=1)
+    said = stage.run("ledger", "fsck", HUB, expect=1, lines_max=5)
     require(_names(said, position), _("The check does not name event {position}.",
                                       position=position))  # fmt: skip
 
@@ -327,16 +412,21 @@ def forge(database: Path, position: int, old: bytes, new: bytes) -> list[str]:
     ]
 
 
-def _letter() -> list[str]:
+def _file(number: str) -> str:
+    return f"cong-van-{number}.pdf"
+
+
+def _letter(number: str) -> list[str]:
     day = today()
+    first, *more = textwrap.wrap(SUBJECTS[number], 24)
     return [
         "      ỦY BAN NHÂN DÂN             CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM",
         "          QUẬN 1                      Độc lập - Tự do - Hạnh phúc",
         "",
-        "     Số: 125/UBND-VP            "
+        f"     Số: {number}/UBND-VP            "
         f"Quận 1, ngày {day.day:02} tháng {day.month:02} năm {day.year}",
-        "   V/v thử nghiệm liên",
-        "     thông văn bản",
+        f"   {first}",
+        *(f"     {line}" for line in more),
         "",
         "              Kính gửi:",
         *(f"                 - {recipient.name};" for recipient in RECIPIENTS),
@@ -352,7 +442,8 @@ def _letter() -> list[str]:
 def _short(path: Path) -> str:
     """A receipt's path without the exchange id that begins its name."""
     *_id, kind, _receipt, _json = path.name.split(".")
-    return f"{path.parts[1]}: {kind}"
+    folders = [part for part in path.parent.parts[1:] if part != RECEIPTS]
+    return f"{'/'.join(folders)}: {kind}"
 
 
 def _names(said: str, position: int) -> bool:

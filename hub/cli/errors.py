@@ -67,10 +67,6 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("Documents marked as state secrets are not exchanged here (QĐ 28/2018/QĐ-TTg Art. 1)."),
         N_("Send it by the way that is prescribed for state secrets."),
     ),
-    "ACTION_UNSUPPORTED": (
-        N_("This hub does not perform the action that the envelope asks for."),
-        N_("Send the document as a new one."),
-    ),
     "KEY_UNKNOWN": (
         N_("No certificate with this key is enrolled for the agency."),
         N_("Have the hub's operator enrol the signing certificate, or use the enrolled key."),
@@ -111,6 +107,22 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("Content is released only to those who have signed for the document."),
         N_("Fetch the document with `lienthong fetch`."),
     ),
+    "CONTENT_WITHHELD": (
+        N_("The document was recalled, or it expired before it was collected."),
+        N_("Answer an open recall with `lienthong answer`; else ask the sender for the document."),
+    ),
+    "RECALL_NOT_OPEN": (
+        N_("There is no recall of this document that waits for an answer."),
+        N_("Look at it with `lienthong status`: the first answer to a recall stands."),
+    ),
+    "RECALL_ASKED_ALREADY": (
+        N_("This document was recalled before; the first recall stands."),
+        N_("Watch for the answers with `lienthong outbox`."),
+    ),
+    "AGENCY_SUSPENDED": (
+        N_("The agency is suspended: it reads and answers, but neither sends nor is sent to."),
+        N_("Ask the hub's operator."),
+    ),
     "PRINCIPAL_UNKNOWN": (
         N_("The transport certificate is trusted but enrolled for nobody."),
         N_("Have the hub's operator enrol it, or use the one that is enrolled."),
@@ -121,7 +133,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "NOT_A_PARTY": (
         N_("The agency takes part in this exchange, but not in the role that this needs."),
-        N_("Check the exchange: only recipients collect and report."),
+        N_("Check the exchange: recipients collect, report and answer; the sender recalls."),
     ),
     "RECIPIENT_UNKNOWN": (
         N_("Some recipients are not registered with this hub; nothing was sent to anyone."),
@@ -152,7 +164,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("Repeat the command in a moment: the same statement gets its receipt."),
     ),
     "UNAVAILABLE": (
-        N_("The hub cannot take anything now, and nothing was recorded."),
+        N_("The hub cannot take this now, or does not know whether it did."),
         N_("Repeat the command later."),
     ),
     "LOG_FROZEN": (
@@ -160,7 +172,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("Wait for word from the hub's operator."),
     ),
     "OVERLOADED": (
-        N_("The hub has too much to do."),
+        N_("The hub has too much to do, or too much of it from this agency."),
         N_("Repeat the command in a moment."),
     ),
 }
@@ -176,6 +188,11 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "InboxGap": (
         "INBOX_GAP",
         N_("The numbers of the inbox have a gap: a document was withheld or shown twice."),
+        N_("Stop, and report this to the hub's operator and to an auditor."),
+    ),
+    "OutboxGap": (
+        "OUTBOX_GAP",
+        N_("The numbers of the outbox have a gap: news of a document was left out or told twice."),
         N_("Stop, and report this to the hub's operator and to an auditor."),
     ),
     "VerificationFailed": (
@@ -221,7 +238,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "ConfigInvalid": (
         "CONFIG_INVALID",
         N_("The settings of the hub cannot be used."),
-        N_("Check the folder and its `hub.toml`; `lienthong init` makes a new hub."),
+        N_("Correct what is named. Where there is no hub yet, `lienthong init` makes one."),
     ),
     "FolderBusy": (
         "FOLDER_BUSY",

@@ -8,9 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli.console import local_time, say, say_json, say_table, shown, size
-from hub.cli.messages import _
-from hub.cli.session import JsonOption, ProfileOption, agency, run, state_in_words
+from hub.cli.messages import N_, _
+from hub.cli.session import JsonOption, ProfileOption, agency, run, standing_in_words
 from hub.client import InboxItem
+from hub.client.answers import InboxItemKind
+
+_NEWS = {
+    InboxItemKind.UNKNOWN: N_("{document}: news of a kind that is unknown here"),
+    InboxItemKind.RECALL: N_("{document}: the sender asks for it back (13, position {position})"),
+    InboxItemKind.UPDATED: N_("{document}: updated by another document; both count"),
+    InboxItemKind.REPLACED: N_("{document}: replaced by another document; counts no more"),
+    InboxItemKind.EXPIRED: N_("{document}: expired before it was collected"),
+}
 
 
 def inbox(
@@ -23,7 +32,7 @@ def inbox(
     ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """List the documents that have come in.
+    """List what has come in: documents, and what senders did with them later.
 
     What is listed is the hub's word; the document itself is verified when it is fetched.
     """
@@ -53,25 +62,44 @@ async def _watch(profile: Path, after: int, as_json: bool) -> None:
 
 
 def _row(item: InboxItem) -> list[str]:
+    is_document = item.kind is InboxItemKind.DOCUMENT
+    standing = standing_in_words(
+        item.state, item.recall, expired=item.expired, replaced=bool(item.replaced_by)
+    )
     return [
         str(item.inbox_seq),
         local_time(item.accepted_at),
         item.sender,
-        f"{shown(item.type_name)}: {shown(item.subject)}",
-        f"{item.attachment_count} ({size(item.attachment_bytes)})",
-        state_in_words(item.state),
+        _document(item) if is_document else _news(item),
+        f"{item.attachment_count} ({size(item.attachment_bytes)})" if is_document else "",
+        standing,
     ]
+
+
+def _document(item: InboxItem) -> str:
+    named = f"{shown(item.type_name)} {shown(item.code)}"
+    # The hub shows no subject of a document that it gives out no more.
+    return f"{named}: {shown(item.subject)}" if item.subject else named
+
+
+def _news(item: InboxItem) -> str:
+    return _(_NEWS[item.kind], document=shown(item.code), position=item.position)
 
 
 def _members(item: InboxItem) -> dict[str, Any]:
     return {
         "number": item.inbox_seq,
+        "kind": item.kind.name.lower(),
         "exchange": item.exchange_id,
         "sender": item.sender,
         "envelope_digest": item.envelope_digest,
         "accepted_at": item.accepted_at.isoformat(),
         "position": item.position,
         "state": item.state.name.lower(),
+        "recall": item.recall.name.lower(),
+        "expired": item.expired,
+        "by_exchange": item.by_exchange,
+        "replaced_by": item.replaced_by,
         "code": item.code,
         "type": item.type_name,
         "subject": item.subject,

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli import agency, demo, fetch, inbox, init, ledger, send, serve, status, verify
+from hub.cli import (
+    agency,
+    demo,
+    evidence,
+    fetch,
+    inbox,
+    init,
+    ledger,
+    migrate,
+    outbox,
+    recall,
+    send,
+    serve,
+    status,
+    verify,
+)
 from hub.cli.console import print_what_the_terminal_cannot_show_as_escapes, say, shown, stderr
 from hub.cli.errors import explain, show
 from hub.cli.messages import Language, _, language, language_of, speak
@@ -63,7 +78,8 @@ def _app() -> typer.Typer:
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_lienthong)
     for command in (
-        demo.demo, init.init, serve.serve, send.send, inbox.inbox, fetch.fetch, status.status,
+        demo.demo, init.init, serve.serve, migrate.migrate, send.send, inbox.inbox, fetch.fetch,
+        status.status, outbox.outbox, recall.recall, recall.answer, evidence.evidence,
         verify.verify,
     ):  # fmt: skip
         app.command()(command)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hub.cli.console import say, say_fields, say_json, shown, stderr
+from hub.cli.console import say, say_fields, say_json
 from hub.cli.messages import _
+from hub.cli.said import said_before, say_warnings, warnings_as_json
 from hub.cli.session import (
     JsonOption,
     ProfileOption,
     ReceiptOption,
     agency,
+    exchange_id,
+    find_exchange,
     require_place_for,
     run,
 )
 from hub.client import Accepted, AttachmentDraft, DocumentDraft
-from hub.client.drafting import now
-from hub.proof.envelope import Priority, Signer
+from hub.client.drafting import VIETNAM, now
+from hub.proof.envelope import Action, Priority, Signer
+from hub.proof.statements import Envelope
 
 _DATES = ["%Y-%m-%d", "%d/%m/%Y"]
+_TIMES = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M"]
 
 
 def send(
@@ -62,6 +67,30 @@ def send(
         str | None, typer.Option(metavar="TEXT", help="In whose place they signed, e.g. KT.")
     ] = None,
     priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.NORMAL,
+    replaces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXCHANGE",
+            callback=exchange_id,
+            help="The exchange of an own document that counts no more from now on.",
+        ),
+    ] = None,
+    updates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXCHANGE",
+            callback=exchange_id,
+            help="The exchange of an own document that this one adds to; both count.",
+        ),
+    ] = None,
+    expires_at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=_TIMES,
+            metavar="TIME",
+            help="Until when it can be collected, in Vietnam's time, e.g. 2026-11-30T17:00.",
+        ),
+    ] = None,
     receipt: ReceiptOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -76,8 +105,15 @@ def send(
         signer=_signer(signer, signer_position, signer_competence),
         priority=priority,
     )
-    attachments = [AttachmentDraft.from_file(path) for path in files]
-    accepted = run(_send(profile, document, attachments, to))
+    letter = _Letter(
+        document=document,
+        attachments=[AttachmentDraft.from_file(path) for path in files],
+        recipients=to,
+        action=_action(replaces, updates),
+        older=replaces or updates,
+        expires_at=expires_at and expires_at.replace(tzinfo=VIETNAM),
+    )
+    accepted = run(_send(profile, letter))
     if receipt is not None:
         receipt.write_bytes(accepted.evidence())
     _report(accepted, to, receipt or accepted.receipt_file, json_)
@@ -88,33 +124,46 @@ def today() -> date:
     return now().date()
 
 
-async def _send(
-    profile: Path,
-    document: DocumentDraft,
-    attachments: Sequence[AttachmentDraft],
-    recipients: Sequence[str],
-) -> Accepted:
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A document with everything that is said about it. `older` is the exchange it speaks of."""
+
+    document: DocumentDraft
+    attachments: Sequence[AttachmentDraft]
+    recipients: Sequence[str]
+    action: Action
+    older: str | None
+    expires_at: datetime | None
+
+
+async def _send(profile: Path, letter: _Letter) -> Accepted:
     async with agency(profile) as (hub, finished):
-        # Whoever repeats a command that broke off means one document, not two.
-        for accepted in finished:
-            if _is_this(accepted, document, attachments, recipients):
-                return accepted
-        return await hub.submit(document, attachments, recipients)
+        older = letter.older and (await find_exchange(hub, letter.older)).envelope_digest
+        before = said_before(
+            finished,
+            Envelope.MEDIA_TYPE,
+            document=letter.document.members(letter.attachments),
+            recipients=list(letter.recipients),
+            action=letter.action.value,
+            relates_to=older,
+            expires_at=letter.expires_at and letter.expires_at.isoformat(),
+        )
+        return before or await hub.submit(
+            letter.document,
+            letter.attachments,
+            letter.recipients,
+            action=letter.action,
+            relates_to=older,
+            expires_at=letter.expires_at,
+        )
 
 
-def _is_this(
-    accepted: Accepted,
-    document: DocumentDraft,
-    attachments: Sequence[AttachmentDraft],
-    recipients: Sequence[str],
-) -> bool:
-    if accepted.statement is None:
-        return False
-    signed = json.loads(accepted.statement.payload)
-    return (signed.get("document"), signed.get("recipients")) == (
-        document.members(attachments),
-        list(recipients),
-    )
+def _action(replaces: str | None, updates: str | None) -> Action:
+    if replaces and updates:
+        raise typer.BadParameter(_("--replaces and --updates exclude each other"))
+    if replaces:
+        return Action.REPLACE
+    return Action.UPDATE if updates else Action.NEW
 
 
 def _signer(name: str | None, position: str | None, competence: str | None) -> Signer | None:
@@ -134,7 +183,7 @@ def _report(accepted: Accepted, recipients: Sequence[str], receipt: Path, as_jso
                 "position": accepted.position,
                 "recipients": list(recipients),
                 "receipt": str(receipt),
-                "warnings": [{"code": w.code, "message": w.message} for w in accepted.warnings],
+                "warnings": warnings_as_json(accepted),
             }
         )
         return
@@ -147,6 +196,4 @@ def _report(accepted: Accepted, recipients: Sequence[str], receipt: Path, as_jso
             (_("Receipt"), str(receipt)),
         ]
     )
-    for warning in accepted.warnings:
-        text = _("Warning: {message}", message=shown(warning.message))
-        say(f"{text} [{shown(warning.code)}]", style="yellow", to=stderr())
+    say_warnings(accepted)

@@ -96,8 +96,10 @@ LEDGER = (
     N_("its payload is missing"),
     N_("its payload cannot be opened: {error}"),
     N_("its payload does not hash to the digest it names"),
-    N_("the inbox number for {agency} is not {number}"),
+    N_("the inbox number for {agency} is not the next one"),
+    N_("the outbox number for {agency} is not the next one"),
     N_("the inbox counter of {agency} is not {number}, as the events say"),
+    N_("the outbox counter of {agency} is not {number}, as the events say"),
     N_("the content of attachment {index} cannot be read: {error}"),
     N_("the content of attachment {index} does not hash to what was accepted"),
     N_("its certificate is missing from the evidence store, or another lies there"),
@@ -130,6 +132,12 @@ LEDGER = (
 
 HUB = (
     N_("there is no hub in {folder}; make one with `{command}`"),
+    N_(
+        "the database has another schema than this version; if it is older, run `{command}`, if "
+        "it is newer, the version that made it"
+    ),
+    N_("the database {file} is missing; put it back"),
+    N_("the database was made by a newer version; run that one"),
     N_("another process is using {folder}; stop it first"),
     N_("{folder} is not empty; a hub is made in a new folder"),
     N_("another client works with {folder}"),
@@ -142,6 +150,17 @@ HUB = (
     N_("an operator"),
     N_("not registered at this hub: {codes}"),
     N_("only a recipient can say this"),
+    N_("only the sender can recall a document"),
+    N_("no such exchange among those this agency takes part in"),
+    N_("no such position in the log"),
+    N_("this document was recalled already; watch its answers"),
+    N_("there is no open recall of this document to answer"),
+    N_("the document expired before it was collected"),
+    N_("the sender has recalled this document; answer the recall with 15 or 16"),
+    N_("this agency agreed to the recall of the document"),
+    N_("too many commands are waiting; come back later"),
+    N_("too many of this caller's commands are waiting; come back later"),
+    N_("this caller sends faster than it may; come back later"),
     N_("{field}: a refusal needs its reason in words"),
     N_("no agency with the code {code}; register it first"),
     N_("the code {code} is registered already"),

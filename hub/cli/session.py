@@ -16,7 +16,7 @@ from hub.cli.console import say, stderr
 from hub.cli.errors import CommandFailed, explain, show
 from hub.cli.messages import N_, _
 from hub.client import Accepted, ClientProfile, CollectedDocument, HubClient, RegistryClient
-from hub.client.answers import DeliveryState, Repeated
+from hub.client.answers import DeliveryState, RecallState, Repeated
 from hub.client.errors import UNDECIDED
 from hub.errors import HubError, RoleNotPermitted
 
@@ -39,16 +39,34 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+_CODES = {
+    "01": N_("01 arrived"),
+    "02": N_("02 refused"),
+    "03": N_("03 accepted"),
+    "04": N_("04 assigned"),
+    "05": N_("05 processing"),
+    "06": N_("06 finished"),
+    "13": N_("13 recall asked"),
+    "15": N_("15 recall agreed"),
+    "16": N_("16 recall refused"),
+}
+_UNKNOWN = N_("unknown here")
 _STATES = {
-    DeliveryState.UNKNOWN: N_("unknown here"),
+    DeliveryState.UNKNOWN: _UNKNOWN,
     DeliveryState.CONSIGNED: N_("not collected"),
     DeliveryState.COLLECTED: N_("collected"),
-    DeliveryState.ARRIVED: N_("01 arrived"),
-    DeliveryState.REFUSED: N_("02 refused"),
-    DeliveryState.ACCEPTED: N_("03 accepted"),
-    DeliveryState.ASSIGNED: N_("04 assigned"),
-    DeliveryState.PROCESSING: N_("05 processing"),
-    DeliveryState.FINISHED: N_("06 finished"),
+    DeliveryState.ARRIVED: _CODES["01"],
+    DeliveryState.REFUSED: _CODES["02"],
+    DeliveryState.ACCEPTED: _CODES["03"],
+    DeliveryState.ASSIGNED: _CODES["04"],
+    DeliveryState.PROCESSING: _CODES["05"],
+    DeliveryState.FINISHED: _CODES["06"],
+}
+_RECALLS = {
+    RecallState.UNKNOWN: _UNKNOWN,
+    RecallState.ASKED: _CODES["13"],
+    RecallState.AGREED: _CODES["15"],
+    RecallState.REFUSED: _CODES["16"],
 }
 
 
@@ -104,8 +122,7 @@ def require_place_for(receipt: Path | None) -> None:
 async def find(hub: HubClient, name: str) -> Named:
     """The document of an exchange id, or of a number in the inbox."""
     if _UUID.fullmatch(name):
-        exchange = await hub.exchange(name)
-        return Named(exchange.exchange_id, exchange.envelope_digest)
+        return await find_exchange(hub, name)
     if name.isascii() and name.isdigit() and 0 < int(name) < 2**63:
         async for item in hub.inbox(after=int(name) - 1):
             return Named(item.exchange_id, item.envelope_digest)
@@ -116,9 +133,41 @@ async def find(hub: HubClient, name: str) -> Named:
     )
 
 
+async def find_exchange(hub: HubClient, exchange_id: str) -> Named:
+    """The document of an exchange id. Raises ExchangeUnknown."""
+    exchange = await hub.exchange(exchange_id)
+    return Named(exchange.exchange_id, exchange.envelope_digest)
+
+
+def exchange_id(name: str | None) -> str | None:
+    """Check what must be the id of an exchange; a callback of arguments and options."""
+    if name is not None and not _UUID.fullmatch(name):
+        raise typer.BadParameter(_("name the exchange by its id, as `lienthong send` printed it"))
+    return name
+
+
 def state_in_words(state: DeliveryState) -> str:
-    """A delivery's state for a person."""
+    """How far a delivery has come, for a person."""
     return _(_STATES[state])
+
+
+def code_in_words(code: str) -> str:
+    """What a code of a statement says, for a person."""
+    return _(_CODES.get(code, _UNKNOWN))
+
+
+def standing_in_words(
+    state: DeliveryState, recall: RecallState, *, expired: bool, replaced: bool
+) -> str:
+    """Everything that can be said of a document at one recipient, for a person."""
+    words = [state_in_words(state)]
+    if recall is not RecallState.NONE:
+        words.append(_(_RECALLS[recall]))
+    if expired:
+        words.append(_("expired"))
+    if replaced:
+        words.append(_("replaced"))
+    return ", ".join(words)
 
 
 def _finished(repeated: Repeated) -> Accepted | None:

@@ -43,13 +43,21 @@ class Stage:
         say(text)
 
     def run(
-        self, *arguments: str, by: str = "", profile: Path | None = None, expect: int = 0
+        self,
+        *arguments: str,
+        by: str = "",
+        profile: Path | None = None,
+        expect: int = 0,
+        lines_max: int | None = None,
     ) -> str:
-        """Show a `lienthong` command and what it says; raise CommandFailed if it ends otherwise."""
+        """Show a `lienthong` command and what it says; raise CommandFailed if it ends otherwise.
+
+        Of more than `lines_max` lines the first and the last are shown.
+        """
         self.show_command(f"lienthong {shlex.join(arguments)}", by=by)
         more = {} if profile is None else {"LIENTHONG_PROFILE": str(profile)}
         ended = self.call(_LIENTHONG, arguments, more)
-        self.show_output(ended.stdout)
+        self.show_output(ended.stdout, lines_max)
         require(
             ended.returncode == expect,
             _("The command ended with {status}, not {expected}.", status=ended.returncode,
@@ -77,9 +85,12 @@ class Stage:
         """Show a command as it would be typed."""
         _indented(f"{by}$ {command}", "bold")
 
-    def show_output(self, output: str) -> None:
-        """Show what a command said."""
-        for line in output.splitlines():
+    def show_output(self, output: str, lines_max: int | None = None) -> None:
+        """Show what a command said; of more than `lines_max` lines the first and the last."""
+        lines = output.splitlines()
+        if lines_max is not None and len(lines) > lines_max:
+            lines = [*lines[: lines_max - 2], "…", lines[-1]]
+        for line in lines:
             _indented(line, "dim")
 
     @contextmanager

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.console import local_time, say, say_fields, say_json, say_table
+from hub.cli.console import local_time, say, say_json, say_table
 from hub.cli.messages import _
+from hub.cli.said import report
 from hub.cli.session import (
     JsonOption,
     ProfileOption,
@@ -18,10 +19,10 @@ from hub.cli.session import (
     find,
     require_place_for,
     run,
-    state_in_words,
+    standing_in_words,
 )
 from hub.client import Accepted
-from hub.client.answers import Exchange
+from hub.client.answers import Delivery, Exchange
 
 
 class Code(StrEnum):
@@ -69,9 +70,8 @@ def status(
         return
     require_place_for(receipt)
     accepted = run(_say(profile, name, code, reason))
-    if receipt is not None:
-        receipt.write_bytes(accepted.evidence())
-    _report(accepted, code, receipt or accepted.receipt_file, json_)
+    sentence = _("Reported, and the receipt holds.")
+    report(sentence, accepted, code=code.value, receipt=receipt, as_json=json_)
 
 
 async def _ask(profile: Path, name: str) -> Exchange:
@@ -91,6 +91,8 @@ def _show(exchange: Exchange, as_json: bool) -> None:
             {
                 "recipient": delivery.recipient,
                 "state": delivery.state.name.lower(),
+                "recall": delivery.recall.name.lower(),
+                "expired": delivery.expired,
                 "updated_at": delivery.updated_at.isoformat(),
                 "position": delivery.position,
             }
@@ -103,34 +105,18 @@ def _show(exchange: Exchange, as_json: bool) -> None:
                 "envelope_digest": exchange.envelope_digest,
                 "accepted_at": exchange.accepted_at.isoformat(),
                 "position": exchange.position,
+                "replaced_by": exchange.replaced_by,
                 "deliveries": deliveries,
             }
         )
         return
-    rows = [
-        [delivery.recipient, state_in_words(delivery.state), local_time(delivery.updated_at)]
-        for delivery in exchange.deliveries
-    ]
-    say_table([_("Recipient"), _("State"), _("Since")], rows)
+    say_table([_("Recipient"), _("State"), _("Since")], map(_row, exchange.deliveries))
+    if exchange.replaced_by:
+        say(_("Replaced by exchange {id}.", id=exchange.replaced_by))
 
 
-def _report(accepted: Accepted, code: Code, receipt: Path, as_json: bool) -> None:
-    if as_json:
-        say_json(
-            {
-                "exchange": accepted.exchange_id,
-                "request_id": accepted.request_id,
-                "code": code.value,
-                "position": accepted.position,
-                "receipt": str(receipt),
-            }
-        )
-        return
-    say(_("Reported, and the receipt holds."), style="bold green")
-    say_fields(
-        [
-            (_("Exchange"), accepted.exchange_id),
-            (_("Position in the log"), str(accepted.position)),
-            (_("Receipt"), str(receipt)),
-        ]
+def _row(delivery: Delivery) -> list[str]:
+    standing = standing_in_words(
+        delivery.state, delivery.recall, expired=delivery.expired, replaced=False
     )
+    return [delivery.recipient, standing, local_time(delivery.updated_at)]

@@ -5,9 +5,19 @@ VerificationFailed) and :mod:`hub.client.errors`; the fake hub for a vendor's ow
 :mod:`hub.client.testing`.
 """
 
-from hub.client.answers import Accepted, CollectedDocument, InboxItem
+from hub.client.answers import (
+    Accepted,
+    CollectedDocument,
+    Fetched,
+    InboxItem,
+    InboxItemKind,
+    OutboxItem,
+    OutboxItemKind,
+    RecallState,
+    VerifiedStatement,
+)
 from hub.client.client import HubClient
-from hub.client.drafting import AttachmentDraft, DocumentDraft
+from hub.client.drafting import AttachmentDraft, DocumentDraft, Submission
 from hub.client.errors import HubUnreachable
 from hub.client.profile import ClientProfile
 from hub.client.registry import RegistryClient
@@ -21,12 +31,19 @@ __all__ = [
     "ClientProfile",
     "CollectedDocument",
     "DocumentDraft",
+    "Fetched",
     "HubClient",
     "HubUnreachable",
     "InboxItem",
+    "InboxItemKind",
     "KeySigner",
+    "OutboxItem",
+    "OutboxItemKind",
+    "RecallState",
     "RegistryClient",
     "RetryPolicy",
     "Signer",
+    "Submission",
     "SyncHubClient",
+    "VerifiedStatement",
 ]

@@ -14,7 +14,7 @@ from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Attachment, Document
 from hub.proof.evidence import Enrolment, ReceiptFile
 from hub.proof.receipt import Receipt, VerifiedReceipt
-from hub.proof.statements import Envelope
+from hub.proof.statements import Envelope, Statement
 from hub.v1 import exchange_pb2 as wire
 
 
@@ -37,6 +37,52 @@ class DeliveryState(IntEnum):
     @classmethod
     def of(cls, value: int) -> DeliveryState:
         """The state of that number on the wire."""
+        return cls(value) if value in set(cls) else cls.UNKNOWN
+
+
+class RecallState(IntEnum):
+    """Where a recall of a document stands at one recipient."""
+
+    UNKNOWN = -1
+    NONE = 0
+    ASKED = 1
+    AGREED = 2
+    REFUSED = 3
+
+    @classmethod
+    def of(cls, value: int) -> RecallState:
+        """The state of that number on the wire."""
+        return cls(value) if value in set(cls) else cls.UNKNOWN
+
+
+class InboxItemKind(IntEnum):
+    """What an item of the inbox says: a new document, or news of an earlier one."""
+
+    UNKNOWN = 0
+    DOCUMENT = 1
+    RECALL = 2
+    UPDATED = 3
+    REPLACED = 4
+    EXPIRED = 5
+
+    @classmethod
+    def of(cls, value: int) -> InboxItemKind:
+        """The kind of that number on the wire."""
+        return cls(value) if value in set(cls) else cls.UNKNOWN
+
+
+class OutboxItemKind(IntEnum):
+    """What an item of the outbox says of one recipient."""
+
+    UNKNOWN = 0
+    HANDED_OVER = 1
+    STATUS = 2
+    RECALL_ANSWER = 3
+    EXPIRED = 4
+
+    @classmethod
+    def of(cls, value: int) -> OutboxItemKind:
+        """The kind of that number on the wire."""
         return cls(value) if value in set(cls) else cls.UNKNOWN
 
 
@@ -118,8 +164,59 @@ class CollectedDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document that was collected, whose attachments are in their place.
+
+    `files` are in the envelope's order. `arrived` is the answer to the 01 that was reported,
+    None where it was switched off.
+    """
+
+    document: CollectedDocument
+    files: list[Path]
+    arrived: Accepted | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedStatement:
+    """What an agency signed and the hub recorded, verified throughout.
+
+    `payload` is what it says. `fact` proves that the hub recorded it then, under the
+    certificate of `enrolment`. `about` is the envelope it speaks of, verified likewise; None
+    where `payload` is an envelope itself.
+    """
+
+    exchange_id: str
+    payload: Statement
+    statement: SignedStatement
+    receipt: Receipt
+    fact: VerifiedReceipt
+    enrolment: Enrolment
+    about: VerifiedStatement | None = None
+
+    @property
+    def author(self) -> str:
+        """The code of the agency that signed it."""
+        return self.payload.header.agency
+
+    @property
+    def position(self) -> int:
+        """Where the fact stands in the log, counted from 0."""
+        return self.fact.position
+
+    def evidence(self) -> bytes:
+        """The receipt file that convicts the author: its statement, its key, the record."""
+        return ReceiptFile(self.receipt, self.statement, self.enrolment).format()
+
+
+@dataclass(frozen=True, slots=True)
 class InboxItem:
-    """One document in this agency's inbox. Only the hub's word, until it is collected."""
+    """One line of this agency's inbox: a document, or news of an earlier one.
+
+    Only the hub's word: `HubClient.collect` proves the document, `HubClient.statement` at
+    `position` a recall. `state`, `recall`, `replaced_by` and `expired` are as of now, the rest
+    never changes. `by_exchange` names the exchange that updated or replaced the document,
+    where `kind` says so; `replaced_by` the one that replaced it.
+    """
 
     inbox_seq: int
     exchange_id: str
@@ -133,6 +230,11 @@ class InboxItem:
     subject: str
     attachment_count: int
     attachment_bytes: int
+    kind: InboxItemKind
+    recall: RecallState
+    by_exchange: str | None
+    replaced_by: str | None
+    expired: bool
 
     @classmethod
     def of(cls, item: wire.InboxItem) -> InboxItem:
@@ -150,6 +252,43 @@ class InboxItem:
             subject=item.subject,
             attachment_count=item.attachment_count,
             attachment_bytes=item.attachment_bytes,
+            kind=InboxItemKind.of(item.kind),
+            recall=RecallState.of(item.recall),
+            by_exchange=item.by_exchange or None,
+            replaced_by=item.replaced_by or None,
+            expired=item.expired,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """One line of this agency's outbox: what became of its document at one recipient.
+
+    Only the hub's word: `HubClient.statement` at `position` proves what the recipient signed.
+    `code` is that of a status or of an answer to a recall, else None.
+    """
+
+    outbox_seq: int
+    exchange_id: str
+    envelope_digest: str
+    recipient: str
+    kind: OutboxItemKind
+    code: str | None
+    recorded_at: datetime
+    position: int
+
+    @classmethod
+    def of(cls, item: wire.OutboxItem) -> OutboxItem:
+        """The item in a message of the hub. Raises UnexpectedAnswer."""
+        return cls(
+            outbox_seq=item.outbox_seq,
+            exchange_id=item.exchange_id,
+            envelope_digest=_digest(item.envelope_digest),
+            recipient=item.recipient,
+            kind=OutboxItemKind.of(item.kind),
+            code=item.code or None,
+            recorded_at=_instant(item.record_time),
+            position=item.position,
         )
 
 
@@ -161,6 +300,8 @@ class Delivery:
     state: DeliveryState
     updated_at: datetime
     position: int
+    recall: RecallState
+    expired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +314,7 @@ class Exchange:
     accepted_at: datetime
     position: int
     deliveries: tuple[Delivery, ...]
+    replaced_by: str | None
 
     @classmethod
     def of(cls, exchange: wire.Exchange) -> Exchange:
@@ -189,9 +331,12 @@ class Exchange:
                     state=DeliveryState.of(delivery.state),
                     updated_at=_instant(delivery.update_time),
                     position=delivery.position,
+                    recall=RecallState.of(delivery.recall),
+                    expired=delivery.expired,
                 )
                 for delivery in exchange.deliveries
             ),
+            replaced_by=exchange.replaced_by or None,
         )
 
 
@@ -210,6 +355,11 @@ class Repeated:
 def receipt_of(receipt: wire.Receipt) -> Receipt:
     """The receipt in a message of the hub, not yet verified."""
     return Receipt(receipt.leaf, receipt.proof)
+
+
+def enrolment_of(enrolment: wire.Enrolment) -> Enrolment:
+    """The enrolment in a message of the hub, not yet verified."""
+    return Enrolment(receipt_of(enrolment.receipt), enrolment.certificate)
 
 
 def statement_of(statement: wire.SignedStatement) -> SignedStatement:

@@ -5,65 +5,53 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-
-import grpc
 
 from hub.client.answers import (
     Accepted,
     CollectedDocument,
     Exchange,
+    Fetched,
     InboxItem,
+    OutboxItem,
     Repeated,
+    VerifiedStatement,
+    enrolment_of,
     receipt_of,
     statement_of,
-    to_wire,
-    warnings_of,
 )
+from hub.client.boxes import inbox_of, outbox_of
 from hub.client.downloading import download
-from hub.client.drafting import AttachmentDraft, DocumentDraft, Draft, Drafting, now
-from hub.client.errors import (
-    UNDECIDED,
-    HubUnreachable,
-    InboxGap,
-    ProfileInvalid,
-    UnexpectedAnswer,
-    error_of,
+from hub.client.drafting import (
+    AttachmentDraft,
+    DocumentDraft,
+    Draft,
+    Drafting,
+    Submission,
+    now,
 )
-from hub.client.journal import Answer, Entry, Journal, Refusal
+from hub.client.errors import ProfileInvalid
+from hub.client.journal import Journal
 from hub.client.line import Line
 from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
-from hub.client.retry import RetryPolicy, is_repeatable
-from hub.client.signing import Signer, sign_statement
-from hub.client.state import StateDirectory, read_at_most, write_durably
-from hub.client.verification import ReceiptVerifier, require_fact_of, require_sent_to
+from hub.client.retry import RetryPolicy
+from hub.client.signing import Signer
+from hub.client.speaking import Speaker
+from hub.client.state import StateDirectory
+from hub.client.verification import ReceiptVerifier, require_about
 from hub.errors import HubError, RequestMalformed, VerificationFailed
 from hub.proof.checkpoint import Checkpoint
-from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Action
-from hub.proof.evidence import (
-    RECEIPT_FILE_BYTES_MAX,
-    Enrolment,
-    ReceiptFile,
-    parse_receipt_file,
-)
-from hub.proof.statements import Collect, Envelope, Status
-from hub.proof.strict import JsonObject
-from hub.v1 import exchange_pb2 as wire
+from hub.proof.statements import Envelope
 from hub.v1 import exchange_service_pb2 as calls
 from hub.v1.ledger_service_pb2 import GetCheckpointRequest, GetConsistencyProofRequest
 
-PAGE_SIZE = 100
-
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-_StatementAnswer = (
-    calls.SubmitDocumentResponse | calls.CollectDocumentResponse | calls.ReportStatusResponse
-)
 
 
 class HubClient:
@@ -81,21 +69,18 @@ class HubClient:
         self,
         *,
         agency: str,
-        signer: Signer,
         drafting: Drafting,
         line: Line,
-        journal: Journal,
         verifier: ReceiptVerifier,
-        receipts: Path,
+        speaker: Speaker,
     ) -> None:
         self._agency = agency
-        self._signer = signer
         self._drafting = drafting
         self._line = line
-        self._journal = journal
         self._verifier = verifier
-        self._receipts = receipts
-        self._in_flight: set[str] = set()
+        self._speaker = speaker
+        self._inbox = inbox_of(line)
+        self._outbox = outbox_of(line)
 
     @classmethod
     @asynccontextmanager
@@ -122,15 +107,21 @@ class HubClient:
             journal = await asyncio.to_thread(Journal, state)
             memory = CheckpointMemory(state.folder("checkpoints"))
             line = Line(profile, policy or RetryPolicy())
+            verifier = ReceiptVerifier(trust, profile.hub, memory, consistency_of(line))
             try:
                 yield cls(
                     agency=profile.agency,
-                    signer=signer,
                     drafting=Drafting(profile.hub, profile.agency, clock, random_bytes),
                     line=line,
-                    journal=journal,
-                    verifier=ReceiptVerifier(trust, profile.hub, memory, consistency_of(line)),
-                    receipts=state.folder("receipts"),
+                    verifier=verifier,
+                    speaker=Speaker(
+                        agency=profile.agency,
+                        signer=signer,
+                        line=line,
+                        journal=journal,
+                        verifier=verifier,
+                        receipts=state.folder("receipts"),
+                    ),
                 )
             finally:
                 await line.close()
@@ -154,10 +145,11 @@ class HubClient:
     ) -> Accepted:
         """Send a document to agencies, all or none of which get it.
 
-        Raises StatementMalformed, TooLarge and SecretDocument before anything is signed.
-        Call it once per document: a second call is a second document.
+        An update or replacement names the envelope it speaks of by `relates_to`; whoever got
+        that one is told. Raises StatementMalformed, TooLarge and SecretDocument before
+        anything is signed. Call it once per document: a second call is a second document.
         """
-        draft = self._drafting.envelope(
+        submission = Submission(
             document,
             attachments,
             recipients,
@@ -166,16 +158,51 @@ class HubClient:
             sender_seq=sender_seq,
             expires_at=expires_at,
         )
-        entry = await self._write_down(draft, [item.content for item in attachments])
-        return _accepted(await self._settle(entry))
+        return _accepted(await self._speaker.say(self._drafting.envelope(submission)))
+
+    async def submit_many(self, submissions: Sequence[Submission]) -> list[Accepted | Exception]:
+        """Send several documents in as few messages as they fit in.
+
+        For each, in order, the answer or the exception that `submit` would have raised; one
+        failure does not touch the others. All are in the journal before the first is sent.
+        What was refused for the moment only is sent again by itself; when the hub cannot be
+        reached, the rest is not tried. Raises nothing that concerns only some of them.
+        """
+        drafts = [self._drafted(submission) for submission in submissions]
+        said = iter(
+            await self._speaker.say_all([draft for draft in drafts if isinstance(draft, Draft)])
+        )
+        outcomes = [next(said) if isinstance(draft, Draft) else draft for draft in drafts]
+        return [
+            outcome if isinstance(outcome, Exception) else _accepted(outcome)
+            for outcome in outcomes
+        ]
+
+    async def fetch(
+        self, envelope_digest: str, folder: Path | str, *, arrived: bool = True
+    ) -> Fetched:
+        """Collect a document, download its attachments into a folder, and report 01.
+
+        The 01 says that everything is here and verified; with `arrived=False` nothing is
+        reported. Call it again after a failure: the handover is then recorded once more, which
+        does no harm, and the download goes on where it stopped.
+        """
+        document = await self.collect(envelope_digest)
+        files = await self.download(document, folder)
+        answer = await self.report_status(envelope_digest, "01") if arrived else None
+        return Fetched(document, files, answer)
 
     async def collect(self, envelope_digest: str) -> CollectedDocument:
         """Sign for a document of the inbox and take it over, verified throughout.
 
-        `envelope_digest` is the inbox item's. The content follows with `download`.
+        `envelope_digest` is the inbox item's. The content follows with `download`. Raises
+        ContentWithheld for what was recalled or has expired.
         """
-        entry = await self._write_down(self._drafting.collect(envelope_digest))
-        return _collected(await self._settle(entry))
+        return _collected(await self._speaker.say(self._drafting.collect(envelope_digest)))
+
+    async def download(self, document: CollectedDocument, folder: Path | str) -> list[Path]:
+        """Put the attachments into a folder, as they were signed; see `downloading.download`."""
+        return await download(self._line, document, Path(folder))
 
     async def report_status(
         self, envelope_digest: str, code: str, reason: str | None = None
@@ -186,7 +213,27 @@ class HubClient:
         06 finished. Raises StatementMalformed before anything is signed.
         """
         draft = self._drafting.status(envelope_digest, code, reason)
-        return _accepted(await self._settle(await self._write_down(draft)))
+        return _accepted(await self._speaker.say(draft))
+
+    async def recall(self, envelope_digest: str, reason: str) -> Accepted:
+        """Ask every recipient of one of this agency's own documents for it back (13).
+
+        Who has not collected it cannot any more; each answers by itself, in the outbox.
+        Raises RecallAskedAlready, and StatementMalformed before anything is signed.
+        """
+        return _accepted(await self._speaker.say(self._drafting.recall(envelope_digest, reason)))
+
+    async def answer_recall(
+        self, envelope_digest: str, agreed: bool, reason: str | None = None
+    ) -> Accepted:
+        """Answer the recall of a document of the inbox, once.
+
+        Agreed (15) cancels it here; a refusal (16) needs a reason. Raises RecallNotOpen, and
+        StatementMalformed before anything is signed.
+        """
+        code = "15" if agreed else "16"
+        draft = self._drafting.recall_answer(envelope_digest, code, reason)
+        return _accepted(await self._speaker.say(draft))
 
     async def resume(self) -> list[Repeated]:
         """Send everything pending again, byte for byte, oldest first; one result for each.
@@ -195,60 +242,58 @@ class HubClient:
         holds the refusal; any other error leaves it pending. When the hub cannot be reached,
         the rest is not tried. Statements that another call is just sending are left to it.
         """
-        results = []
-        for entry in self._journal.pending():
-            if entry.request_id in self._in_flight:
-                continue
-            result = await self._try_again(entry)
-            results.append(result)
-            if isinstance(result.error, HubUnreachable):
-                break
-        return results
+        return await self._speaker.resume()
 
     # --- Asking -------------------------------------------------------------------------
 
-    async def inbox(self, after: int = 0) -> AsyncIterator[InboxItem]:
+    def inbox(self, after: int = 0) -> AsyncIterator[InboxItem]:
         """Every item of the inbox with a larger number than `after`, in order, page by page.
 
         Raises InboxGap.
         """
-        more = True
-        while more:
-            request = calls.ListInboxRequest(after=after, page_size=PAGE_SIZE)
-            page = await self._line.call(self._line.exchange.ListInbox, request)
-            if page.more and not page.items:
-                raise UnexpectedAnswer("an empty page of the inbox that is not the last")
-            for message in page.items:
-                item = _next_item(message, after)
-                after = item.inbox_seq
-                yield item
-            more = page.more
+        return self._inbox.read(after)
 
-    async def watch_inbox(self, after: int = 0) -> AsyncIterator[InboxItem]:
+    def watch_inbox(self, after: int = 0) -> AsyncIterator[InboxItem]:
         """The items of the inbox after number `after`, then each new one as it comes.
 
         Never ends by itself: a broken connection is made anew, for as long as it takes, and
         goes on after the last item. Store `inbox_seq` once an item is dealt with and pass it
         next time. Raises InboxGap, and the hub's refusal.
         """
-        attempt = 0
-        while True:
-            failure = None
-            try:
-                async with aclosing(self._watch_once(after)) as messages:
-                    async for message in messages:
-                        item = _next_item(message, after)
-                        after, attempt = item.inbox_seq, 0
-                        yield item
-            except grpc.RpcError as broken:
-                failure = broken
-                error = error_of(broken)
-                if not is_repeatable(error):
-                    raise error from broken
-                if broken.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    attempt = 0  # Our own deadline: a quiet inbox is no failure.
-            await self._line.policy.pause(attempt, failure)
-            attempt += 1
+        return self._inbox.watch(after)
+
+    def outbox(self, after: int = 0) -> AsyncIterator[OutboxItem]:
+        """What became of this agency's own documents, in the order it was recorded.
+
+        Every item with a larger number than `after`, page by page. Raises OutboxGap.
+        """
+        return self._outbox.read(after)
+
+    def watch_outbox(self, after: int = 0) -> AsyncIterator[OutboxItem]:
+        """The items of the outbox after number `after`, then each new one as it comes.
+
+        Goes on over broken connections like `watch_inbox`. Raises OutboxGap, and the hub's
+        refusal.
+        """
+        return self._outbox.watch(after)
+
+    async def statement(self, position: int) -> VerifiedStatement:
+        """What somebody signed about a document of ours, by the position of an item.
+
+        Verified throughout, with the envelope it speaks of: so a sender proves a recipient's
+        01, and a recipient reads why its document is recalled. Raises PositionUnknown where no
+        statement of concern to this agency stands, and ContentLost when it was erased.
+        """
+        if not 0 <= position < 2**63:
+            raise RequestMalformed("a position is counted from 0")
+        said = await self._statement_at(position)
+        if isinstance(said.payload, Envelope):
+            require_about(said, said, agency=self._agency)
+            return said
+        exchange = await self.exchange(said.exchange_id)
+        about = await self._statement_at(exchange.position)
+        require_about(said, about, agency=self._agency)
+        return replace(said, about=about)
 
     async def exchange(self, exchange_id: str) -> Exchange:
         """What the hub says became of a document. Raises ExchangeUnknown."""
@@ -265,173 +310,31 @@ class HubClient:
             raise RequestMalformed("a request id is a UUID in lower case with hyphens")
         request = calls.GetSubmissionRequest(request_id=request_id)
         response = await self._line.call(self._line.exchange.GetSubmission, request)
-        statement = await asyncio.to_thread(self._remembered, request_id)
-        accepted = await self._accept(request_id, statement, response.acceptance)
-        await asyncio.to_thread(write_durably, accepted.receipt_file, accepted.evidence())
-        return accepted
+        return await self._speaker.recognise(request_id, response.acceptance)
 
     async def checkpoint(self) -> Checkpoint:
         """The hub's newest checkpoint, proven to extend all that this client has seen."""
         response = await self._line.call(self._line.ledger.GetCheckpoint, GetCheckpointRequest())
         return await self._verifier.advance(response.checkpoint)
 
-    async def download(self, document: CollectedDocument, folder: Path | str) -> list[Path]:
-        """Put the attachments into a folder, as they were signed; see `downloading.download`."""
-        return await download(self._line, document, Path(folder))
-
-    # --- From the journal to a verified answer ------------------------------------------
-
-    async def _write_down(self, draft: Draft, contents: Sequence[bytes] = ()) -> Entry:
-        # A token may take seconds and a disk is a disk: neither holds up the event loop.
-        statement = await asyncio.to_thread(
-            sign_statement, self._signer, draft.payload_type, draft.payload
-        )
-        return await asyncio.to_thread(self._journal.begin, draft.request_id, statement, contents)
-
-    async def _settle(self, entry: Entry) -> Accepted | CollectedDocument:
-        """Send a statement of the journal and see it through; the same after every start."""
-        self._in_flight.add(entry.request_id)
+    def _drafted(self, submission: Submission) -> Draft | HubError:
         try:
-            response = await self._send(entry)
-            # If we stop here, the statement is pending; sent again, it gets this answer again.
-            answer = await self._verified(entry, response)
-            # If we stop here, likewise: the receipt files are written once more.
-            settled = answer.handover if isinstance(answer, CollectedDocument) else answer
-            outcome = Answer(settled.exchange_id, settled.receipt.leaf, settled.receipt.proof)
-            await asyncio.to_thread(self._journal.finish, entry.request_id, outcome)
-            return answer
-        except HubUnreachable as error:
-            error.request_id = entry.request_id
-            raise
-        finally:
-            self._in_flight.discard(entry.request_id)
-
-    async def _send(self, entry: Entry) -> _StatementAnswer:
-        try:
-            return await self._call_for(entry)
-        except UNDECIDED:
-            raise
+            return self._drafting.envelope(submission)
         except HubError as refusal:
-            outcome = Refusal(refusal.reason, refusal.message)
-            await asyncio.to_thread(self._journal.finish, entry.request_id, outcome)
-            raise
+            return refusal
 
-    async def _call_for(self, entry: Entry) -> _StatementAnswer:
-        statement, hub = to_wire(entry.statement), self._line.exchange
-        match entry.statement.payload_type:
-            case Envelope.MEDIA_TYPE:
-                contents = await asyncio.to_thread(self._journal.contents_of, entry)
-                submit = calls.SubmitDocumentRequest(envelope=statement, contents=contents)
-                return await self._line.call(hub.SubmitDocument, submit)
-            case Collect.MEDIA_TYPE:
-                collect = calls.CollectDocumentRequest(collect=statement)
-                return await self._line.call(hub.CollectDocument, collect)
-            case Status.MEDIA_TYPE:
-                status = calls.ReportStatusRequest(status=statement)
-                return await self._line.call(hub.ReportStatus, status)
-        raise UnexpectedAnswer(f"the journal holds a {entry.statement.payload_type}")
-
-    async def _verified(
-        self, entry: Entry, response: _StatementAnswer
-    ) -> Accepted | CollectedDocument:
-        """Verify an answer, and put its evidence where it stays."""
-        accepted = await self._accept(entry.request_id, entry.statement, response.acceptance)
-        await asyncio.to_thread(write_durably, accepted.receipt_file, accepted.evidence())
-        if not isinstance(response, calls.CollectDocumentResponse):
-            return accepted
-        document = await self._take_over(accepted, response.document)
-        await asyncio.to_thread(write_durably, document.receipt_file, document.evidence())
-        return document
-
-    async def _accept(
-        self, request_id: str, statement: SignedStatement | None, acceptance: wire.Acceptance
-    ) -> Accepted:
-        receipt = receipt_of(acceptance.receipt)
-        fact = await self._verifier.verify(receipt)
-        if fact.position != acceptance.receipt.position:
+    async def _statement_at(self, position: int) -> VerifiedStatement:
+        request = calls.GetStatementRequest(position=position)
+        response = await self._line.call(self._line.exchange.GetStatement, request)
+        evidence = response.evidence
+        said = await self._verifier.verify_statement(
+            receipt_of(evidence.receipt),
+            statement_of(evidence.statement),
+            enrolment_of(evidence.enrolment),
+        )
+        if not said.position == evidence.receipt.position == position:
             raise VerificationFailed("the receipt proves another position", step="fact")
-        if statement is not None:
-            require_fact_of(fact.event, statement, acceptance.exchange_id)
-        else:
-            self._require_own(JsonObject(dict(fact.event.data), "the event", "fact"), request_id)
-        return Accepted(
-            exchange_id=acceptance.exchange_id,
-            request_id=request_id,
-            receipt=receipt,
-            fact=fact,
-            warnings=warnings_of(acceptance),
-            receipt_file=self._receipts / f"{request_id}.receipt.json",
-            statement=statement,
-        )
-
-    async def _take_over(self, handover: Accepted, document: wire.Document) -> CollectedDocument:
-        """Verify a document that was handed over.
-
-        1. The sender's acceptance holds and records this envelope, in this exchange. 2. The
-        enrolment holds. 3. Certificate, key and the sender's signature fit (`examine`).
-        4. It is the document asked for, made for this hub and for us.
-        """
-        statement = statement_of(document.envelope)
-        receipt = receipt_of(document.submission)
-        # (1) The sender's acceptance holds and records this envelope, in this exchange.
-        submission = await self._verifier.verify(receipt)
-        require_fact_of(submission.event, statement, handover.exchange_id)
-        # (2) The enrolment holds.
-        enrolment = Enrolment(
-            receipt_of(document.sender_enrolment.receipt), document.sender_enrolment.certificate
-        )
-        enrolled = await self._verifier.verify(enrolment.receipt)
-        # (3) Certificate, key and the sender's signature fit.
-        self._verifier.examine(ReceiptFile(receipt, statement, enrolment))
-        # (4) It is the document asked for, made for this hub and for us.
-        asked = JsonObject(dict(handover.fact.event.data), "the event", "document")
-        envelope = require_sent_to(
-            self._agency,
-            hub=self._drafting.hub,
-            asked_digest=asked.text("envelope_digest"),
-            sent=statement,
-            enrolled=enrolled,
-            submission=submission,
-        )
-        return CollectedDocument(
-            exchange_id=handover.exchange_id,
-            envelope=envelope,
-            statement=statement,
-            receipt=receipt,
-            submission=submission,
-            enrolment=enrolment,
-            handover=handover,
-            receipt_file=self._receipts / f"{handover.request_id}.document.receipt.json",
-        )
-
-    async def _try_again(self, entry: Entry) -> Repeated:
-        try:
-            return Repeated(entry.request_id, answer=await self._settle(entry))
-        except Exception as error:  # One bad entry must not hold up the others.
-            return Repeated(entry.request_id, error=error)
-
-    async def _watch_once(self, after: int) -> AsyncGenerator[wire.InboxItem]:
-        stream = self._line.exchange.WatchInbox(
-            calls.WatchInboxRequest(after=after), timeout=self._line.policy.stream_deadline_s
-        )
-        try:
-            async for response in stream:
-                yield response.item
-        finally:
-            stream.cancel()
-
-    def _remembered(self, request_id: str) -> SignedStatement | None:
-        """What was signed under a request id, from the journal or the receipt file."""
-        if (entry := self._journal.find(request_id)) is not None:
-            return entry.statement
-        data = read_at_most(self._receipts / f"{request_id}.receipt.json", RECEIPT_FILE_BYTES_MAX)
-        return None if data is None else parse_receipt_file(data).statement
-
-    def _require_own(self, data: JsonObject, request_id: str) -> None:
-        """Check a fact whose statement this client no longer holds: ours, and this request's."""
-        speaker = data.text("sender" if "sender" in data.members else "agency")
-        if speaker != self._agency or data.text("request_id") != request_id:
-            raise VerificationFailed("the receipt is of somebody else's statement", step="fact")
+        return said
 
 
 def consistency_of(line: Line) -> Callable[[int, int], Awaitable[Sequence[bytes]]]:
@@ -442,12 +345,6 @@ def consistency_of(line: Line) -> Callable[[int, int], Awaitable[Sequence[bytes]
         return (await line.call(line.ledger.GetConsistencyProof, request)).hashes
 
     return prove
-
-
-def _next_item(message: wire.InboxItem, after: int) -> InboxItem:
-    if message.inbox_seq != after + 1:
-        raise InboxGap(after=after, found=message.inbox_seq)
-    return InboxItem.of(message)
 
 
 def _accepted(answer: Accepted | CollectedDocument) -> Accepted:

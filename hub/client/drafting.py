@@ -6,7 +6,7 @@ import hashlib
 import mimetypes
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from hub.proof.fields import MalformedField
 from hub.proof.statements import (
     Collect,
     Envelope,
+    Recall,
+    RecallAnswer,
     Statement,
     Status,
     encode_payload,
@@ -137,12 +139,30 @@ class DocumentDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """A document with its attachments, to these agencies; see `HubClient.submit`."""
+
+    document: DocumentDraft
+    attachments: Sequence[AttachmentDraft]
+    recipients: Sequence[str]
+    _: KW_ONLY
+    action: Action = Action.NEW
+    relates_to: str | None = None
+    sender_seq: int | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """A payload ready to be signed, with the statement that reading it back gave."""
+    """A payload ready to be signed, with the statement that reading it back gave.
+
+    `contents` is that of an envelope's attachments, in their order.
+    """
 
     payload_type: str
     payload: bytes
     statement: Statement
+    contents: tuple[bytes, ...] = ()
 
     @property
     def request_id(self) -> str:
@@ -171,33 +191,25 @@ class Drafting:
     clock: Callable[[], datetime] = now
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
-    def envelope(
-        self,
-        document: DocumentDraft,
-        attachments: Sequence[AttachmentDraft],
-        recipients: Sequence[str],
-        *,
-        action: Action = Action.NEW,
-        relates_to: str | None = None,
-        sender_seq: int | None = None,
-        expires_at: datetime | None = None,
-    ) -> Draft:
+    def envelope(self, submission: Submission) -> Draft:
         """This document with these attachments to these agencies, listed in full.
 
         `relates_to` is the digest of the envelope that an update or replacement speaks of.
         Raises also TooLarge (all attachments together exceed 3 MiB) and SecretDocument.
         """
-        _require_fits(sum(len(draft.content) for draft in attachments), "all attachments")
-        if document.secrecy != "none":
+        contents = tuple(attachment.content for attachment in submission.attachments)
+        _require_fits(sum(len(content) for content in contents), "all attachments")
+        if submission.document.secrecy != "none":
             raise SecretDocument("documents marked as state secrets are not exchanged here")
         return self._draft(
             Envelope.MEDIA_TYPE,
-            recipients=list(recipients),
-            action=action.value,
-            relates_to=relates_to,
-            sender_seq=sender_seq,
-            expires_at=expires_at and _instant(expires_at),
-            document=document.members(attachments),
+            contents,
+            recipients=list(submission.recipients),
+            action=submission.action.value,
+            relates_to=submission.relates_to,
+            sender_seq=submission.sender_seq,
+            expires_at=submission.expires_at and _instant(submission.expires_at),
+            document=submission.document.members(submission.attachments),
         )
 
     def collect(self, envelope_digest: str) -> Draft:
@@ -210,9 +222,19 @@ class Drafting:
             Status.MEDIA_TYPE, envelope_digest=envelope_digest, code=code, reason=reason
         )
 
-    def _draft(self, payload_type: str, **members: Any) -> Draft:
+    def recall(self, envelope_digest: str, reason: str) -> Draft:
+        """13: take the document back, for this reason."""
+        return self._draft(Recall.MEDIA_TYPE, envelope_digest=envelope_digest, reason=reason)
+
+    def recall_answer(self, envelope_digest: str, code: str, reason: str | None = None) -> Draft:
+        """The answer to a recall: "15" agreed, cancelled here; "16" refused, with a reason."""
+        return self._draft(
+            RecallAnswer.MEDIA_TYPE, envelope_digest=envelope_digest, code=code, reason=reason
+        )
+
+    def _draft(self, payload_type: str, contents: tuple[bytes, ...] = (), **members: Any) -> Draft:
         payload = encode_payload(_present(**self._header(), **members))
-        return Draft(payload_type, payload, _read_back(payload_type, payload))
+        return Draft(payload_type, payload, _read_back(payload_type, payload), contents)
 
     def _header(self) -> Mapping[str, Any]:
         return {

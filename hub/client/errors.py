@@ -9,7 +9,7 @@ client's own files.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -28,6 +28,9 @@ from hub.errors import (
 from hub.v1.status_details_pb2 import ErrorInfo, RetryInfo, StatusDetails
 
 M = TypeVar("M", bound=Message)
+
+# How a refusal comes: of a whole call, or of one document of a batch.
+Failure = grpc.RpcError | StatusDetails
 
 ERROR_DOMAIN: Final = "lienthong"
 STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -51,6 +54,7 @@ _LINE_FAILURES: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class ClientError(Exception):
@@ -92,15 +96,29 @@ class JournalFull(ClientError):
     """Too much waits to be repeated; call `HubClient.resume` before sending more."""
 
 
-class InboxGap(VerificationFailed):
-    """The numbers of the inbox have a gap: the hub withheld a document, or gave one twice."""
+class SequenceGap(VerificationFailed):
+    """The numbers of an inbox or outbox have a gap: the hub left a line out, or gave one twice."""
+
+    BOX: ClassVar[str]
 
     def __init__(self, *, after: int, found: int) -> None:
         super().__init__(
-            f"the inbox went on with number {found} after number {after}", step="inbox"
+            f"the {self.BOX} went on with number {found} after number {after}", step=self.BOX
         )
         self.after = after
         self.found = found
+
+
+class InboxGap(SequenceGap):
+    """The numbers of the inbox have a gap: the hub withheld a document, or gave one twice."""
+
+    BOX = "inbox"
+
+
+class OutboxGap(SequenceGap):
+    """The numbers of the outbox have a gap: the hub withheld news, or gave it twice."""
+
+    BOX = "outbox"
 
 
 class ForkDetected(VerificationFailed):
@@ -116,8 +134,8 @@ class ForkDetected(VerificationFailed):
         self.shown = shown
 
 
-def error_of(failure: grpc.RpcError) -> HubError | HubUnreachable | UnexpectedAnswer:
-    """What a failed call means.
+def error_of(failure: Failure) -> HubError | HubUnreachable | UnexpectedAnswer:
+    """What a failed call means, or the refusal of one document of a batch.
 
     A refusal of the hub becomes its class in :mod:`hub.errors`, by the reason in the
     trailing metadata. Without one, a broken line is HubUnreachable and anything else an
@@ -135,7 +153,7 @@ def error_of(failure: grpc.RpcError) -> HubError | HubUnreachable | UnexpectedAn
     return UnexpectedAnswer(f"{code.name} without a reason of the hub: {message}")
 
 
-def retry_after_s(failure: grpc.RpcError) -> float:
+def retry_after_s(failure: Failure) -> float:
     """How long the hub asks to wait before the next attempt, in seconds; 0 if it does not."""
     info = _detail(failure, RETRY_INFO_URL, RetryInfo())
     if info is None:
@@ -151,7 +169,7 @@ def _refusal(kind: type[HubError], message: str, metadata: dict[str, str]) -> Hu
     return error
 
 
-def _detail(failure: grpc.RpcError, type_url: str, into: M) -> M | None:
+def _detail(failure: Failure, type_url: str, into: M) -> M | None:
     """The detail of that type, read into an empty message; None when absent or unreadable."""
     for detail in _details(failure):
         if detail.type_url == type_url:
@@ -165,7 +183,9 @@ def _detail(failure: grpc.RpcError, type_url: str, into: M) -> M | None:
     return None
 
 
-def _details(failure: grpc.RpcError) -> list[Any]:
+def _details(failure: Failure) -> list[Any]:
+    if isinstance(failure, StatusDetails):
+        return list(failure.details)
     read = getattr(failure, "trailing_metadata", None)
     metadata: Iterable[tuple[str, str | bytes]] = (read() if read else None) or ()
     for key, value in metadata:
@@ -177,11 +197,15 @@ def _details(failure: grpc.RpcError) -> list[Any]:
     return []
 
 
-def _code_of(failure: grpc.RpcError) -> grpc.StatusCode:
+def _code_of(failure: Failure) -> grpc.StatusCode:
+    if isinstance(failure, StatusDetails):
+        return _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
     code = failure.code() if hasattr(failure, "code") else None
     return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
 
 
-def _message_of(failure: grpc.RpcError) -> str:
+def _message_of(failure: Failure) -> str:
+    if isinstance(failure, StatusDetails):
+        return failure.message or "no details"
     details = failure.details() if hasattr(failure, "details") else None
     return str(details) if details else "no details"

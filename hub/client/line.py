@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-# An envelope of 1 MiB, 3 MiB of content, and what frames them.
-MESSAGE_BYTES_MAX = 5 * 1024**2
+# The hub takes 15 MiB of documents in one batch; what frames them comes on top.
+MESSAGE_BYTES_MAX = 16 * 1024**2
 # How far apart attempts to connect are at the most. gRPC's own two minutes would outlast
 # every repetition of a call, when the hub has long been back.
 RECONNECT_MS_MAX = 5_000

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hub.client.answers import receipt_of
 from hub.client.client import consistency_of
-from hub.client.errors import HubUnreachable, UnexpectedAnswer
+from hub.client.errors import HubUnreachable, ProfileInvalid, UnexpectedAnswer
 from hub.client.line import Line
 from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
@@ -104,6 +104,9 @@ class RegistryClient:
 
         Raises ProfileInvalid, StateInUse and StateDamaged.
         """
+        # Before the state folder is touched: it belongs for ever to whoever opens it first.
+        if profile.agency is not None:
+            raise ProfileInvalid(f"the profile is that of {profile.agency}, not of an operator")
         trust = profile.read_trusted_root()
         with StateDirectory(profile.state, f"{profile.hub} operator") as state:
             memory = CheckpointMemory(state.folder("checkpoints"))

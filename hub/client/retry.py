@@ -16,6 +16,7 @@ import grpc
 
 from hub.client.errors import (
     REPEATABLE,
+    Failure,
     HubUnreachable,
     UnexpectedAnswer,
     error_of,
@@ -25,7 +26,7 @@ from hub.errors import HubError
 
 T = TypeVar("T")
 
-Failure = HubError | HubUnreachable | UnexpectedAnswer
+Meaning = HubError | HubUnreachable | UnexpectedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ class RetryPolicy:
             ceiling = min(ceiling, self.delay_first_s * 2.0**attempt)
         return at_least_s + self.chance() * ceiling
 
-    async def pause(self, attempt: int, failure: grpc.RpcError | None = None) -> None:
+    async def pause(self, attempt: int, failure: Failure | None = None) -> None:
         """Wait before the attempt after that one."""
         asked = retry_after_s(failure) if failure is not None else 0.0
         await self.sleep(self.delay_s(attempt, at_least_s=asked))
 
 
-def is_repeatable(error: Failure) -> bool:
+def is_repeatable(error: Meaning) -> bool:
     """Whether the same call may be made again."""
     return isinstance(error, (HubUnreachable, *REPEATABLE))
 
@@ -87,6 +88,6 @@ async def repeat(policy: RetryPolicy, call: Callable[[float], Awaitable[T]]) -> 
         attempt += 1
 
 
-def given_up(attempts: int, error: Failure) -> HubUnreachable:
+def given_up(attempts: int, error: Meaning) -> HubUnreachable:
     """The failure after the last attempt."""
     return HubUnreachable(f"no answer in {attempts} attempts; the last one: {error}")

@@ -10,9 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hub.client.answers import Accepted, CollectedDocument, Exchange, InboxItem, Repeated
+from hub.client.answers import (
+    Accepted,
+    CollectedDocument,
+    Exchange,
+    Fetched,
+    InboxItem,
+    OutboxItem,
+    Repeated,
+    VerifiedStatement,
+)
 from hub.client.client import HubClient
-from hub.client.drafting import AttachmentDraft, DocumentDraft
+from hub.client.drafting import AttachmentDraft, DocumentDraft, Submission
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
 from hub.client.signing import Signer
@@ -74,6 +83,14 @@ class SyncHubClient:
         """See `HubClient.submit`; `rest` are its keyword arguments."""
         return self._run(self._hub.submit(document, attachments, recipients, **rest))
 
+    def submit_many(self, submissions: Sequence[Submission]) -> list[Accepted | Exception]:
+        """See `HubClient.submit_many`."""
+        return self._run(self._hub.submit_many(submissions))
+
+    def fetch(self, envelope_digest: str, folder: Path | str, *, arrived: bool = True) -> Fetched:
+        """See `HubClient.fetch`."""
+        return self._run(self._hub.fetch(envelope_digest, folder, arrived=arrived))
+
     def collect(self, envelope_digest: str) -> CollectedDocument:
         """See `HubClient.collect`."""
         return self._run(self._hub.collect(envelope_digest))
@@ -86,6 +103,16 @@ class SyncHubClient:
         """See `HubClient.report_status`."""
         return self._run(self._hub.report_status(envelope_digest, code, reason))
 
+    def recall(self, envelope_digest: str, reason: str) -> Accepted:
+        """See `HubClient.recall`."""
+        return self._run(self._hub.recall(envelope_digest, reason))
+
+    def answer_recall(
+        self, envelope_digest: str, agreed: bool, reason: str | None = None
+    ) -> Accepted:
+        """See `HubClient.answer_recall`."""
+        return self._run(self._hub.answer_recall(envelope_digest, agreed, reason))
+
     def resume(self) -> list[Repeated]:
         """See `HubClient.resume`."""
         return self._run(self._hub.resume())
@@ -97,6 +124,18 @@ class SyncHubClient:
     def watch_inbox(self, after: int = 0) -> Iterator[InboxItem]:
         """See `HubClient.watch_inbox`. Blocks until the next item comes."""
         return self._iterate(self._hub.watch_inbox(after))
+
+    def outbox(self, after: int = 0) -> Iterator[OutboxItem]:
+        """See `HubClient.outbox`."""
+        return self._iterate(self._hub.outbox(after))
+
+    def watch_outbox(self, after: int = 0) -> Iterator[OutboxItem]:
+        """See `HubClient.watch_outbox`. Blocks until the next item comes."""
+        return self._iterate(self._hub.watch_outbox(after))
+
+    def statement(self, position: int) -> VerifiedStatement:
+        """See `HubClient.statement`."""
+        return self._run(self._hub.statement(position))
 
     def exchange(self, exchange_id: str) -> Exchange:
         """See `HubClient.exchange`."""
@@ -119,8 +158,8 @@ class SyncHubClient:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def _iterate(self, items: AsyncIterator[InboxItem]) -> Iterator[InboxItem]:
-        async def following() -> InboxItem | None:
+    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def following() -> T | None:
             return await anext(items, None)
 
         try:
@@ -135,7 +174,7 @@ class SyncHubClient:
         self._loop.close()
 
 
-async def _closed(items: AsyncIterator[InboxItem]) -> None:
+async def _closed(items: AsyncIterator[Any]) -> None:
     close = getattr(items, "aclose", None)
     if close is not None:
         await close()

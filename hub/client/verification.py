@@ -10,22 +10,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from hub.client.answers import VerifiedStatement
 from hub.client.errors import ForkDetected
 from hub.client.memory import CheckpointMemory
 from hub.errors import PositionUnknown, VerificationFailed
 from hub.proof.checkpoint import Checkpoint
 from hub.proof.dsse import SignedStatement
-from hub.proof.evidence import ReceiptFile, Verdict, examine
+from hub.proof.evidence import Enrolment, ReceiptFile, Verdict, examine
 from hub.proof.leaf import Event
 from hub.proof.merkle import verify_consistency
 from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof, verify_receipt
-from hub.proof.statements import Collect, Envelope, Statement, Status, read_statement
+from hub.proof.statements import (
+    Collect,
+    Envelope,
+    Recall,
+    RecallAnswer,
+    Statement,
+    Status,
+    read_statement,
+)
 from hub.proof.strict import JsonObject, encode_base64
 from hub.proof.trust import TrustedRoot
 
 SUBMITTED = "hub.Exchange.DocumentSubmitted"
 HANDED_OVER = "hub.Delivery.DocumentHandedOver"
 STATUS_REPORTED = "hub.Delivery.StatusReported"
+RECALL_REQUESTED = "hub.Exchange.RecallRequested"
+RECALL_ANSWERED = "hub.Delivery.RecallAnswered"
+
+# What a sender says is an event of the exchange, what a recipient says one of its delivery.
+_OF_EXCHANGE = frozenset({SUBMITTED, RECALL_REQUESTED})
 
 # The proof that the tree of one size begins the tree of another, fetched from the hub.
 ConsistencyProver = Callable[[int, int], Awaitable[Sequence[bytes]]]
@@ -68,7 +82,33 @@ class ReceiptVerifier:
         await self._agree(checkpoint, note)
         return checkpoint
 
-    def examine(self, file: ReceiptFile) -> None:
+    async def verify_statement(
+        self, receipt: Receipt, statement: SignedStatement, enrolment: Enrolment
+    ) -> VerifiedStatement:
+        """Check that an agency said this and the hub recorded it.
+
+        1. The receipt holds. 2. The fact records this very statement. 3. The enrolment holds.
+        4. Certificate, key and signature fit, and it was made for this hub (`examine`). 5. It
+        was accepted in the enrolled algorithm. Raises VerificationFailed.
+        """
+        # (1) The receipt holds.
+        fact = await self.verify(receipt)
+        # (2) The fact records this very statement.
+        exchange_id = exchange_of(fact.event)
+        require_fact_of(fact.event, statement, exchange_id)
+        # (3) The enrolment holds.
+        enrolled = await self.verify(enrolment.receipt)
+        # (4) Certificate, key and signature fit, and it was made for this hub.
+        self._examine(ReceiptFile(receipt, statement, enrolment))
+        # (5) It was accepted in the enrolled algorithm.
+        recorded = JsonObject(dict(fact.event.data), "the event", "statement").child("statement")
+        named = JsonObject(dict(enrolled.event.data), "the enrolment's event", "statement")
+        if recorded.text("algorithm") != named.text("algorithm"):
+            raise _wrong_statement("was accepted in another algorithm than was enrolled")
+        payload = read_statement(statement)
+        return VerifiedStatement(exchange_id, payload, statement, receipt, fact, enrolment)
+
+    def _examine(self, file: ReceiptFile) -> None:
         """Check a receipt file with its statement and enrolment as an auditor would.
 
         The same examination the file gets in court, so none of its steps can differ. Raises
@@ -120,21 +160,28 @@ class ReceiptVerifier:
             ) from failure
 
 
+def exchange_of(event: Event) -> str:
+    """The exchange an event is about. Raises VerificationFailed where it is about none."""
+    if event.topic in _OF_EXCHANGE:
+        return str(event.id)
+    return JsonObject(dict(event.data), "the event", "fact").text("exchange")
+
+
 def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> None:
     """Check that an event records this very statement, in this exchange.
 
     1. Its kind. 2. Agency and request. 3. Payload type, digest, key and signature. 4. What
     the statement says: recipients, attachments and action of an envelope; the envelope and
-    code of a collect or status. Raises VerificationFailed(step="fact").
+    code of all others. Raises VerificationFailed(step="fact").
     """
     statement = read_statement(sent)
     data = JsonObject(dict(event.data), "the event", "fact")
     # (1) Its kind.
-    topic, agency_name = _recorded_as(statement)
+    topic = _recorded_as(statement)
     _require(event.topic == topic, "is of another kind")
     # (2) Agency and request.
     header = statement.header
-    _require(data.text(agency_name) == header.agency, "speaks of another agency")
+    _require(data.text(_speaker_in(topic)) == header.agency, "speaks of another agency")
     _require(data.text("request_id") == header.request_id, "answers another request")
     # (3) Payload type, digest, key and signature.
     recorded = data.child("statement")
@@ -143,58 +190,92 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> No
     _require(recorded.text("key_id") == sent.key_id, "names another key")
     _require(recorded.text("signature") == encode_base64(sent.signature), "names another signature")
     # (4) What the statement says.
+    _require(exchange_of(event) == exchange_id, "belongs to another exchange")
     if isinstance(statement, Envelope):
-        _require(str(event.id) == exchange_id, "belongs to another exchange")
         _require_envelope(data, statement)
-    else:
-        _require(data.text("exchange") == exchange_id, "belongs to another exchange")
-        _require_delivery(data, statement)
+        return
+    digest = data.text("envelope_digest")
+    _require(digest == statement.envelope_digest, "speaks of another envelope")
+    if isinstance(statement, Status | RecallAnswer):
+        _require(data.text("code") == statement.code, "names another code")
 
 
-def require_sent_to(
-    agency: str,
-    *,
-    hub: str,
-    asked_digest: str,
-    sent: SignedStatement,
-    enrolled: VerifiedReceipt,
-    submission: VerifiedReceipt,
-) -> Envelope:
-    """Check that a document handed over is the one asked for, made for this hub and for us.
+def require_own_fact(event: Event, *, agency: str, request_id: str) -> None:
+    """Check a fact whose statement this client no longer holds: ours, and this request's."""
+    data = JsonObject(dict(event.data), "the event", "fact")
+    if data.text(_speaker_in(event.topic)) != agency or data.text("request_id") != request_id:
+        raise VerificationFailed("the receipt is of somebody else's statement", step="fact")
 
-    1. The envelope's digest. 2. It is an envelope for this hub. 3. It names us as recipient.
-    4. The algorithm in the submission is the enrolled one. Signature, key and enrolment are
-    `ReceiptVerifier.examine`'s part. Raises VerificationFailed(step="document").
+
+def require_sent_to(agency: str, asked_digest: str, said: VerifiedStatement) -> Envelope:
+    """Check that what was handed over is the document asked for, and sent to us.
+
+    1. The envelope's digest. 2. It is an envelope. 3. It names us as recipient. Raises
+    VerificationFailed(step="document").
     """
     # (1) The envelope's digest.
-    if sent.digest.hex() != asked_digest:
+    if said.statement.digest.hex() != asked_digest:
         raise _wrong_document("another document was handed over than was asked for")
-    # (2) It is an envelope for this hub.
-    envelope = read_statement(sent)
+    # (2) It is an envelope.
+    envelope = said.payload
     if not isinstance(envelope, Envelope):
         raise _wrong_document("what was handed over is not an envelope")
-    if envelope.header.hub != hub:
-        raise _wrong_document("the envelope was made for another hub")
     # (3) It names us as recipient.
     if agency not in envelope.recipients:
         raise _wrong_document(f"the envelope does not name {agency} as recipient")
-    # (4) The algorithm in the submission is the enrolled one.
-    recorded = JsonObject(dict(submission.event.data), "the event", "document").child("statement")
-    enrolment = JsonObject(dict(enrolled.event.data), "the enrolment's event", "document")
-    if recorded.text("algorithm") != enrolment.text("algorithm"):
-        raise _wrong_document("the signature was accepted in another algorithm than was enrolled")
     return envelope
 
 
-def _recorded_as(statement: Statement) -> tuple[str, str]:
-    """The topic of the event that records a statement, and its member naming the agency."""
+def require_about(said: VerifiedStatement, about: VerifiedStatement, *, agency: str) -> None:
+    """Check that an envelope is the one a statement speaks of, and who may say that of it.
+
+    1. It is an envelope, in the same exchange, with the digest that was named. 2. Its sender
+    recalls, its recipients say all else, and the event names that sender. 3. This agency takes
+    part in it. Raises VerificationFailed(step="statement").
+    """
+    # (1) The envelope that was named.
+    envelope = about.payload
+    if not isinstance(envelope, Envelope) or about.exchange_id != said.exchange_id:
+        raise _wrong_statement("is shown with something else than its envelope")
+    if isinstance(said.payload, Envelope):
+        digest = said.statement.digest.hex()
+    else:
+        digest = said.payload.envelope_digest
+    if about.statement.digest.hex() != digest:
+        raise _wrong_statement("speaks of another envelope than the exchange's")
+    # (2) Who said it.
+    sender = envelope.header.agency
+    if isinstance(said.payload, Envelope | Recall):
+        if said.author != sender:
+            raise _wrong_statement(f"is a recall by {said.author} of a document of {sender}")
+    elif said.author not in envelope.recipients:
+        raise _wrong_statement(f"is by {said.author}, to whom the document was not sent")
+    data = JsonObject(dict(said.fact.event.data), "the event", "statement")
+    if data.text("sender") != sender:
+        raise _wrong_statement("was recorded under another sender")
+    # (3) Our part in it.
+    if agency != sender and agency not in envelope.recipients:
+        raise _wrong_statement(f"is about a document that does not concern {agency}")
+
+
+def _recorded_as(statement: Statement) -> str:
+    """The topic of the event that records a statement."""
     match statement:
         case Envelope():
-            return SUBMITTED, "sender"
+            return SUBMITTED
         case Collect():
-            return HANDED_OVER, "agency"
+            return HANDED_OVER
         case Status():
-            return STATUS_REPORTED, "agency"
+            return STATUS_REPORTED
+        case Recall():
+            return RECALL_REQUESTED
+        case RecallAnswer():
+            return RECALL_ANSWERED
+
+
+def _speaker_in(topic: str) -> str:
+    """The member of such an event that names the agency which said it."""
+    return "sender" if topic in _OF_EXCHANGE else "agency"
 
 
 def _require_envelope(data: JsonObject, envelope: Envelope) -> None:
@@ -210,13 +291,6 @@ def _require_envelope(data: JsonObject, envelope: Envelope) -> None:
     _require(data.members.get("relates_to") == envelope.relates_to, "relates to another envelope")
 
 
-def _require_delivery(data: JsonObject, statement: Collect | Status) -> None:
-    digest = data.text("envelope_digest")
-    _require(digest == statement.envelope_digest, "speaks of another envelope")
-    if isinstance(statement, Status):
-        _require(data.text("code") == statement.code, "names another code")
-
-
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise VerificationFailed(f"the recorded fact {otherwise}", step="fact")
@@ -224,3 +298,7 @@ def _require(holds: bool, otherwise: str) -> None:
 
 def _wrong_document(why: str) -> VerificationFailed:
     return VerificationFailed(why, step="document")
+
+
+def _wrong_statement(why: str) -> VerificationFailed:
+    return VerificationFailed(f"the statement {why}", step="statement")

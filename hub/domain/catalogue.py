@@ -33,8 +33,13 @@ EVENTS: dict[str, type[Any]] = {
         Agency.Created,
         Agency.CertificateEnrolled,
         Exchange.Created,
+        Exchange.DocumentUpdated,
+        Exchange.DocumentReplaced,
+        Exchange.RecallRequested,
         Delivery.DocumentHandedOver,
         Delivery.StatusReported,
+        Delivery.RecallAnswered,
+        Delivery.DeliveryExpired,
         Refusal.Created,
     )
 }

@@ -10,6 +10,7 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from hub.domain.aggregate import Aggregate, StatementRecord, derived_id
+from hub.errors import ContentWithheld, RecallNotOpen
 
 
 class DeliveryState(IntEnum):
@@ -23,6 +24,15 @@ class DeliveryState(IntEnum):
     ASSIGNED = 6
     PROCESSING = 7
     FINISHED = 8
+
+
+class RecallState(IntEnum):
+    """Where a recall stands at one recipient."""
+
+    NONE = 0
+    ASKED = 1
+    AGREED = 2
+    REFUSED = 3
 
 
 STATE_OF_CODE = {
@@ -55,6 +65,8 @@ class Delivery(Aggregate):
         TOPIC = "hub.Delivery.DocumentHandedOver"
         exchange: str
         agency: str
+        sender: str
+        outbox_seq: int
         request_id: str
         envelope_digest: str
         statement: StatementRecord
@@ -67,12 +79,41 @@ class Delivery(Aggregate):
         TOPIC = "hub.Delivery.StatusReported"
         exchange: str
         agency: str
+        sender: str
+        outbox_seq: int
         request_id: str
         envelope_digest: str
         statement: StatementRecord
         enrolment: int
         code: str
         warnings: list[str]
+
+    class RecallAnswered(Aggregate.Event):
+        """15: the recipient agreed and cancelled the document; 16: it refused the recall."""
+
+        TOPIC = "hub.Delivery.RecallAnswered"
+        exchange: str
+        agency: str
+        sender: str
+        outbox_seq: int
+        request_id: str
+        envelope_digest: str
+        statement: StatementRecord
+        enrolment: int
+        code: str
+        warnings: list[str]
+
+    class DeliveryExpired(Aggregate.Event):
+        """The document was not collected by its `expires_at`; its content is withheld."""
+
+        TOPIC = "hub.Delivery.DeliveryExpired"
+        exchange: str
+        agency: str
+        sender: str
+        inbox_seq: int
+        outbox_seq: int
+        envelope_digest: str
+        expires_at: str
 
     @classmethod
     def begin(cls, exchange_id: UUID, recipient: str, at: datetime) -> Self:
@@ -81,10 +122,36 @@ class Delivery(Aggregate):
         delivery.__base_init__(delivery_id(exchange_id, recipient), 0, at)
         delivery.state = DeliveryState.CONSIGNED
         delivery.collected = False
+        delivery.recall = RecallState.NONE
+        delivery.expired = False
         return delivery
 
     state: DeliveryState
     collected: bool
+    recall: RecallState
+    expired: bool
+
+    def require_released(self, *, recalled: bool) -> None:
+        """Refuse to hand over what was recalled or has expired, unless collected before.
+
+        A recipient that refused the recall gets the document: the recall is over there. One
+        that agreed does not get it again.
+        """
+        if self.recall is RecallState.AGREED:
+            raise ContentWithheld("this agency agreed to the recall of the document")
+        if self.collected:
+            return
+        if self.expired:
+            raise ContentWithheld("the document expired before it was collected")
+        if recalled and self.recall is not RecallState.REFUSED:
+            raise ContentWithheld(
+                "the sender has recalled this document; answer the recall with 15 or 16"
+            )
+
+    def require_recall_open(self, *, recalled: bool) -> None:
+        """Refuse an answer to a recall nobody asked for, or that was answered already."""
+        if not recalled or self.recall is not RecallState.NONE:
+            raise RecallNotOpen("there is no open recall of this document to answer")
 
     def hand_over(self, *, at: datetime, **facts: object) -> None:
         """Record that the recipient signed for the document."""
@@ -94,6 +161,14 @@ class Delivery(Aggregate):
         """Record a status. Codes may be skipped, repeated and come out of order."""
         self.trigger_event(self.StatusReported, timestamp=at, **facts)
 
+    def answer_recall(self, *, at: datetime, **facts: object) -> None:
+        """Record the recipient's answer to a recall."""
+        self.trigger_event(self.RecallAnswered, timestamp=at, **facts)
+
+    def expire(self, *, at: datetime, **facts: object) -> None:
+        """Record that nobody collected the document in time."""
+        self.trigger_event(self.DeliveryExpired, timestamp=at, **facts)
+
     @event(DocumentHandedOver)
     def _apply_handed_over(self) -> None:
         self.collected = True
@@ -102,3 +177,11 @@ class Delivery(Aggregate):
     @event(StatusReported)
     def _apply_status(self, code: str) -> None:
         self.state = max(self.state, STATE_OF_CODE[code])
+
+    @event(RecallAnswered)
+    def _apply_recall_answered(self, code: str) -> None:
+        self.recall = RecallState.AGREED if code == "15" else RecallState.REFUSED
+
+    @event(DeliveryExpired)
+    def _apply_expired(self) -> None:
+        self.expired = True

@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Self, TypedDict
 from uuid import UUID
 
+from eventsourcing.domain import event
+
 from hub.domain.aggregate import Aggregate, StatementRecord
+from hub.errors import RecallAskedAlready
 
 
 class Consignment(TypedDict):
-    """A recipient, with the gapless number of this document in its inbox (from 1)."""
+    """A recipient, with the gapless number of this fact in its inbox (from 1)."""
 
     agency: str
     inbox_seq: int
@@ -24,7 +27,11 @@ class ContentRecord(TypedDict):
 
 
 class Exchange(Aggregate):
-    """Opened when the hub accepts an envelope; its recipients and content never change."""
+    """Opened when the hub accepts an envelope; its recipients and content never change.
+
+    What happens to it later is said to each recipient: every fact that concerns a recipient
+    has a number in its inbox.
+    """
 
     TOPIC = "hub.Exchange"
 
@@ -45,6 +52,39 @@ class Exchange(Aggregate):
         expires_at: str | None
         recipients: list[Consignment]
         attachments: list[ContentRecord]
+        warnings: list[str]
+
+    class DocumentUpdated(Aggregate.Event):
+        """The sender submitted an update; both documents count from here on.
+
+        `by_exchange` and `by_digest` name the new exchange and its envelope.
+        """
+
+        TOPIC = "hub.Exchange.DocumentUpdated"
+        sender: str
+        by_exchange: str
+        by_digest: str
+        notices: list[Consignment]
+
+    class DocumentReplaced(Aggregate.Event):
+        """The sender submitted a replacement; this document no longer counts."""
+
+        TOPIC = "hub.Exchange.DocumentReplaced"
+        sender: str
+        by_exchange: str
+        by_digest: str
+        notices: list[Consignment]
+
+    class RecallRequested(Aggregate.Event):
+        """13: the sender asked for the document back. What is not yet collected is withheld."""
+
+        TOPIC = "hub.Exchange.RecallRequested"
+        sender: str
+        request_id: str
+        envelope_digest: str
+        statement: StatementRecord
+        enrolment: int
+        notices: list[Consignment]
         warnings: list[str]
 
     @classmethod
@@ -92,3 +132,45 @@ class Exchange(Aggregate):
         self.envelope_digest = statement["digest"]
         self.recipients = [consignment["agency"] for consignment in recipients]
         self.attachments = attachments
+        self.recalled = False
+        self.replaced_by: str | None = None
+
+    def supersede(
+        self,
+        *,
+        at: datetime,
+        replaces: bool,
+        by_exchange: UUID,
+        by_digest: str,
+        notices: list[Consignment],
+    ) -> None:
+        """Link this document to the one that updates or replaces it."""
+        self.trigger_event(
+            self.DocumentReplaced if replaces else self.DocumentUpdated,
+            timestamp=at,
+            sender=self.sender,
+            by_exchange=str(by_exchange),
+            by_digest=by_digest,
+            notices=notices,
+        )
+
+    def require_recallable(self) -> None:
+        """Refuse a second recall: the first one stands until every recipient has answered."""
+        if self.recalled:
+            raise RecallAskedAlready("this document was recalled already; watch its answers")
+
+    def recall(self, *, at: datetime, **facts: object) -> None:
+        """Ask every recipient for the document back, in whatever state it is there."""
+        self.trigger_event(self.RecallRequested, timestamp=at, sender=self.sender, **facts)
+
+    @event(DocumentUpdated)
+    def _apply_updated(self) -> None:
+        pass  # Both documents count.
+
+    @event(DocumentReplaced)
+    def _apply_replaced(self, by_exchange: str) -> None:
+        self.replaced_by = by_exchange
+
+    @event(RecallRequested)
+    def _apply_recalled(self) -> None:
+        self.recalled = True

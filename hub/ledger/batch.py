@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from hub.application.history import History
-from hub.application.lane import Command, Recorded
+from hub.application.lane import Command, NothingRecorded, Recorded
 from hub.application.mapper import ClosedMapper
 from hub.application.ports import Clock, EventLog, HeadMoved, Randomness
 from hub.application.registry import Registry
@@ -173,7 +173,7 @@ class BatchEngine:
                 continue
             try:
                 outcomes.append(self._decide_one(session, command, answered))
-            except HubError as refusal:
+            except (HubError, NothingRecorded) as refusal:
                 session.reject()
                 outcomes.append(refusal)
             except OSError:

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from hub.application.mapper import UnreadableEvent, read_leaf
+from hub.application.parties import consignments_of
 from hub.application.ports import ContentStore, EventLog, LogEntry, Signer, TreeStore
 from hub.application.vault import Vault
 from hub.domain.agency import Agency
@@ -162,6 +163,7 @@ class _Events:
         self._register = RegisterIndex(parts.log)
         self._versions: dict[UUID, int] = {}
         self._inboxes: dict[str, int] = {}
+        self._outboxes: dict[str, int] = {}
         self._time: datetime | None = None
         self._requests: list[tuple[int, str, str, bytes | None]] = []
         self._request_count = 0
@@ -194,10 +196,9 @@ class _Events:
                 )
 
     def finish(self) -> Iterator[Finding]:
-        heads = self._parts.log.inbox_heads(list(self._inboxes))
-        for agency, last in sorted(self._inboxes.items()):
-            if heads.get(agency, 0) != last:
-                yield Finding(f"the inbox counter of {agency} is not {last}, as the events say")
+        log = self._parts.log
+        yield from _check_heads("inbox", self._inboxes, log.inbox_heads(list(self._inboxes)))
+        yield from _check_heads("outbox", self._outboxes, log.outbox_heads(list(self._outboxes)))
         surplus = self._parts.log.request_count() - self._request_count
         if surplus:
             yield Finding(f"there are {surplus} request rows more than events that made them")
@@ -226,8 +227,8 @@ class _Events:
     def _check_parts(self, event: Event) -> Iterator[str]:
         if "statement" in event.data:
             yield from self._check_payload(event.data["statement"])
+        yield from self._check_box_numbers(event)
         if event.topic == Exchange.Created.TOPIC:
-            yield from self._check_inbox_numbers(event.data["recipients"])
             yield from self._check_content(event)
         if event.topic == Agency.CertificateEnrolled.TOPIC:
             yield from self._check_certificate(event.data["certificate"])
@@ -246,12 +247,17 @@ class _Events:
         if hashlib.sha256(payload).digest() != digest:
             yield "its payload does not hash to the digest it names"
 
-    def _check_inbox_numbers(self, recipients: list[Mapping[str, Any]]) -> Iterator[str]:
-        for consignment in recipients:
-            expected = self._inboxes.get(consignment["agency"], 0) + 1
-            if consignment["inbox_seq"] != expected:
-                yield f"the inbox number for {consignment['agency']} is not {expected}"
-            self._inboxes[consignment["agency"]] = consignment["inbox_seq"]
+    def _check_box_numbers(self, event: Event) -> Iterator[str]:
+        for consignment in consignments_of(event.data):
+            agency, number = consignment["agency"], consignment["inbox_seq"]
+            if number != self._inboxes.get(agency, 0) + 1:
+                yield f"the inbox number for {agency} is not the next one"
+            self._inboxes[agency] = number
+        if "outbox_seq" in event.data:
+            sender, number = event.data["sender"], event.data["outbox_seq"]
+            if number != self._outboxes.get(sender, 0) + 1:
+                yield f"the outbox number for {sender} is not the next one"
+            self._outboxes[sender] = number
 
     def _check_content(self, event: Event) -> Iterator[str]:
         for index, attachment in enumerate(event.data["attachments"]):
@@ -278,11 +284,19 @@ class _Events:
         self._request_count += 1
         data = event.data
         if "statement" in data:
-            caller = data.get("sender") or data["agency"]
+            caller = data.get("agency") or data["sender"]
             digest = bytes.fromhex(data["statement"]["digest"])
             self._requests.append((position, caller, request_id, digest))
         else:
             self._requests.append((position, f"operator:{data['by']}", request_id, None))
+
+
+def _check_heads(
+    box: str, counted: Mapping[str, int], stored: Mapping[str, int]
+) -> Iterator[Finding]:
+    for agency, last in sorted(counted.items()):
+        if stored.get(agency, 0) != last:
+            yield Finding(f"the {box} counter of {agency} is not {last}, as the events say")
 
 
 def _check_signer(parts: Parts, tree: _TreeCheck) -> Iterator[Finding]:

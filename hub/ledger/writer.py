@@ -1,22 +1,22 @@
 """One lane: waiting commands → one batch → one commit → one checkpoint → receipts.
 
 While a batch is in its commit the next one fills: no timer, no delay for a lone caller.
+Callers wait in queues of their own and are served in turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hub.application.lane import Command, Recorded
-from hub.errors import Overloaded, Unavailable
+from hub.errors import Unavailable
 from hub.ledger.batch import BatchEngine, Outcome
+from hub.ledger.fair_queue import FairQueue, Limits
 
 BATCH_MAX = 256
-QUEUE_MAX = 4096
-_RETRY_AFTER_MS = 1000
 # How soon a batch that was committed but not signed is tried again without being asked.
 _CATCH_UP_S = 1.0
 
@@ -27,12 +27,16 @@ class WritingLane:
     """Takes commands in on the event loop, has them decided on a thread of its own."""
 
     def __init__(
-        self, engine: BatchEngine, *, batch_max: int = BATCH_MAX, queue_max: int = QUEUE_MAX
+        self,
+        engine: BatchEngine,
+        *,
+        batch_max: int = BATCH_MAX,
+        limits: Limits | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._batch_max = batch_max
-        self._queue_max = queue_max
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: FairQueue[_Waiting] = FairQueue(limits or Limits(), monotonic)
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lane")
         self._task: asyncio.Task[None] | None = None
@@ -58,13 +62,10 @@ class WritingLane:
         """
         if self._closing:
             raise Unavailable("the hub is shutting down; repeat the very same call")
-        if len(self._waiting) >= self._queue_max:
-            raise Overloaded(
-                "too many commands are waiting; come back later",
-                retry_after_ms=str(_RETRY_AFTER_MS),
-            )
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
+        # The hub's own commands have no request; they share one queue.
+        caller = command.request.caller if command.request else ""
+        self._waiting.put(caller, (command, future))
         self._wake.set()
         return await future
 
@@ -72,9 +73,7 @@ class WritingLane:
         loop = asyncio.get_running_loop()
         while not (self._closing and not self._waiting):
             await self._until_woken()
-            batch = [
-                self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))
-            ]
+            batch = self._waiting.take(self._batch_max)
             if not batch and not self._engine.behind:
                 continue
             commands = [command for command, _ in batch]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
     EventLog,
+    NoticeKind,
+    NoticeRow,
     SealedPayload,
     ViewChanges,
     Views,
 )
 from hub.application.vault import Vault
-from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState
+from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState, RecallState
 from hub.domain.exchange import Exchange
 from hub.errors import ContentLost, LedgerMismatch
 from hub.proof.dsse import SignedStatement
@@ -44,18 +48,27 @@ class DeliveryProjection:
 
     def _changes(self, events: Sequence[tuple[int, Event]]) -> ViewChanges:
         envelopes = self._envelopes([event for _, event in events])
-        documents: list[DocumentRow] = []
-        deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
+        stretch = _Stretch(self._views)
         for position, event in events:
             match event.topic:
                 case Exchange.Created.TOPIC:
-                    documents.append(_document(event, position, envelopes.get(event.id)))
-                    deliveries.update(_consigned(event, position))
+                    document = _document(event, position, envelopes.get(event.id))
+                    stretch.open(document, event, position)
+                case Exchange.DocumentUpdated.TOPIC:
+                    stretch.notify_all(NoticeKind.UPDATED, event, position)
+                case Exchange.DocumentReplaced.TOPIC:
+                    stretch.replace(event, position)
+                case Exchange.RecallRequested.TOPIC:
+                    stretch.recall(event, position)
                 case Delivery.DocumentHandedOver.TOPIC:
-                    self._advance(deliveries, event, position, DeliveryState.COLLECTED)
+                    stretch.hand_over(event, position)
                 case Delivery.StatusReported.TOPIC:
-                    self._advance(deliveries, event, position, STATE_OF_CODE[event.data["code"]])
-        return ViewChanges(documents, list(deliveries.values()))
+                    stretch.report(event, position)
+                case Delivery.RecallAnswered.TOPIC:
+                    stretch.answer_recall(event, position)
+                case Delivery.DeliveryExpired.TOPIC:
+                    stretch.expire(event, position)
+        return stretch.changes()
 
     def _envelopes(self, events: Iterable[Event]) -> dict[UUID, Envelope]:
         """The words of the envelopes among the events, by exchange; without those erased.
@@ -83,23 +96,6 @@ class DeliveryProjection:
         statement = read_statement(SignedStatement(Envelope.MEDIA_TYPE, payload, "", b""))
         return statement if isinstance(statement, Envelope) else None
 
-    def _advance(
-        self,
-        deliveries: dict[tuple[UUID, str], DeliveryRow],
-        event: Event,
-        position: int,
-        state: DeliveryState,
-    ) -> None:
-        key = UUID(event.data["exchange"]), event.data["agency"]
-        row = deliveries.get(key) or self._views.delivery(*key)
-        if row is None:
-            raise LookupError(f"event {position} speaks of a delivery that was never consigned")
-        if event.topic == Delivery.DocumentHandedOver.TOPIC:
-            row = replace(row, collected=True)
-        if state > row.state:
-            row = replace(row, state=state, position=position, updated_at=event.time)
-        deliveries[key] = row
-
 
 def _document(event: Event, position: int, envelope: Envelope | None) -> DocumentRow:
     document = envelope.document if envelope else None
@@ -115,19 +111,159 @@ def _document(event: Event, position: int, envelope: Envelope | None) -> Documen
         subject=document.subject if document else "",
         attachment_count=len(attachments),
         attachment_bytes=sum(attachment["size"] for attachment in attachments),
+        replaced_by=None,
     )
 
 
-def _consigned(event: Event, position: int) -> dict[tuple[UUID, str], DeliveryRow]:
-    return {
-        (event.id, consignment["agency"]): DeliveryRow(
-            exchange_id=event.id,
-            recipient=consignment["agency"],
-            inbox_seq=consignment["inbox_seq"],
-            state=DeliveryState.CONSIGNED,
-            collected=False,
-            position=position,
-            updated_at=event.time,
+class _Stretch:
+    """The rows that a stretch of events makes and changes, on top of the stored ones."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        self._documents: dict[UUID, DocumentRow] = {}
+        self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
+        self._notices: list[NoticeRow] = []
+
+    def changes(self) -> ViewChanges:
+        """What is to be written."""
+        return ViewChanges(
+            list(self._documents.values()), list(self._deliveries.values()), self._notices
         )
-        for consignment in event.data["recipients"]
-    }
+
+    def open(self, document: DocumentRow, event: Event, position: int) -> None:
+        """A document in the inbox of each recipient."""
+        self._documents[event.id] = document
+        expires_at = event.data["expires_at"]
+        for consignment in event.data["recipients"]:
+            self._put(
+                DeliveryRow(
+                    exchange_id=event.id,
+                    recipient=consignment["agency"],
+                    inbox_seq=consignment["inbox_seq"],
+                    state=DeliveryState.CONSIGNED,
+                    collected=False,
+                    recall=RecallState.NONE,
+                    expired=False,
+                    expires_at=datetime.fromisoformat(expires_at).astimezone(UTC)
+                    if expires_at
+                    else None,
+                    position=position,
+                    updated_at=event.time,
+                )
+            )
+            self._notify(NoticeKind.DOCUMENT, event, position, consignment)
+
+    def replace(self, event: Event, position: int) -> None:
+        """The document no longer counts; every recipient is told."""
+        document = self._documents.get(event.id) or self._views.document(event.id)
+        if document is None:
+            raise LookupError(f"event {position} replaces a document that was never opened")
+        self._documents[event.id] = replace(document, replaced_by=UUID(event.data["by_exchange"]))
+        self.notify_all(NoticeKind.REPLACED, event, position)
+
+    def recall(self, event: Event, position: int) -> None:
+        """Every recipient is asked for the document."""
+        for consignment in event.data["notices"]:
+            row = self._delivery(event.id, consignment["agency"], position)
+            self._put(replace(row, recall=RecallState.ASKED))
+        self.notify_all(NoticeKind.RECALL, event, position)
+
+    def hand_over(self, event: Event, position: int) -> None:
+        """The recipient signed for it."""
+        row = self._spoken_of(event, position)
+        self._put(_advanced(replace(row, collected=True), DeliveryState.COLLECTED, event, position))
+        self._tell_sender(NoticeKind.HANDED_OVER, event, position)
+
+    def report(self, event: Event, position: int) -> None:
+        """The recipient reported a status."""
+        state = STATE_OF_CODE[event.data["code"]]
+        self._put(_advanced(self._spoken_of(event, position), state, event, position))
+        self._tell_sender(NoticeKind.STATUS, event, position)
+
+    def answer_recall(self, event: Event, position: int) -> None:
+        """The recipient answered a recall."""
+        agreed = event.data["code"] == "15"
+        recall = RecallState.AGREED if agreed else RecallState.REFUSED
+        self._put(replace(self._spoken_of(event, position), recall=recall))
+        self._tell_sender(NoticeKind.RECALL_ANSWER, event, position)
+
+    def expire(self, event: Event, position: int) -> None:
+        """Nobody collected it in time; both sides are told."""
+        self._put(replace(self._spoken_of(event, position), expired=True))
+        exchange_id, agency = UUID(event.data["exchange"]), event.data["agency"]
+        self._notices.append(
+            NoticeRow(
+                outbox=False,
+                agency=agency,
+                seq=event.data["inbox_seq"],
+                kind=NoticeKind.EXPIRED,
+                exchange_id=exchange_id,
+                recipient=agency,
+                code="",
+                by_exchange=None,
+                position=position,
+                recorded_at=event.time,
+            )
+        )
+        self._tell_sender(NoticeKind.DELIVERY_EXPIRED, event, position)
+
+    def notify_all(self, kind: NoticeKind, event: Event, position: int) -> None:
+        """A line in the inbox of each recipient that the event numbers."""
+        for consignment in event.data["notices"]:
+            self._notify(kind, event, position, consignment)
+
+    def _notify(
+        self, kind: NoticeKind, event: Event, position: int, consignment: Mapping[str, Any]
+    ) -> None:
+        by_exchange = event.data.get("by_exchange")
+        self._notices.append(
+            NoticeRow(
+                outbox=False,
+                agency=consignment["agency"],
+                seq=consignment["inbox_seq"],
+                kind=kind,
+                exchange_id=event.id,
+                recipient=consignment["agency"],
+                code="",
+                by_exchange=UUID(by_exchange) if by_exchange else None,
+                position=position,
+                recorded_at=event.time,
+            )
+        )
+
+    def _tell_sender(self, kind: NoticeKind, event: Event, position: int) -> None:
+        self._notices.append(
+            NoticeRow(
+                outbox=True,
+                agency=event.data["sender"],
+                seq=event.data["outbox_seq"],
+                kind=kind,
+                exchange_id=UUID(event.data["exchange"]),
+                recipient=event.data["agency"],
+                code=event.data.get("code", ""),
+                by_exchange=None,
+                position=position,
+                recorded_at=event.time,
+            )
+        )
+
+    def _spoken_of(self, event: Event, position: int) -> DeliveryRow:
+        return self._delivery(UUID(event.data["exchange"]), event.data["agency"], position)
+
+    def _delivery(self, exchange_id: UUID, recipient: str, position: int) -> DeliveryRow:
+        row = self._deliveries.get((exchange_id, recipient)) or self._views.delivery(
+            exchange_id, recipient
+        )
+        if row is None:
+            raise LookupError(f"event {position} speaks of a delivery that was never consigned")
+        return row
+
+    def _put(self, row: DeliveryRow) -> None:
+        self._deliveries[row.exchange_id, row.recipient] = row
+
+
+def _advanced(row: DeliveryRow, state: DeliveryState, event: Event, position: int) -> DeliveryRow:
+    """The row in a later state; unchanged when it has come further already."""
+    if state <= row.state:
+        return row
+    return replace(row, state=state, position=position, updated_at=event.time)

@@ -23,6 +23,7 @@ PAYLOAD_BYTES_MAX = 1024 * 1024
 RECIPIENTS_MAX = 1000
 REASON_CHARS_MAX = 2000
 STATUS_CODES = ("01", "02", "03", "04", "05", "06")
+RECALL_ANSWER_CODES = ("15", "16")
 
 AGENCY_CODE = re.compile(r"(?=.{1,35}\Z)[0-9A-Za-z]+(?:[.-][0-9A-Za-z]+)*")
 AGENCY_CODE_WORDS = "an agency code: letters and digits, split by dots or hyphens, at most 35"
@@ -137,10 +138,55 @@ class Status:
         )
 
 
-Statement = Envelope | Collect | Status
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """13: take this document back; said by its sender, with the reason."""
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.recall.v1+json"
+
+    header: Header
+    envelope_digest: str
+    reason: str
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Recall:
+        """Read and check what a recall adds to the header."""
+        return cls(
+            header,
+            fields.digest("envelope_digest"),
+            fields.text("reason", chars_max=REASON_CHARS_MAX),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecallAnswer:
+    """A recipient's answer to a recall: 15 agreed, cancelled here; 16 refused, with the reason."""
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.recall-answer.v1+json"
+
+    header: Header
+    envelope_digest: str
+    code: str
+    reason: str | None
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> RecallAnswer:
+        """Read and check what an answer adds to the header."""
+        code = fields.one_of("code", RECALL_ANSWER_CODES)
+        if code == "16" and not fields.has("reason"):
+            raise fields.bad("reason", "a refusal needs its reason in words")
+        return cls(
+            header,
+            fields.digest("envelope_digest"),
+            code,
+            fields.optional("reason", lambda name: fields.text(name, chars_max=REASON_CHARS_MAX)),
+        )
+
+
+Statement = Envelope | Collect | Status | Recall | RecallAnswer
 
 _READERS: dict[str, Callable[[Header, Fields], Statement]] = {
-    kind.MEDIA_TYPE: kind.read for kind in (Envelope, Collect, Status)
+    kind.MEDIA_TYPE: kind.read for kind in (Envelope, Collect, Status, Recall, RecallAnswer)
 }
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from hub.application.exchanges import ExchangeView, HandedOver
+from hub.application.exchanges import Evidence, ExchangeView, HandedOver
 from hub.application.lane import Recorded
-from hub.application.ports import DeliveryRow, DocumentRow
+from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow
 from hub.application.registry import AgencyEntry, CertificateEntry
+from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange
-from hub.errors import RequestMalformed
+from hub.errors import HubError, RequestMalformed, TooLarge
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
-from hub.v1 import exchange_pb2, exchange_service_pb2, registry_service_pb2, trust_pb2
+from hub.server.errors import status_details
+from hub.v1 import (
+    exchange_pb2,
+    exchange_service_pb2,
+    registry_service_pb2,
+    status_details_pb2,
+    trust_pb2,
+)
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
+BATCH_MAX = 100
 _INBOX_SEQ_MAX = 2**63 - 1  # What a database's integer holds.
 
 _ALGORITHMS = {
@@ -34,6 +44,12 @@ _PURPOSES = {
     trust_pb2.CERTIFICATE_PURPOSE_TRANSPORT: "transport",
 }
 _PURPOSE_NUMBERS = {purpose: number for number, purpose in _PURPOSES.items()}
+_OUTBOX_KINDS = {
+    NoticeKind.HANDED_OVER: exchange_pb2.OUTBOX_ITEM_KIND_HANDED_OVER,
+    NoticeKind.STATUS: exchange_pb2.OUTBOX_ITEM_KIND_STATUS,
+    NoticeKind.RECALL_ANSWER: exchange_pb2.OUTBOX_ITEM_KIND_RECALL_ANSWER,
+    NoticeKind.DELIVERY_EXPIRED: exchange_pb2.OUTBOX_ITEM_KIND_EXPIRED,
+}
 _WARNINGS = {
     "CLOCK_SKEW": "created_at differs from the hub's clock by more than ten minutes",
 }
@@ -70,6 +86,12 @@ def page_size(requested: int) -> int:
     return min(requested or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
 
 
+def require_batch(count: int) -> None:
+    """Refuse a batch of too many documents."""
+    if count > BATCH_MAX:
+        raise TooLarge(f"a batch has at most {BATCH_MAX} documents", limit=str(BATCH_MAX))
+
+
 def cursor(after: int) -> int:
     """A place in an inbox; what lies beyond any inbox is its end."""
     return min(after, _INBOX_SEQ_MAX)
@@ -104,9 +126,9 @@ def receipt(recorded: Recorded) -> exchange_pb2.Receipt:
 def acceptance(recorded: Recorded) -> exchange_pb2.Acceptance:
     """The answer to a statement: a function of its receipt alone, so always the same."""
     event = parse_leaf(recorded.receipt.leaf)
-    opened = event.topic == Exchange.Created.TOPIC
+    of_exchange = event.topic in {Exchange.Created.TOPIC, Exchange.RecallRequested.TOPIC}
     return exchange_pb2.Acceptance(
-        exchange_id=str(event.id) if opened else event.data["exchange"],
+        exchange_id=str(event.id) if of_exchange else event.data["exchange"],
         receipt=receipt(recorded),
         warnings=[
             exchange_pb2.Warning(code=code, message=_WARNINGS[code])
@@ -115,39 +137,81 @@ def acceptance(recorded: Recorded) -> exchange_pb2.Acceptance:
     )
 
 
+def submit_result(outcome: Recorded | BaseException) -> exchange_service_pb2.SubmitResult:
+    """One result of a batch. What is no refusal of ours fails the whole call, as a bug."""
+    if isinstance(outcome, HubError):
+        error = status_details_pb2.StatusDetails.FromString(status_details(outcome))
+        return exchange_service_pb2.SubmitResult(error=error)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return exchange_service_pb2.SubmitResult(acceptance=acceptance(outcome))
+
+
 def document(handed_over: HandedOver) -> exchange_pb2.Document:
     """A document as its recipient takes delivery of it."""
-    envelope = handed_over.envelope
+    proven = evidence(handed_over.envelope)
     return exchange_pb2.Document(
         exchange_id=str(handed_over.exchange_id),
-        envelope=exchange_pb2.SignedStatement(
-            payload_type=envelope.payload_type,
-            payload=envelope.payload,
-            key_id=envelope.key_id,
-            signature=envelope.signature,
+        envelope=proven.statement,
+        submission=proven.receipt,
+        sender_enrolment=proven.enrolment,
+    )
+
+
+def evidence(proven: Evidence) -> exchange_pb2.StatementEvidence:
+    """A signed statement with its proofs."""
+    statement = proven.statement
+    return exchange_pb2.StatementEvidence(
+        statement=exchange_pb2.SignedStatement(
+            payload_type=statement.payload_type,
+            payload=statement.payload,
+            key_id=statement.key_id,
+            signature=statement.signature,
         ),
-        submission=receipt(handed_over.submission),
-        sender_enrolment=exchange_pb2.Enrolment(
-            receipt=receipt(handed_over.enrolment), certificate=handed_over.certificate
+        receipt=receipt(proven.recorded),
+        enrolment=exchange_pb2.Enrolment(
+            receipt=receipt(proven.enrolment), certificate=proven.certificate
         ),
     )
 
 
-def inbox_item(row: DeliveryRow, document: DocumentRow) -> exchange_pb2.InboxItem:
-    """One line of an inbox."""
+def inbox_item(
+    notice: NoticeRow, row: DeliveryRow, document: DocumentRow
+) -> exchange_pb2.InboxItem:
+    """One line of an inbox. What was recalled with consent keeps its place, not its words."""
+    cancelled = row.recall is RecallState.AGREED
     return exchange_pb2.InboxItem(
-        inbox_seq=row.inbox_seq,
+        inbox_seq=notice.seq,
         exchange_id=str(document.exchange_id),
         sender=document.sender,
         envelope_digest=document.envelope_digest,
         accept_time=timestamp(document.accepted_at),
-        position=document.position,
+        position=notice.position,
         state=exchange_pb2.DeliveryState.ValueType(row.state.value),
         code=document.code,
         type_name=document.type_name,
-        subject=document.subject,
+        subject="" if cancelled else document.subject,
         attachment_count=document.attachment_count,
         attachment_bytes=document.attachment_bytes,
+        kind=exchange_pb2.InboxItemKind.ValueType(notice.kind.value),
+        recall=exchange_pb2.RecallState.ValueType(row.recall.value),
+        by_exchange=str(notice.by_exchange or ""),
+        replaced_by=str(document.replaced_by or ""),
+        expired=row.expired,
+    )
+
+
+def outbox_item(notice: NoticeRow, document: DocumentRow) -> exchange_pb2.OutboxItem:
+    """One line of an outbox."""
+    return exchange_pb2.OutboxItem(
+        outbox_seq=notice.seq,
+        exchange_id=str(document.exchange_id),
+        envelope_digest=document.envelope_digest,
+        recipient=notice.recipient,
+        kind=_OUTBOX_KINDS[notice.kind],
+        code=notice.code,
+        record_time=timestamp(notice.recorded_at),
+        position=notice.position,
     )
 
 
@@ -165,18 +229,30 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
                 state=exchange_pb2.DeliveryState.ValueType(row.state.value),
                 update_time=timestamp(row.updated_at),
                 position=row.position,
+                recall=exchange_pb2.RecallState.ValueType(row.recall.value),
+                expired=row.expired,
             )
             for row in view.deliveries
         ],
+        replaced_by=str(view.document.replaced_by or ""),
     )
 
 
 def list_inbox_response(
-    rows: list[tuple[DeliveryRow, DocumentRow]], size: int
+    rows: Sequence[tuple[NoticeRow, DeliveryRow, DocumentRow]], size: int
 ) -> exchange_service_pb2.ListInboxResponse:
     """A page of an inbox from one row more than the page holds."""
     return exchange_service_pb2.ListInboxResponse(
         items=[inbox_item(*row) for row in rows[:size]], more=len(rows) > size
+    )
+
+
+def list_outbox_response(
+    rows: Sequence[tuple[NoticeRow, DocumentRow]], size: int
+) -> exchange_service_pb2.ListOutboxResponse:
+    """A page of an outbox from one row more than the page holds."""
+    return exchange_service_pb2.ListOutboxResponse(
+        items=[outbox_item(*row) for row in rows[:size]], more=len(rows) > size
     )
 
 

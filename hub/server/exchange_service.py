@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,6 +33,23 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         )
         return pb.SubmitDocumentResponse(acceptance=convert.acceptance(recorded))
 
+    async def SubmitDocuments(
+        self, request: pb.SubmitDocumentsRequest, context: Any
+    ) -> pb.SubmitDocumentsResponse:
+        """Accept or refuse each of several documents by itself."""
+        convert.require_batch(len(request.documents))
+        agency = current_caller().name
+        results = await asyncio.gather(
+            *(
+                self._exchanges.submit(
+                    agency, convert.signed_statement(document.envelope), document.contents
+                )
+                for document in request.documents
+            ),
+            return_exceptions=True,
+        )
+        return pb.SubmitDocumentsResponse(results=[convert.submit_result(one) for one in results])
+
     async def GetSubmission(
         self, request: pb.GetSubmissionRequest, context: Any
     ) -> pb.GetSubmissionResponse:
@@ -52,7 +70,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         size = convert.page_size(request.page_size)
         after = convert.cursor(request.after)
         rows = await self._exchanges.inbox(current_caller().name, after, size + 1)
-        return convert.list_inbox_response(list(rows), size)
+        return convert.list_inbox_response(rows, size)
 
     async def WatchInbox(
         self, request: pb.WatchInboxRequest, context: Any
@@ -63,9 +81,9 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             while True:
                 # Look first, wait afterwards: what is published in between wakes us at once.
                 rows = await self._exchanges.inbox(agency, after, _WATCH_PAGE)
-                for delivery, document in rows:
-                    yield pb.WatchInboxResponse(item=convert.inbox_item(delivery, document))
-                    after = delivery.inbox_seq
+                for row in rows:
+                    yield pb.WatchInboxResponse(item=convert.inbox_item(*row))
+                    after = row[0].seq
                 if not rows and not await watcher.wait():
                     return
 
@@ -101,3 +119,51 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             current_caller().name, convert.signed_statement(request.status)
         )
         return pb.ReportStatusResponse(acceptance=convert.acceptance(recorded))
+
+    async def RequestRecall(
+        self, request: pb.RequestRecallRequest, context: Any
+    ) -> pb.RequestRecallResponse:
+        """Ask for a document back."""
+        recorded = await self._exchanges.recall(
+            current_caller().name, convert.signed_statement(request.recall)
+        )
+        return pb.RequestRecallResponse(acceptance=convert.acceptance(recorded))
+
+    async def AnswerRecall(
+        self, request: pb.AnswerRecallRequest, context: Any
+    ) -> pb.AnswerRecallResponse:
+        """Record the answer to a recall."""
+        recorded = await self._exchanges.answer_recall(
+            current_caller().name, convert.signed_statement(request.answer)
+        )
+        return pb.AnswerRecallResponse(acceptance=convert.acceptance(recorded))
+
+    async def ListOutbox(
+        self, request: pb.ListOutboxRequest, context: Any
+    ) -> pb.ListOutboxResponse:
+        """A page of the outbox."""
+        size = convert.page_size(request.page_size)
+        after = convert.cursor(request.after)
+        rows = await self._exchanges.outbox(current_caller().name, after, size + 1)
+        return convert.list_outbox_response(rows, size)
+
+    async def WatchOutbox(
+        self, request: pb.WatchOutboxRequest, context: Any
+    ) -> AsyncIterator[pb.WatchOutboxResponse]:
+        """The outbox as it grows."""
+        agency, after = current_caller().name, convert.cursor(request.after)
+        with self._watchers.watch() as watcher:
+            while True:
+                rows = await self._exchanges.outbox(agency, after, _WATCH_PAGE)
+                for row in rows:
+                    yield pb.WatchOutboxResponse(item=convert.outbox_item(*row))
+                    after = row[0].seq
+                if not rows and not await watcher.wait():
+                    return
+
+    async def GetStatement(
+        self, request: pb.GetStatementRequest, context: Any
+    ) -> pb.GetStatementResponse:
+        """A statement with its proofs."""
+        proven = await self._exchanges.statement(current_caller().name, request.position)
+        return pb.GetStatementResponse(evidence=convert.evidence(proven))

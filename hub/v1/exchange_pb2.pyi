@@ -68,6 +68,102 @@ DELIVERY_STATE_FINISHED: DeliveryState.ValueType  # 8
 """06: finished."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
+class _InboxItemKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InboxItemKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INBOX_ITEM_KIND_UNSPECIFIED: _InboxItemKind.ValueType  # 0
+    """Never sent."""
+    INBOX_ITEM_KIND_DOCUMENT: _InboxItemKind.ValueType  # 1
+    """A document arrived."""
+    INBOX_ITEM_KIND_RECALL: _InboxItemKind.ValueType  # 2
+    """13: the sender asks for the document back."""
+    INBOX_ITEM_KIND_UPDATED: _InboxItemKind.ValueType  # 3
+    """The sender updated the document; both count."""
+    INBOX_ITEM_KIND_REPLACED: _InboxItemKind.ValueType  # 4
+    """The sender replaced the document; it no longer counts."""
+    INBOX_ITEM_KIND_EXPIRED: _InboxItemKind.ValueType  # 5
+    """The document expired before it was collected."""
+
+class InboxItemKind(_InboxItemKind, metaclass=_InboxItemKindEnumTypeWrapper):
+    """What an item of an inbox says."""
+
+INBOX_ITEM_KIND_UNSPECIFIED: InboxItemKind.ValueType  # 0
+"""Never sent."""
+INBOX_ITEM_KIND_DOCUMENT: InboxItemKind.ValueType  # 1
+"""A document arrived."""
+INBOX_ITEM_KIND_RECALL: InboxItemKind.ValueType  # 2
+"""13: the sender asks for the document back."""
+INBOX_ITEM_KIND_UPDATED: InboxItemKind.ValueType  # 3
+"""The sender updated the document; both count."""
+INBOX_ITEM_KIND_REPLACED: InboxItemKind.ValueType  # 4
+"""The sender replaced the document; it no longer counts."""
+INBOX_ITEM_KIND_EXPIRED: InboxItemKind.ValueType  # 5
+"""The document expired before it was collected."""
+Global___InboxItemKind: _TypeAlias = InboxItemKind  # noqa: Y015
+
+class _OutboxItemKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutboxItemKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTBOX_ITEM_KIND_UNSPECIFIED: _OutboxItemKind.ValueType  # 0
+    """Never sent."""
+    OUTBOX_ITEM_KIND_HANDED_OVER: _OutboxItemKind.ValueType  # 1
+    """The recipient signed for the document and its content was released."""
+    OUTBOX_ITEM_KIND_STATUS: _OutboxItemKind.ValueType  # 2
+    """The recipient reported a status."""
+    OUTBOX_ITEM_KIND_RECALL_ANSWER: _OutboxItemKind.ValueType  # 3
+    """The recipient answered a recall."""
+    OUTBOX_ITEM_KIND_EXPIRED: _OutboxItemKind.ValueType  # 4
+    """The document expired before the recipient collected it."""
+
+class OutboxItemKind(_OutboxItemKind, metaclass=_OutboxItemKindEnumTypeWrapper):
+    """What an item of an outbox says."""
+
+OUTBOX_ITEM_KIND_UNSPECIFIED: OutboxItemKind.ValueType  # 0
+"""Never sent."""
+OUTBOX_ITEM_KIND_HANDED_OVER: OutboxItemKind.ValueType  # 1
+"""The recipient signed for the document and its content was released."""
+OUTBOX_ITEM_KIND_STATUS: OutboxItemKind.ValueType  # 2
+"""The recipient reported a status."""
+OUTBOX_ITEM_KIND_RECALL_ANSWER: OutboxItemKind.ValueType  # 3
+"""The recipient answered a recall."""
+OUTBOX_ITEM_KIND_EXPIRED: OutboxItemKind.ValueType  # 4
+"""The document expired before the recipient collected it."""
+Global___OutboxItemKind: _TypeAlias = OutboxItemKind  # noqa: Y015
+
+class _RecallState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecallStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecallState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECALL_STATE_UNSPECIFIED: _RecallState.ValueType  # 0
+    """No recall was asked for."""
+    RECALL_STATE_ASKED: _RecallState.ValueType  # 1
+    """13: asked for, not answered yet."""
+    RECALL_STATE_AGREED: _RecallState.ValueType  # 2
+    """15: agreed; the document is cancelled at this recipient."""
+    RECALL_STATE_REFUSED: _RecallState.ValueType  # 3
+    """16: refused, with a reason."""
+
+class RecallState(_RecallState, metaclass=_RecallStateEnumTypeWrapper):
+    """Where a recall stands at one recipient."""
+
+RECALL_STATE_UNSPECIFIED: RecallState.ValueType  # 0
+"""No recall was asked for."""
+RECALL_STATE_ASKED: RecallState.ValueType  # 1
+"""13: asked for, not answered yet."""
+RECALL_STATE_AGREED: RecallState.ValueType  # 2
+"""15: agreed; the document is cancelled at this recipient."""
+RECALL_STATE_REFUSED: RecallState.ValueType  # 3
+"""16: refused, with a reason."""
+Global___RecallState: _TypeAlias = RecallState  # noqa: Y015
+
 @_typing.final
 class SignedStatement(_message.Message):
     """One thing an agency says, with its signature: a DSSE envelope.
@@ -275,8 +371,44 @@ class Document(_message.Message):
 Global___Document: _TypeAlias = Document  # noqa: Y015
 
 @_typing.final
+class StatementEvidence(_message.Message):
+    """A signed statement with all that is needed to check it offline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    ENROLMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def statement(self) -> Global___SignedStatement:
+        """The statement as its author signed it."""
+
+    @_builtins.property
+    def receipt(self) -> Global___Receipt:
+        """Proof that the hub accepted it."""
+
+    @_builtins.property
+    def enrolment(self) -> Global___Enrolment:
+        """The enrolment the hub relied on when it accepted it."""
+
+    def __init__(
+        self,
+        *,
+        statement: Global___SignedStatement | None = ...,
+        receipt: Global___Receipt | None = ...,
+        enrolment: Global___Enrolment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "receipt", b"receipt", "statement", b"statement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "receipt", b"receipt", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementEvidence: _TypeAlias = StatementEvidence  # noqa: Y015
+
+@_typing.final
 class InboxItem(_message.Message):
-    """One document waiting, or having waited, in an agency's inbox."""
+    """One fact that concerns an agency as a recipient, in its inbox."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -292,6 +424,11 @@ class InboxItem(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     ATTACHMENT_COUNT_FIELD_NUMBER: _builtins.int
     ATTACHMENT_BYTES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    BY_EXCHANGE_FIELD_NUMBER: _builtins.int
     inbox_seq: _builtins.int
     """The item's place in this inbox: 1, 2, 3 … with no gap."""
     exchange_id: _builtins.str
@@ -301,9 +438,9 @@ class InboxItem(_message.Message):
     envelope_digest: _builtins.bytes
     """SHA-256 of the envelope's payload, 32 bytes: statements about it name this digest."""
     position: _builtins.int
-    """Where the acceptance stands in the log, counted from 0."""
+    """Where the fact stands in the log, counted from 0."""
     state: Global___DeliveryState.ValueType
-    """What became of it at this recipient, as far as the caller may see."""
+    """What became of the document at this recipient, by now."""
     code: _builtins.str
     """The document's number and notation, e.g. `125/UBND-VP`."""
     type_name: _builtins.str
@@ -314,6 +451,16 @@ class InboxItem(_message.Message):
     """How many attachments it carries."""
     attachment_bytes: _builtins.int
     """Their size together, in bytes."""
+    kind: Global___InboxItemKind.ValueType
+    """What the item says: a new document, or news of an earlier one."""
+    recall: Global___RecallState.ValueType
+    """Where a recall of the document stands at this recipient, by now."""
+    replaced_by: _builtins.str
+    """The exchange that replaced the document, a UUID; empty while none has."""
+    expired: _builtins.bool
+    """Whether the document expired before it was collected."""
+    by_exchange: _builtins.str
+    """For an item that says so: the exchange that updated or replaced the document, a UUID."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the hub accepted the document (the hub's clock)."""
@@ -333,14 +480,71 @@ class InboxItem(_message.Message):
         subject: _builtins.str = ...,
         attachment_count: _builtins.int = ...,
         attachment_bytes: _builtins.int = ...,
+        kind: Global___InboxItemKind.ValueType = ...,
+        recall: Global___RecallState.ValueType = ...,
+        replaced_by: _builtins.str = ...,
+        expired: _builtins.bool = ...,
+        by_exchange: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "code", b"code", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "inbox_seq", b"inbox_seq", "position", b"position", "sender", b"sender", "state", b"state", "subject", b"subject", "type_name", b"type_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "by_exchange", b"by_exchange", "code", b"code", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "expired", b"expired", "inbox_seq", b"inbox_seq", "kind", b"kind", "position", b"position", "recall", b"recall", "replaced_by", b"replaced_by", "sender", b"sender", "state", b"state", "subject", b"subject", "type_name", b"type_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InboxItem: _TypeAlias = InboxItem  # noqa: Y015
+
+@_typing.final
+class OutboxItem(_message.Message):
+    """One fact about an agency's own documents, in its outbox."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTBOX_SEQ_FIELD_NUMBER: _builtins.int
+    EXCHANGE_ID_FIELD_NUMBER: _builtins.int
+    ENVELOPE_DIGEST_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    outbox_seq: _builtins.int
+    """The item's place in this outbox: 1, 2, 3 … with no gap."""
+    exchange_id: _builtins.str
+    """The exchange, a UUID."""
+    envelope_digest: _builtins.bytes
+    """SHA-256 of the envelope's payload, 32 bytes."""
+    recipient: _builtins.str
+    """The code of the recipient that said it, or that it is about."""
+    kind: Global___OutboxItemKind.ValueType
+    """What the item says."""
+    code: _builtins.str
+    """For a status 01 to 06, for an answer to a recall 15 or 16; else empty."""
+    position: _builtins.int
+    """Where the fact stands in the log, counted from 0."""
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded (the hub's clock)."""
+
+    def __init__(
+        self,
+        *,
+        outbox_seq: _builtins.int = ...,
+        exchange_id: _builtins.str = ...,
+        envelope_digest: _builtins.bytes = ...,
+        recipient: _builtins.str = ...,
+        kind: Global___OutboxItemKind.ValueType = ...,
+        code: _builtins.str = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "kind", b"kind", "outbox_seq", b"outbox_seq", "position", b"position", "recipient", b"recipient", "record_time", b"record_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutboxItem: _TypeAlias = OutboxItem  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
@@ -352,12 +556,18 @@ class Delivery(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     """The recipient's code."""
     state: Global___DeliveryState.ValueType
     """The furthest state reached."""
     position: _builtins.int
     """The position of the event that made the state, counted from 0."""
+    recall: Global___RecallState.ValueType
+    """Where a recall stands at this recipient."""
+    expired: _builtins.bool
+    """Whether the document expired before it was collected."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When that state was recorded (the hub's clock); the time of acceptance while consigned."""
@@ -369,10 +579,12 @@ class Delivery(_message.Message):
         state: Global___DeliveryState.ValueType = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         position: _builtins.int = ...,
+        recall: Global___RecallState.ValueType = ...,
+        expired: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "recipient", b"recipient", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "position", b"position", "recall", b"recall", "recipient", b"recipient", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,6 +602,7 @@ class Exchange(_message.Message):
     ACCEPT_TIME_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     DELIVERIES_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """A UUID."""
     sender: _builtins.str
@@ -398,13 +611,15 @@ class Exchange(_message.Message):
     """SHA-256 of the envelope's payload, 32 bytes."""
     position: _builtins.int
     """The position of the acceptance in the log, counted from 0."""
+    replaced_by: _builtins.str
+    """The exchange that replaced this document, a UUID; empty while none has."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the hub accepted it (the hub's clock)."""
 
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
-        """One entry a recipient, in the envelope's order. A recipient sees only its own."""
+        """One entry a recipient, by code. A recipient sees only its own."""
 
     def __init__(
         self,
@@ -415,10 +630,11 @@ class Exchange(_message.Message):
         accept_time: _timestamp_pb2.Timestamp | None = ...,
         position: _builtins.int = ...,
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "deliveries", b"deliveries", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "position", b"position", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "deliveries", b"deliveries", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "position", b"position", "replaced_by", b"replaced_by", "sender", b"sender"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

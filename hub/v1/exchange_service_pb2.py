@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from hub.v1 import exchange_pb2 as hub_dot_v1_dot_exchange__pb2
+from hub.v1 import status_details_pb2 as hub_dot_v1_dot_status__details__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhub/v1/exchange_service.proto\x12\x06hub.v1\x1a\x15hub/v1/exchange.proto\"T\n\x15SubmitDocumentRequest\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\x12\x10\n\x08\x63ontents\x18\x02 \x03(\x0c\"@\n\x16SubmitDocumentResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\"*\n\x14GetSubmissionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"?\n\x15GetSubmissionResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\")\n\x12GetExchangeRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\"9\n\x13GetExchangeResponse\x12\"\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x10.hub.v1.Exchange\"4\n\x10ListInboxRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"C\n\x11ListInboxResponse\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.hub.v1.InboxItem\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\"\n\x11WatchInboxRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"5\n\x12WatchInboxResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.hub.v1.InboxItem\"B\n\x16\x43ollectDocumentRequest\x12(\n\x07\x63ollect\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\"e\n\x17\x43ollectDocumentResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\x12\"\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x10.hub.v1.Document\"Z\n\x19\x44ownloadAttachmentRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x18\n\x10\x61ttachment_index\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"*\n\x1a\x44ownloadAttachmentResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\">\n\x13ReportStatusRequest\x12\'\n\x06status\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\">\n\x14ReportStatusResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance2\xff\x04\n\x0f\x45xchangeService\x12O\n\x0eSubmitDocument\x12\x1d.hub.v1.SubmitDocumentRequest\x1a\x1e.hub.v1.SubmitDocumentResponse\x12L\n\rGetSubmission\x12\x1c.hub.v1.GetSubmissionRequest\x1a\x1d.hub.v1.GetSubmissionResponse\x12\x46\n\x0bGetExchange\x12\x1a.hub.v1.GetExchangeRequest\x1a\x1b.hub.v1.GetExchangeResponse\x12@\n\tListInbox\x12\x18.hub.v1.ListInboxRequest\x1a\x19.hub.v1.ListInboxResponse\x12\x45\n\nWatchInbox\x12\x19.hub.v1.WatchInboxRequest\x1a\x1a.hub.v1.WatchInboxResponse0\x01\x12R\n\x0f\x43ollectDocument\x12\x1e.hub.v1.CollectDocumentRequest\x1a\x1f.hub.v1.CollectDocumentResponse\x12]\n\x12\x44ownloadAttachment\x12!.hub.v1.DownloadAttachmentRequest\x1a\".hub.v1.DownloadAttachmentResponse0\x01\x12I\n\x0cReportStatus\x12\x1b.hub.v1.ReportStatusRequest\x1a\x1c.hub.v1.ReportStatusResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhub/v1/exchange_service.proto\x12\x06hub.v1\x1a\x15hub/v1/exchange.proto\x1a\x1bhub/v1/status_details.proto\"T\n\x15SubmitDocumentRequest\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\x12\x10\n\x08\x63ontents\x18\x02 \x03(\x0c\"@\n\x16SubmitDocumentResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\"J\n\x16SubmitDocumentsRequest\x12\x30\n\tdocuments\x18\x01 \x03(\x0b\x32\x1d.hub.v1.SubmitDocumentRequest\"@\n\x17SubmitDocumentsResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.hub.v1.SubmitResult\"j\n\x0cSubmitResult\x12(\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.AcceptanceH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.hub.v1.StatusDetailsH\x00\x42\x08\n\x06result\"*\n\x14GetSubmissionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"?\n\x15GetSubmissionResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\")\n\x12GetExchangeRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\"9\n\x13GetExchangeResponse\x12\"\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x10.hub.v1.Exchange\"4\n\x10ListInboxRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"C\n\x11ListInboxResponse\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.hub.v1.InboxItem\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\"\n\x11WatchInboxRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"5\n\x12WatchInboxResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.hub.v1.InboxItem\"B\n\x16\x43ollectDocumentRequest\x12(\n\x07\x63ollect\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\"e\n\x17\x43ollectDocumentResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\x12\"\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x10.hub.v1.Document\"Z\n\x19\x44ownloadAttachmentRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x18\n\x10\x61ttachment_index\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"*\n\x1a\x44ownloadAttachmentResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\">\n\x13ReportStatusRequest\x12\'\n\x06status\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\">\n\x14ReportStatusResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\"?\n\x14RequestRecallRequest\x12\'\n\x06recall\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\"?\n\x15RequestRecallResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\">\n\x13\x41nswerRecallRequest\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\">\n\x14\x41nswerRecallResponse\x12&\n\nacceptance\x18\x01 \x01(\x0b\x32\x12.hub.v1.Acceptance\"5\n\x11ListOutboxRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"E\n\x12ListOutboxResponse\x12!\n\x05items\x18\x01 \x03(\x0b\x32\x12.hub.v1.OutboxItem\x12\x0c\n\x04more\x18\x02 \x01(\x08\"#\n\x12WatchOutboxRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\"7\n\x13WatchOutboxResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.hub.v1.OutboxItem\"\'\n\x13GetStatementRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\"C\n\x14GetStatementResponse\x12+\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x19.hub.v1.StatementEvidence2\xc6\x08\n\x0f\x45xchangeService\x12O\n\x0eSubmitDocument\x12\x1d.hub.v1.SubmitDocumentRequest\x1a\x1e.hub.v1.SubmitDocumentResponse\x12R\n\x0fSubmitDocuments\x12\x1e.hub.v1.SubmitDocumentsRequest\x1a\x1f.hub.v1.SubmitDocumentsResponse\x12L\n\rGetSubmission\x12\x1c.hub.v1.GetSubmissionRequest\x1a\x1d.hub.v1.GetSubmissionResponse\x12\x46\n\x0bGetExchange\x12\x1a.hub.v1.GetExchangeRequest\x1a\x1b.hub.v1.GetExchangeResponse\x12@\n\tListInbox\x12\x18.hub.v1.ListInboxRequest\x1a\x19.hub.v1.ListInboxResponse\x12\x45\n\nWatchInbox\x12\x19.hub.v1.WatchInboxRequest\x1a\x1a.hub.v1.WatchInboxResponse0\x01\x12R\n\x0f\x43ollectDocument\x12\x1e.hub.v1.CollectDocumentRequest\x1a\x1f.hub.v1.CollectDocumentResponse\x12]\n\x12\x44ownloadAttachment\x12!.hub.v1.DownloadAttachmentRequest\x1a\".hub.v1.DownloadAttachmentResponse0\x01\x12I\n\x0cReportStatus\x12\x1b.hub.v1.ReportStatusRequest\x1a\x1c.hub.v1.ReportStatusResponse\x12L\n\rRequestRecall\x12\x1c.hub.v1.RequestRecallRequest\x1a\x1d.hub.v1.RequestRecallResponse\x12I\n\x0c\x41nswerRecall\x12\x1b.hub.v1.AnswerRecallRequest\x1a\x1c.hub.v1.AnswerRecallResponse\x12\x43\n\nListOutbox\x12\x19.hub.v1.ListOutboxRequest\x1a\x1a.hub.v1.ListOutboxResponse\x12H\n\x0bWatchOutbox\x12\x1a.hub.v1.WatchOutboxRequest\x1a\x1b.hub.v1.WatchOutboxResponse0\x01\x12I\n\x0cGetStatement\x12\x1b.hub.v1.GetStatementRequest\x1a\x1c.hub.v1.GetStatementResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,38 +34,64 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.exchange_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
-  _globals['_SUBMITDOCUMENTREQUEST']._serialized_start=64
-  _globals['_SUBMITDOCUMENTREQUEST']._serialized_end=148
-  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_start=150
-  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_end=214
-  _globals['_GETSUBMISSIONREQUEST']._serialized_start=216
-  _globals['_GETSUBMISSIONREQUEST']._serialized_end=258
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=260
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=323
-  _globals['_GETEXCHANGEREQUEST']._serialized_start=325
-  _globals['_GETEXCHANGEREQUEST']._serialized_end=366
-  _globals['_GETEXCHANGERESPONSE']._serialized_start=368
-  _globals['_GETEXCHANGERESPONSE']._serialized_end=425
-  _globals['_LISTINBOXREQUEST']._serialized_start=427
-  _globals['_LISTINBOXREQUEST']._serialized_end=479
-  _globals['_LISTINBOXRESPONSE']._serialized_start=481
-  _globals['_LISTINBOXRESPONSE']._serialized_end=548
-  _globals['_WATCHINBOXREQUEST']._serialized_start=550
-  _globals['_WATCHINBOXREQUEST']._serialized_end=584
-  _globals['_WATCHINBOXRESPONSE']._serialized_start=586
-  _globals['_WATCHINBOXRESPONSE']._serialized_end=639
-  _globals['_COLLECTDOCUMENTREQUEST']._serialized_start=641
-  _globals['_COLLECTDOCUMENTREQUEST']._serialized_end=707
-  _globals['_COLLECTDOCUMENTRESPONSE']._serialized_start=709
-  _globals['_COLLECTDOCUMENTRESPONSE']._serialized_end=810
-  _globals['_DOWNLOADATTACHMENTREQUEST']._serialized_start=812
-  _globals['_DOWNLOADATTACHMENTREQUEST']._serialized_end=902
-  _globals['_DOWNLOADATTACHMENTRESPONSE']._serialized_start=904
-  _globals['_DOWNLOADATTACHMENTRESPONSE']._serialized_end=946
-  _globals['_REPORTSTATUSREQUEST']._serialized_start=948
-  _globals['_REPORTSTATUSREQUEST']._serialized_end=1010
-  _globals['_REPORTSTATUSRESPONSE']._serialized_start=1012
-  _globals['_REPORTSTATUSRESPONSE']._serialized_end=1074
-  _globals['_EXCHANGESERVICE']._serialized_start=1077
-  _globals['_EXCHANGESERVICE']._serialized_end=1716
+  _globals['_SUBMITDOCUMENTREQUEST']._serialized_start=93
+  _globals['_SUBMITDOCUMENTREQUEST']._serialized_end=177
+  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_start=179
+  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_end=243
+  _globals['_SUBMITDOCUMENTSREQUEST']._serialized_start=245
+  _globals['_SUBMITDOCUMENTSREQUEST']._serialized_end=319
+  _globals['_SUBMITDOCUMENTSRESPONSE']._serialized_start=321
+  _globals['_SUBMITDOCUMENTSRESPONSE']._serialized_end=385
+  _globals['_SUBMITRESULT']._serialized_start=387
+  _globals['_SUBMITRESULT']._serialized_end=493
+  _globals['_GETSUBMISSIONREQUEST']._serialized_start=495
+  _globals['_GETSUBMISSIONREQUEST']._serialized_end=537
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=539
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=602
+  _globals['_GETEXCHANGEREQUEST']._serialized_start=604
+  _globals['_GETEXCHANGEREQUEST']._serialized_end=645
+  _globals['_GETEXCHANGERESPONSE']._serialized_start=647
+  _globals['_GETEXCHANGERESPONSE']._serialized_end=704
+  _globals['_LISTINBOXREQUEST']._serialized_start=706
+  _globals['_LISTINBOXREQUEST']._serialized_end=758
+  _globals['_LISTINBOXRESPONSE']._serialized_start=760
+  _globals['_LISTINBOXRESPONSE']._serialized_end=827
+  _globals['_WATCHINBOXREQUEST']._serialized_start=829
+  _globals['_WATCHINBOXREQUEST']._serialized_end=863
+  _globals['_WATCHINBOXRESPONSE']._serialized_start=865
+  _globals['_WATCHINBOXRESPONSE']._serialized_end=918
+  _globals['_COLLECTDOCUMENTREQUEST']._serialized_start=920
+  _globals['_COLLECTDOCUMENTREQUEST']._serialized_end=986
+  _globals['_COLLECTDOCUMENTRESPONSE']._serialized_start=988
+  _globals['_COLLECTDOCUMENTRESPONSE']._serialized_end=1089
+  _globals['_DOWNLOADATTACHMENTREQUEST']._serialized_start=1091
+  _globals['_DOWNLOADATTACHMENTREQUEST']._serialized_end=1181
+  _globals['_DOWNLOADATTACHMENTRESPONSE']._serialized_start=1183
+  _globals['_DOWNLOADATTACHMENTRESPONSE']._serialized_end=1225
+  _globals['_REPORTSTATUSREQUEST']._serialized_start=1227
+  _globals['_REPORTSTATUSREQUEST']._serialized_end=1289
+  _globals['_REPORTSTATUSRESPONSE']._serialized_start=1291
+  _globals['_REPORTSTATUSRESPONSE']._serialized_end=1353
+  _globals['_REQUESTRECALLREQUEST']._serialized_start=1355
+  _globals['_REQUESTRECALLREQUEST']._serialized_end=1418
+  _globals['_REQUESTRECALLRESPONSE']._serialized_start=1420
+  _globals['_REQUESTRECALLRESPONSE']._serialized_end=1483
+  _globals['_ANSWERRECALLREQUEST']._serialized_start=1485
+  _globals['_ANSWERRECALLREQUEST']._serialized_end=1547
+  _globals['_ANSWERRECALLRESPONSE']._serialized_start=1549
+  _globals['_ANSWERRECALLRESPONSE']._serialized_end=1611
+  _globals['_LISTOUTBOXREQUEST']._serialized_start=1613
+  _globals['_LISTOUTBOXREQUEST']._serialized_end=1666
+  _globals['_LISTOUTBOXRESPONSE']._serialized_start=1668
+  _globals['_LISTOUTBOXRESPONSE']._serialized_end=1737
+  _globals['_WATCHOUTBOXREQUEST']._serialized_start=1739
+  _globals['_WATCHOUTBOXREQUEST']._serialized_end=1774
+  _globals['_WATCHOUTBOXRESPONSE']._serialized_start=1776
+  _globals['_WATCHOUTBOXRESPONSE']._serialized_end=1831
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=1833
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=1872
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1874
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1941
+  _globals['_EXCHANGESERVICE']._serialized_start=1944
+  _globals['_EXCHANGESERVICE']._serialized_end=3038
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from hub.v1 import exchange_pb2 as _exchange_pb2
+from hub.v1 import status_details_pb2 as _status_details_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -72,6 +73,86 @@ class SubmitDocumentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitDocumentResponse: _TypeAlias = SubmitDocumentResponse  # noqa: Y015
+
+@_typing.final
+class SubmitDocumentsRequest(_message.Message):
+    """The request for [ExchangeService.SubmitDocuments][hub.v1.ExchangeService.SubmitDocuments]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitDocumentRequest]:
+        """The documents, at most 100; all together at most 15 MiB."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___SubmitDocumentRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitDocumentsRequest: _TypeAlias = SubmitDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class SubmitDocumentsResponse(_message.Message):
+    """The response of [ExchangeService.SubmitDocuments][hub.v1.ExchangeService.SubmitDocuments]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitResult]:
+        """One result for each document, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SubmitResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitDocumentsResponse: _TypeAlias = SubmitDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class SubmitResult(_message.Message):
+    """What became of one document of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def acceptance(self) -> _exchange_pb2.Acceptance:
+        """The hub's answer, as in SubmitDocumentResponse."""
+
+    @_builtins.property
+    def error(self) -> _status_details_pb2.StatusDetails:
+        """The refusal, as a single call would carry it in its trailing metadata."""
+
+    def __init__(
+        self,
+        *,
+        acceptance: _exchange_pb2.Acceptance | None = ...,
+        error: _status_details_pb2.StatusDetails | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "error", b"error", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "error", b"error", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["acceptance", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___SubmitResult: _TypeAlias = SubmitResult  # noqa: Y015
 
 @_typing.final
 class GetSubmissionRequest(_message.Message):
@@ -420,3 +501,245 @@ class ReportStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportStatusResponse: _TypeAlias = ReportStatusResponse  # noqa: Y015
+
+@_typing.final
+class RequestRecallRequest(_message.Message):
+    """The request for [ExchangeService.RequestRecall][hub.v1.ExchangeService.RequestRecall]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECALL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recall(self) -> _exchange_pb2.SignedStatement:
+        """A statement of type `application/vnd.lienthong.recall.v1+json`. Required."""
+
+    def __init__(
+        self,
+        *,
+        recall: _exchange_pb2.SignedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestRecallRequest: _TypeAlias = RequestRecallRequest  # noqa: Y015
+
+@_typing.final
+class RequestRecallResponse(_message.Message):
+    """The response of [ExchangeService.RequestRecall][hub.v1.ExchangeService.RequestRecall]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def acceptance(self) -> _exchange_pb2.Acceptance:
+        """The hub's answer; its receipt proves `hub.Exchange.RecallRequested`."""
+
+    def __init__(
+        self,
+        *,
+        acceptance: _exchange_pb2.Acceptance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestRecallResponse: _TypeAlias = RequestRecallResponse  # noqa: Y015
+
+@_typing.final
+class AnswerRecallRequest(_message.Message):
+    """The request for [ExchangeService.AnswerRecall][hub.v1.ExchangeService.AnswerRecall]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> _exchange_pb2.SignedStatement:
+        """A statement of type `application/vnd.lienthong.recall-answer.v1+json`. Required."""
+
+    def __init__(
+        self,
+        *,
+        answer: _exchange_pb2.SignedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerRecallRequest: _TypeAlias = AnswerRecallRequest  # noqa: Y015
+
+@_typing.final
+class AnswerRecallResponse(_message.Message):
+    """The response of [ExchangeService.AnswerRecall][hub.v1.ExchangeService.AnswerRecall]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def acceptance(self) -> _exchange_pb2.Acceptance:
+        """The hub's answer; its receipt proves `hub.Delivery.RecallAnswered`."""
+
+    def __init__(
+        self,
+        *,
+        acceptance: _exchange_pb2.Acceptance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerRecallResponse: _TypeAlias = AnswerRecallResponse  # noqa: Y015
+
+@_typing.final
+class ListOutboxRequest(_message.Message):
+    """The request for [ExchangeService.ListOutbox][hub.v1.ExchangeService.ListOutbox]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Only items with a larger `outbox_seq`. 0 begins at the first."""
+    page_size: _builtins.int
+    """How many items at the most: 0 means 100; more than 1,000 count as 1,000."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOutboxRequest: _TypeAlias = ListOutboxRequest  # noqa: Y015
+
+@_typing.final
+class ListOutboxResponse(_message.Message):
+    """The response of [ExchangeService.ListOutbox][hub.v1.ExchangeService.ListOutbox]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether more items were there when the page was read."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.OutboxItem]:
+        """The items, by rising `outbox_seq`. To go on, pass the last one's as `after`."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_exchange_pb2.OutboxItem] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOutboxResponse: _TypeAlias = ListOutboxResponse  # noqa: Y015
+
+@_typing.final
+class WatchOutboxRequest(_message.Message):
+    """The request for [ExchangeService.WatchOutbox][hub.v1.ExchangeService.WatchOutbox]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Only items with a larger `outbox_seq`. 0 begins at the first."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchOutboxRequest: _TypeAlias = WatchOutboxRequest  # noqa: Y015
+
+@_typing.final
+class WatchOutboxResponse(_message.Message):
+    """One item of [ExchangeService.WatchOutbox][hub.v1.ExchangeService.WatchOutbox]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def item(self) -> _exchange_pb2.OutboxItem:
+        """The item."""
+
+    def __init__(
+        self,
+        *,
+        item: _exchange_pb2.OutboxItem | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchOutboxResponse: _TypeAlias = WatchOutboxResponse  # noqa: Y015
+
+@_typing.final
+class GetStatementRequest(_message.Message):
+    """The request for [ExchangeService.GetStatement][hub.v1.ExchangeService.GetStatement]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the event that recorded it, counted from 0."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementRequest: _TypeAlias = GetStatementRequest  # noqa: Y015
+
+@_typing.final
+class GetStatementResponse(_message.Message):
+    """The response of [ExchangeService.GetStatement][hub.v1.ExchangeService.GetStatement]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def evidence(self) -> _exchange_pb2.StatementEvidence:
+        """The statement and its proofs."""
+
+    def __init__(
+        self,
+        *,
+        evidence: _exchange_pb2.StatementEvidence | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015

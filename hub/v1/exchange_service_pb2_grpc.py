@@ -52,6 +52,11 @@ class ExchangeServiceStub:
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentResponse.FromString,
                 _registered_method=True)
+        self.SubmitDocuments = channel.unary_unary(
+                '/hub.v1.ExchangeService/SubmitDocuments',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentsResponse.FromString,
+                _registered_method=True)
         self.GetSubmission = channel.unary_unary(
                 '/hub.v1.ExchangeService/GetSubmission',
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.GetSubmissionRequest.SerializeToString,
@@ -87,6 +92,31 @@ class ExchangeServiceStub:
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.ReportStatusRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ReportStatusResponse.FromString,
                 _registered_method=True)
+        self.RequestRecall = channel.unary_unary(
+                '/hub.v1.ExchangeService/RequestRecall',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.RequestRecallRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.RequestRecallResponse.FromString,
+                _registered_method=True)
+        self.AnswerRecall = channel.unary_unary(
+                '/hub.v1.ExchangeService/AnswerRecall',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.AnswerRecallRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.AnswerRecallResponse.FromString,
+                _registered_method=True)
+        self.ListOutbox = channel.unary_unary(
+                '/hub.v1.ExchangeService/ListOutbox',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListOutboxRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListOutboxResponse.FromString,
+                _registered_method=True)
+        self.WatchOutbox = channel.unary_stream(
+                '/hub.v1.ExchangeService/WatchOutbox',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.WatchOutboxRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.WatchOutboxResponse.FromString,
+                _registered_method=True)
+        self.GetStatement = channel.unary_unary(
+                '/hub.v1.ExchangeService/GetStatement',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer:
@@ -112,8 +142,19 @@ class ExchangeServiceServicer:
         order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
         `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
         `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-        `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `ACTION_UNSUPPORTED`,
+        `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
         `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitDocuments(self, request, context):
+        """Accepts or refuses up to 100 documents in one message, each by itself.
+
+        One result for each document, in order; one failure does not touch the others. Each is
+        idempotent like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] and fails with the
+        same reasons. Fails as a whole with `TOO_LARGE` for more than 100.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,7 +206,8 @@ class ExchangeServiceServicer:
         content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
         statement is concerned, with `EXCHANGE_UNKNOWN` for a document that is not the caller's,
         with `NOT_A_PARTY` for the sender, and with `CONTENT_LOST` when the hub can no longer
-        read the content: then nothing is marked as handed over.
+        read the content: then nothing is marked as handed over. What was recalled or expired
+        before it was collected is refused with `CONTENT_WITHHELD`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +233,54 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestRecall(self, request, context):
+        """Records the sender's signed `recall` statement: every recipient is asked for the document.
+
+        Content that is not yet collected is withheld from then on. Allowed in any state, once.
+        Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+        `RECALL_ASKED_ALREADY`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerRecall(self, request, context):
+        """Records a recipient's signed `recall-answer` statement: 15 agreed, 16 refused.
+
+        Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+        `RECALL_NOT_OPEN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOutbox(self, request, context):
+        """Lists what became of the caller's own documents in the order of `outbox_seq`.
+
+        Read-only. A page is full unless it is the last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchOutbox(self, request, context):
+        """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
+        caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatement(self, request, context):
+        """Returns the signed statement that an event records, with its proofs.
+
+        Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
+        with `CONTENT_LOST` when the statement was erased.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +288,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.SubmitDocument,
                     request_deserializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentRequest.FromString,
                     response_serializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentResponse.SerializeToString,
+            ),
+            'SubmitDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitDocuments,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentsResponse.SerializeToString,
             ),
             'GetSubmission': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSubmission,
@@ -233,6 +328,31 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.ReportStatus,
                     request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ReportStatusRequest.FromString,
                     response_serializer=hub_dot_v1_dot_exchange__service__pb2.ReportStatusResponse.SerializeToString,
+            ),
+            'RequestRecall': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestRecall,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.RequestRecallRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.RequestRecallResponse.SerializeToString,
+            ),
+            'AnswerRecall': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerRecall,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.AnswerRecallRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.AnswerRecallResponse.SerializeToString,
+            ),
+            'ListOutbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutbox,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListOutboxRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.ListOutboxResponse.SerializeToString,
+            ),
+            'WatchOutbox': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOutbox,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.WatchOutboxRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.WatchOutboxResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -275,6 +395,33 @@ class ExchangeService:
             '/hub.v1.ExchangeService/SubmitDocument',
             hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentRequest.SerializeToString,
             hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/SubmitDocuments',
+            hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentsRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.SubmitDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -464,6 +611,141 @@ class ExchangeService:
             '/hub.v1.ExchangeService/ReportStatus',
             hub_dot_v1_dot_exchange__service__pb2.ReportStatusRequest.SerializeToString,
             hub_dot_v1_dot_exchange__service__pb2.ReportStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestRecall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/RequestRecall',
+            hub_dot_v1_dot_exchange__service__pb2.RequestRecallRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.RequestRecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerRecall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/AnswerRecall',
+            hub_dot_v1_dot_exchange__service__pb2.AnswerRecallRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.AnswerRecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/ListOutbox',
+            hub_dot_v1_dot_exchange__service__pb2.ListOutboxRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.ListOutboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOutbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hub.v1.ExchangeService/WatchOutbox',
+            hub_dot_v1_dot_exchange__service__pb2.WatchOutboxRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.WatchOutboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/GetStatement',
+            hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.FromString,
             options,
             channel_credentials,
             insecure,

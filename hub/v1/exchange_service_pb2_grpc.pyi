@@ -53,8 +53,15 @@ class ExchangeServiceStub:
     order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
     `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
     `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-    `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `ACTION_UNSUPPORTED`,
+    `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
     `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+    """
+    SubmitDocuments: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.SubmitDocumentsRequest, _exchange_service_pb2.SubmitDocumentsResponse]
+    """Accepts or refuses up to 100 documents in one message, each by itself.
+
+    One result for each document, in order; one failure does not touch the others. Each is
+    idempotent like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] and fails with the
+    same reasons. Fails as a whole with `TOO_LARGE` for more than 100.
     """
     GetSubmission: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.GetSubmissionRequest, _exchange_service_pb2.GetSubmissionResponse]
     """Returns the answer that an accepted statement of the caller got.
@@ -86,7 +93,8 @@ class ExchangeServiceStub:
     content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
     statement is concerned, with `EXCHANGE_UNKNOWN` for a document that is not the caller's,
     with `NOT_A_PARTY` for the sender, and with `CONTENT_LOST` when the hub can no longer
-    read the content: then nothing is marked as handed over.
+    read the content: then nothing is marked as handed over. What was recalled or expired
+    before it was collected is refused with `CONTENT_WITHHELD`.
     """
     DownloadAttachment: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.DownloadAttachmentRequest, _exchange_service_pb2.DownloadAttachmentResponse]
     """Streams one attachment of a collected document, from `offset` to its end.
@@ -99,6 +107,34 @@ class ExchangeServiceStub:
 
     Codes may be skipped, repeated and come out of order; each statement is recorded. Fails
     like [CollectDocument][hub.v1.ExchangeService.CollectDocument].
+    """
+    RequestRecall: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.RequestRecallRequest, _exchange_service_pb2.RequestRecallResponse]
+    """Records the sender's signed `recall` statement: every recipient is asked for the document.
+
+    Content that is not yet collected is withheld from then on. Allowed in any state, once.
+    Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+    `RECALL_ASKED_ALREADY`.
+    """
+    AnswerRecall: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.AnswerRecallRequest, _exchange_service_pb2.AnswerRecallResponse]
+    """Records a recipient's signed `recall-answer` statement: 15 agreed, 16 refused.
+
+    Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+    `RECALL_NOT_OPEN`.
+    """
+    ListOutbox: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListOutboxRequest, _exchange_service_pb2.ListOutboxResponse]
+    """Lists what became of the caller's own documents in the order of `outbox_seq`.
+
+    Read-only. A page is full unless it is the last.
+    """
+    WatchOutbox: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.WatchOutboxRequest, _exchange_service_pb2.WatchOutboxResponse]
+    """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
+    caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+    """
+    GetStatement: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.GetStatementRequest, _exchange_service_pb2.GetStatementResponse]
+    """Returns the signed statement that an event records, with its proofs.
+
+    Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
+    with `CONTENT_LOST` when the statement was erased.
     """
 
 @_typing.type_check_only
@@ -126,8 +162,15 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
     `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
     `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-    `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `ACTION_UNSUPPORTED`,
+    `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
     `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+    """
+    SubmitDocuments: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.SubmitDocumentsRequest, _exchange_service_pb2.SubmitDocumentsResponse]  # type: ignore[assignment]
+    """Accepts or refuses up to 100 documents in one message, each by itself.
+
+    One result for each document, in order; one failure does not touch the others. Each is
+    idempotent like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] and fails with the
+    same reasons. Fails as a whole with `TOO_LARGE` for more than 100.
     """
     GetSubmission: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.GetSubmissionRequest, _exchange_service_pb2.GetSubmissionResponse]  # type: ignore[assignment]
     """Returns the answer that an accepted statement of the caller got.
@@ -159,7 +202,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
     statement is concerned, with `EXCHANGE_UNKNOWN` for a document that is not the caller's,
     with `NOT_A_PARTY` for the sender, and with `CONTENT_LOST` when the hub can no longer
-    read the content: then nothing is marked as handed over.
+    read the content: then nothing is marked as handed over. What was recalled or expired
+    before it was collected is refused with `CONTENT_WITHHELD`.
     """
     DownloadAttachment: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.DownloadAttachmentRequest, _exchange_service_pb2.DownloadAttachmentResponse]  # type: ignore[assignment]
     """Streams one attachment of a collected document, from `offset` to its end.
@@ -172,6 +216,34 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
 
     Codes may be skipped, repeated and come out of order; each statement is recorded. Fails
     like [CollectDocument][hub.v1.ExchangeService.CollectDocument].
+    """
+    RequestRecall: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.RequestRecallRequest, _exchange_service_pb2.RequestRecallResponse]  # type: ignore[assignment]
+    """Records the sender's signed `recall` statement: every recipient is asked for the document.
+
+    Content that is not yet collected is withheld from then on. Allowed in any state, once.
+    Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+    `RECALL_ASKED_ALREADY`.
+    """
+    AnswerRecall: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.AnswerRecallRequest, _exchange_service_pb2.AnswerRecallResponse]  # type: ignore[assignment]
+    """Records a recipient's signed `recall-answer` statement: 15 agreed, 16 refused.
+
+    Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+    `RECALL_NOT_OPEN`.
+    """
+    ListOutbox: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListOutboxRequest, _exchange_service_pb2.ListOutboxResponse]  # type: ignore[assignment]
+    """Lists what became of the caller's own documents in the order of `outbox_seq`.
+
+    Read-only. A page is full unless it is the last.
+    """
+    WatchOutbox: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.WatchOutboxRequest, _exchange_service_pb2.WatchOutboxResponse]  # type: ignore[assignment]
+    """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
+    caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+    """
+    GetStatement: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.GetStatementRequest, _exchange_service_pb2.GetStatementResponse]  # type: ignore[assignment]
+    """Returns the signed statement that an event records, with its proofs.
+
+    Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
+    with `CONTENT_LOST` when the statement was erased.
     """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -202,8 +274,21 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
         `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
         `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-        `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `ACTION_UNSUPPORTED`,
+        `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
         `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitDocuments(
+        self,
+        request: _exchange_service_pb2.SubmitDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.SubmitDocumentsResponse, _abc.Awaitable[_exchange_service_pb2.SubmitDocumentsResponse]]:
+        """Accepts or refuses up to 100 documents in one message, each by itself.
+
+        One result for each document, in order; one failure does not touch the others. Each is
+        idempotent like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] and fails with the
+        same reasons. Fails as a whole with `TOO_LARGE` for more than 100.
         """
 
     @_abc_1.abstractmethod
@@ -265,7 +350,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
         statement is concerned, with `EXCHANGE_UNKNOWN` for a document that is not the caller's,
         with `NOT_A_PARTY` for the sender, and with `CONTENT_LOST` when the hub can no longer
-        read the content: then nothing is marked as handed over.
+        read the content: then nothing is marked as handed over. What was recalled or expired
+        before it was collected is refused with `CONTENT_WITHHELD`.
         """
 
     @_abc_1.abstractmethod
@@ -290,6 +376,64 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Codes may be skipped, repeated and come out of order; each statement is recorded. Fails
         like [CollectDocument][hub.v1.ExchangeService.CollectDocument].
+        """
+
+    @_abc_1.abstractmethod
+    def RequestRecall(
+        self,
+        request: _exchange_service_pb2.RequestRecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.RequestRecallResponse, _abc.Awaitable[_exchange_service_pb2.RequestRecallResponse]]:
+        """Records the sender's signed `recall` statement: every recipient is asked for the document.
+
+        Content that is not yet collected is withheld from then on. Allowed in any state, once.
+        Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+        `RECALL_ASKED_ALREADY`.
+        """
+
+    @_abc_1.abstractmethod
+    def AnswerRecall(
+        self,
+        request: _exchange_service_pb2.AnswerRecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.AnswerRecallResponse, _abc.Awaitable[_exchange_service_pb2.AnswerRecallResponse]]:
+        """Records a recipient's signed `recall-answer` statement: 15 agreed, 16 refused.
+
+        Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+        `RECALL_NOT_OPEN`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOutbox(
+        self,
+        request: _exchange_service_pb2.ListOutboxRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.ListOutboxResponse, _abc.Awaitable[_exchange_service_pb2.ListOutboxResponse]]:
+        """Lists what became of the caller's own documents in the order of `outbox_seq`.
+
+        Read-only. A page is full unless it is the last.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchOutbox(
+        self,
+        request: _exchange_service_pb2.WatchOutboxRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_exchange_service_pb2.WatchOutboxResponse], _abc.AsyncIterator[_exchange_service_pb2.WatchOutboxResponse]]:
+        """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
+        caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatement(
+        self,
+        request: _exchange_service_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.GetStatementResponse, _abc.Awaitable[_exchange_service_pb2.GetStatementResponse]]:
+        """Returns the signed statement that an event records, with its proofs.
+
+        Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
+        with `CONTENT_LOST` when the statement was erased.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

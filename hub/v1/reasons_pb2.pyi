@@ -38,8 +38,6 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """This request id already carried another statement (`first_digest`)."""
     REASON_SECRET_DOCUMENT: _Reason.ValueType  # 7
     """Marked as a state secret: never exchanged here (QĐ 28/2018/QĐ-TTg Art. 1)."""
-    REASON_ACTION_UNSUPPORTED: _Reason.ValueType  # 8
-    """The envelope asks for an action this hub does not perform."""
     REASON_KEY_UNKNOWN: _Reason.ValueType  # 9
     """No certificate with this key is enrolled for this agency."""
     REASON_KEY_NOT_YET_VALID: _Reason.ValueType  # 10
@@ -86,6 +84,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The log is frozen because a check failed: nothing is accepted."""
     REASON_OVERLOADED: _Reason.ValueType  # 31
     """A bounded queue is full; `retry_after_ms` says when to come back."""
+    REASON_CONTENT_WITHHELD: _Reason.ValueType  # 32
+    """Recalled or expired before it was collected: statements are still taken."""
+    REASON_RECALL_NOT_OPEN: _Reason.ValueType  # 33
+    """An answer to a recall that nobody asked for, or that was answered already."""
+    REASON_RECALL_ASKED_ALREADY: _Reason.ValueType  # 34
+    """The sender recalled this document before; the first recall stands."""
+    REASON_AGENCY_SUSPENDED: _Reason.ValueType  # 35
+    """The agency is suspended: it reads and answers, but neither sends nor is sent to."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused: the closed list of reasons in `google.rpc.ErrorInfo.reason`,
@@ -108,8 +114,6 @@ REASON_REQUEST_ID_REUSED: Reason.ValueType  # 6
 """This request id already carried another statement (`first_digest`)."""
 REASON_SECRET_DOCUMENT: Reason.ValueType  # 7
 """Marked as a state secret: never exchanged here (QĐ 28/2018/QĐ-TTg Art. 1)."""
-REASON_ACTION_UNSUPPORTED: Reason.ValueType  # 8
-"""The envelope asks for an action this hub does not perform."""
 REASON_KEY_UNKNOWN: Reason.ValueType  # 9
 """No certificate with this key is enrolled for this agency."""
 REASON_KEY_NOT_YET_VALID: Reason.ValueType  # 10
@@ -156,4 +160,12 @@ REASON_LOG_FROZEN: Reason.ValueType  # 30
 """The log is frozen because a check failed: nothing is accepted."""
 REASON_OVERLOADED: Reason.ValueType  # 31
 """A bounded queue is full; `retry_after_ms` says when to come back."""
+REASON_CONTENT_WITHHELD: Reason.ValueType  # 32
+"""Recalled or expired before it was collected: statements are still taken."""
+REASON_RECALL_NOT_OPEN: Reason.ValueType  # 33
+"""An answer to a recall that nobody asked for, or that was answered already."""
+REASON_RECALL_ASKED_ALREADY: Reason.ValueType  # 34
+"""The sender recalled this document before; the first recall stands."""
+REASON_AGENCY_SUSPENDED: Reason.ValueType  # 35
+"""The agency is suspended: it reads and answers, but neither sends nor is sent to."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -16,7 +16,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 ]
 
 # Commands that run a hub themselves, on this machine; all others only talk to one.
-COMMANDS_THAT_RUN_A_HUB = {"init", "serve", "ledger"}
+COMMANDS_THAT_RUN_A_HUB = {"init", "serve", "ledger", "migrate"}
 
 # For each contract, one import that must never be written, and where.
 BREACHES = {

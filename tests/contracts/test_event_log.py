@@ -167,6 +167,7 @@ def test_a_request_id_is_accepted_once_and_takes_its_whole_batch_along(log: Even
                 requests=[new_request("other"), new_request("r", digest=digest_of("new"))],
                 evidence=[b"certificate"],
                 inbox_heads={"H02": 1},
+                outbox_heads={"H01": 1},
             )
         )
 
@@ -174,6 +175,7 @@ def test_a_request_id_is_accepted_once_and_takes_its_whole_batch_along(log: Even
     assert log.requests([("H01", "other")]) == {}
     assert log.evidence(digest_of("certificate")) is None
     assert log.inbox_heads(["H02"]) == {}
+    assert log.outbox_heads(["H01"]) == {}
 
 
 def test_a_request_for_an_event_outside_its_commit_is_refused(log: EventLog):
@@ -243,11 +245,22 @@ def test_evidence_under_a_false_digest_is_refused(log: EventLog):
     assert log.head().next_position == 0
 
 
-def test_inbox_numbers_move_on_and_never_back(log: EventLog):
-    log.commit(new_commit(0, [new_event()], inbox_heads={"H01": 2, "H02": 1}))
-    log.commit(new_commit(1, [new_event()], inbox_heads={"H01": 5}))
+@pytest.mark.parametrize("box", ["inbox_heads", "outbox_heads"])
+def test_the_numbers_of_a_box_move_on_and_never_back(log: EventLog, box: str):
+    log.commit(new_commit(0, [new_event()], **{box: {"H01": 2, "H02": 1}}))
+    log.commit(new_commit(1, [new_event()], **{box: {"H01": 5}}))
 
-    with pytest.raises(RecordConflictError):
-        log.commit(new_commit(2, [new_event()], inbox_heads={"H01": 4}))
+    with pytest.raises(RecordConflictError, match="given before"):
+        log.commit(new_commit(2, [new_event()], **{box: {"H01": 4}}))
 
-    assert log.inbox_heads(["H01", "H02", "H03"]) == {"H01": 5, "H02": 1}
+    assert log.head().next_position == 2
+    assert getattr(log, box)(["H01", "H02", "H03"]) == {"H01": 5, "H02": 1}
+    assert getattr(log, box)([]) == {}
+
+
+def test_an_inbox_and_an_outbox_are_numbered_apart(log: EventLog):
+    log.commit(new_commit(0, [new_event()], inbox_heads={"H01": 7}, outbox_heads={"H01": 2}))
+    log.commit(new_commit(1, [new_event()], outbox_heads={"H01": 3}))
+
+    assert log.inbox_heads(["H01"]) == {"H01": 7}
+    assert log.outbox_heads(["H01"]) == {"H01": 3}

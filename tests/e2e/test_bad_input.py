@@ -379,10 +379,20 @@ BAD: tuple[Bad, ...] = (
     ),
     Bad("a secret document", "SECRET_DOCUMENT", member("document.secrecy", "mat")),
     Bad(
-        "an update",
-        "ACTION_UNSUPPORTED",
+        "an update of nothing",
+        "EXCHANGE_UNKNOWN",
         said(lambda members: {**members, "action": "update", "relates_to": "ab" * 32}),
-        (("action", "update"),),
+    ),
+    Bad(
+        "a replacement of nothing",
+        "EXCHANGE_UNKNOWN",
+        said(lambda members: {**members, "action": "replace", "relates_to": "ab" * 32}),
+    ),
+    Bad(
+        "an update that names nothing",
+        "STATEMENT_MALFORMED",
+        said(lambda members: {**members, "action": "update"}),
+        (("field", "relates_to"),),
     ),
 )
 

@@ -6,14 +6,19 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hub.proof.evidence import parse_receipt_file
+from hub.proof.leaf import parse_leaf
 
 SENDER, FINANCE, HEALTH = "ubnd-quan-1", "so-tai-chinh", "so-y-te"
 FINANCE_CODE, HEALTH_CODE = "H29.2.7", "H29.2.9"
@@ -168,6 +173,111 @@ def test_fetching_can_leave_the_arrival_unsaid(site: Site, letter: Path, tmp_pat
     assert [delivery["state"] for delivery in shown["deliveries"]] == ["collected"]
 
 
+def test_a_recalled_document_is_withheld_and_each_recipient_answers(
+    site: Site, letter: Path, tmp_path: Path
+):
+    exchange = site.send(
+        letter, "--to", FINANCE_CODE, "--to", HEALTH_CODE, "--subject", "gửi nhầm", "--json"
+    ).json["exchange"]
+    fetched = site.type("fetch", exchange, "--into", tmp_path / "in", profile=FINANCE)
+    assert fetched.status == 0, fetched.err
+
+    receipt = tmp_path / "13.receipt.json"
+    recalled = site.type(
+        "recall", exchange, "--reason", "Gửi nhầm", "--receipt", receipt, "--json", profile=SENDER
+    ).json
+    assert (recalled["exchange"], recalled["code"]) == (exchange, "13")
+    again = site.type("recall", exchange, "--reason", "Gửi nhầm", profile=SENDER)
+    assert (again.status, "[RECALL_ASKED_ALREADY]" in again.err) == (1, True)
+
+    asked = site.type("inbox", "--json", profile=HEALTH).json[-1]
+    assert (asked["kind"], asked["exchange"], asked["recall"]) == ("recall", exchange, "asked")
+    words = site.type("inbox", "--after", asked["number"] - 1, profile=HEALTH, language="vi").out
+    assert "13 yêu cầu thu hồi" in words
+    withheld = site.type("fetch", exchange, "--into", tmp_path / "no", profile=HEALTH)
+    assert (withheld.status, "[CONTENT_WITHHELD]" in withheld.err) == (1, True)
+
+    agreed = site.type("answer", asked["number"], "agree", "--json", profile=HEALTH).json
+    assert agreed["code"] == "15"
+    without = site.type("answer", exchange, "refuse", profile=FINANCE)
+    assert (without.status, "[STATEMENT_MALFORMED]" in without.err) == (1, True)
+    refused = site.type("answer", exchange, "refuse", "--reason", "Đã xử lý", profile=FINANCE)
+    assert refused.out.startswith("Answered, and the receipt holds."), refused.err
+    twice = site.type("answer", exchange, "agree", profile=FINANCE)
+    assert (twice.status, "[RECALL_NOT_OPEN]" in twice.err) == (1, True)
+
+    shown = site.type("status", exchange, "--json", profile=SENDER).json
+    assert {each["recipient"]: each["recall"] for each in shown["deliveries"]} == {
+        FINANCE_CODE: "refused",
+        HEALTH_CODE: "agreed",
+    }
+    assert "01 arrived, 16 recall refused" in site.type("status", exchange, profile=SENDER).out
+
+
+def test_a_sender_keeps_what_a_recipient_signed(site: Site, letter: Path, tmp_path: Path):
+    exchange = site.send(letter, "--to", HEALTH_CODE, "--subject", "x", "--json").json["exchange"]
+    site.type("fetch", exchange, "--into", tmp_path / "in", profile=HEALTH)
+    refused = site.type("status", exchange, "02", "--reason", "Sai nơi nhận", profile=HEALTH)
+    assert refused.status == 0, refused.err
+    facts = [
+        item
+        for item in site.type("outbox", "--json", profile=SENDER).json
+        if item["exchange"] == exchange
+    ]
+    assert [(fact["kind"], fact["code"]) for fact in facts] == [
+        ("handed_over", None), ("status", "01"), ("status", "02"),
+    ]  # fmt: skip
+    listed = site.type("outbox", "--after", facts[0]["number"] - 1, profile=SENDER).out
+    assert listed.splitlines()[0] == f"Exchange {exchange}"
+    assert f"02 refused  position {facts[2]['position']}" in listed
+
+    receipt = tmp_path / "02.receipt.json"
+    got = site.type("evidence", facts[2]["position"], "--out", receipt, "--json", profile=SENDER)
+    said = {name: got.json[name] for name in ("author", "code", "reason")}
+    assert said == {"author": HEALTH_CODE, "code": "02", "reason": "Sai nơi nhận"}
+    words = site.type("evidence", facts[1]["position"], "--out", receipt, profile=SENDER)
+    assert "01 arrived" in words.out
+    assert "Công văn 125/UBND-VP" in words.out
+    root = site.folder / "trusted_root.json"
+    verified = site.type("verify", "--trust", root, receipt)
+    assert verified.status == 2
+    assert "7. PROVEN" in verified.out
+
+    nobodys = site.type("evidence", facts[2]["position"], "--out", receipt, profile=FINANCE)
+    assert (nobodys.status, "[POSITION_UNKNOWN]" in nobodys.err) == (1, True)
+
+
+def test_a_document_is_updated_and_replaced(site: Site, letter: Path):
+    first = site.send(letter, "--to", FINANCE_CODE, "--subject", "một", "--json").json["exchange"]
+    seen = len(site.type("inbox", "--json", profile=FINANCE).json)
+    options = ("--to", FINANCE_CODE, "--subject", "hai", "--json")
+    update = site.send(letter, *options, "--updates", first).json["exchange"]
+    newer = site.send(letter, *options, "--replaces", first).json["exchange"]
+
+    items = site.type("inbox", "--after", seen, "--json", profile=FINANCE).json
+    assert [(item["kind"], item["exchange"], item["by_exchange"]) for item in items] == [
+        ("document", update, None), ("updated", first, update),
+        ("document", newer, None), ("replaced", first, newer),
+    ]  # fmt: skip
+    words = site.type("inbox", "--after", seen, profile=FINANCE).out
+    assert "125/UBND-VP: replaced by" in words
+    assert f"Replaced by exchange {newer}." in site.type("status", first, profile=SENDER).out
+
+    both = site.send(letter, *options, "--updates", first, "--replaces", first)
+    assert (both.status, "exclude each other" in both.err) == (2, True)
+    wrong = site.send(letter, *options, "--replaces", "1")
+    assert (wrong.status, "name the exchange by its id" in wrong.err) == (2, True)
+
+
+def test_a_document_expires_in_vietnams_time(site: Site, letter: Path):
+    sent = site.send(
+        letter, "--to", HEALTH_CODE, "--subject", "x", "--expires-at", "2036-11-30 17:00",
+        "--receipt", site.folder.parent / "expiring.receipt.json", "--json",
+    ).json  # fmt: skip
+    receipt = parse_receipt_file(Path(sent["receipt"]).read_bytes()).receipt
+    assert parse_leaf(receipt.leaf).data["expires_at"] == "2036-11-30T17:00:00+07:00"
+
+
 def test_a_refusal_reaches_the_clerk_in_vietnamese(site: Site, letter: Path):
     before = site.type("inbox", "--json", profile=FINANCE).json
     refused = site.send(
@@ -235,7 +345,9 @@ def test_an_agency_is_no_operator(site: Site):
 
 
 def test_a_second_process_on_the_same_folder_is_refused(site: Site):
-    for arguments in (["serve", site.folder], ["ledger", "fsck", site.folder]):
+    for arguments in (
+        ["serve", site.folder], ["ledger", "fsck", site.folder], ["migrate", site.folder],
+    ):  # fmt: skip
         ended = site.type(*arguments, language="vi")
         assert ended.status == 1
         assert "[FOLDER_BUSY]" in ended.err
@@ -264,6 +376,45 @@ def test_watching_goes_on_until_interrupted(site: Site, letter: Path):
     finally:
         watch.kill()
         watch.communicate()
+
+
+def test_watching_what_became_of_ones_documents(site: Site, letter: Path, tmp_path: Path):
+    seen = len(site.type("outbox", "--json", profile=SENDER).json)
+    sent = site.send(letter, "--to", HEALTH_CODE, "--subject", "mới", "--json").json
+    watch = site.start("outbox", "--watch", "--after", seen, profile=SENDER)
+    try:
+        site.type(
+            "fetch", sent["exchange"], "--into", tmp_path / "in", "--no-arrived", profile=HEALTH
+        )
+        assert watch.stdout is not None
+        line = watch.stdout.readline().split()
+        assert (line[0], line[3:5], line[-1]) == (
+            str(seen + 1), [HEALTH_CODE, "collected"], sent["exchange"],
+        )  # fmt: skip
+        watch.send_signal(signal.SIGINT)
+        _out, err = watch.communicate(timeout=20)
+        assert (watch.returncode, err) == (130, "")
+    finally:
+        watch.kill()
+        watch.communicate()
+
+
+def test_a_database_of_another_schema_is_not_served(tmp_path: Path):
+    site = new_site(tmp_path / "hub")
+    done = site.type("migrate", site.folder)
+    assert done.out == "The database has the schema of this version already.\n"
+    with closing(sqlite3.connect(site.folder / "hub.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    refused = site.type("serve", site.folder)
+    assert (refused.status, "[CONFIG_INVALID]" in refused.err) == (1, True)
+    assert f"run `lienthong migrate {site.folder}`" in refused.err
+    newer = site.type("migrate", site.folder, language="vi")
+    assert (newer.status, "do một phiên bản mới hơn tạo ra" in newer.err) == (1, True)
+
+    (site.folder / "hub.db").unlink()
+    missing = site.type("migrate", site.folder)
+    assert (missing.status, "is missing; put it back" in missing.err) == (1, True)
+    assert not (site.folder / "hub.db").exists()
 
 
 def test_stopping_lets_open_streams_end_and_serving_goes_on_after(tmp_path: Path, letter: Path):

@@ -14,11 +14,17 @@ from hub.proof.__main__ import main as auditors_tool
 ENGLISH = (
     "1. A new hub",
     "Accepted, and the receipt holds.",
-    "03 accepted",
+    "125/UBND-VP: V/v thử nghiệm liên thông",
+    "127/UBND-VP:",
+    "[CONTENT_WITHHELD]",
     "01 arrived",
-    "9. All receipts are verified offline",
+    "03 accepted",
+    "15 recall agreed",
+    "16 recall refused",
+    "Verified, and kept: signature, enrolment and receipt hold.",
+    "13. All receipts are verified offline",
     "Event 13 was changed: its bytes do not hash to the leaf that was signed",
-    "12. The hub refuses to start",
+    "16. The hub refuses to start",
     "[LEDGER_MISMATCH]",
     "First event that differs: 13",
     "Everything came out as told: event 13 was changed, and found.",
@@ -26,11 +32,16 @@ ENGLISH = (
 VIETNAMESE = (
     "1. Một máy chủ liên thông mới",
     "Đã tiếp nhận, và biên nhận đúng.",
-    "03 đã tiếp nhận",
+    "127/UBND-VP:",
+    "[CONTENT_WITHHELD]",
     "01 đã đến",
-    "9. Mọi biên nhận được kiểm tra ngoại tuyến",
+    "03 đã tiếp nhận",
+    "15 đồng ý thu hồi",
+    "16 từ chối thu hồi",
+    "Đã kiểm tra và lưu lại: chữ ký, đăng ký chứng thư và biên nhận đều đúng.",
+    "13. Mọi biên nhận được kiểm tra ngoại tuyến",
     "Sự kiện 13 đã bị sửa: các byte của nó không băm ra lá đã được ký",
-    "12. Máy chủ từ chối khởi động",
+    "16. Máy chủ từ chối khởi động",
     "[LEDGER_MISMATCH]",
     "Sự kiện khác biệt đầu tiên: 13",
     "Mọi việc diễn ra đúng như đã kể: sự kiện 13 bị sửa, và bị phát hiện.",
@@ -89,7 +100,7 @@ def assert_told(ended: subprocess.CompletedProcess[str], sentences: tuple[str, .
 
 def assert_verifies(evidence: Path) -> None:
     """Nothing refuted; what is not checked is the chain of a signing certificate, as told."""
-    assert len(list(evidence.rglob("*.receipt.json"))) == 8
+    assert len(list(evidence.rglob("*.receipt.json"))) == 17
     assert auditors_tool(["--trust", str(evidence / "trusted_root.json"), str(evidence)]) == 2
-    sent = evidence / "ubnd-quan-1" / "sent.receipt.json"
+    sent = evidence / "ubnd-quan-1" / "125.receipt.json"
     assert auditors_tool(["--trust", str(evidence / "trusted_root.json"), str(sent)]) == 0

@@ -478,6 +478,18 @@ BESIDE = {
         sql("DELETE FROM inbox_heads WHERE agency = ?", QUAN_1),
         f"the inbox counter of {QUAN_1}",
     ),
+    "an outbox counter set forward": (
+        sql("UPDATE outbox_heads SET last_seq = last_seq + 1 WHERE agency = ?", TAI_CHINH),
+        f"the outbox counter of {TAI_CHINH}",
+    ),
+    "an outbox counter set back": (
+        sql("UPDATE outbox_heads SET last_seq = last_seq - 1 WHERE agency = ?", TAI_CHINH),
+        f"the outbox counter of {TAI_CHINH}",
+    ),
+    "an outbox counter deleted": (
+        sql("DELETE FROM outbox_heads WHERE agency = ?", TAI_CHINH),
+        f"the outbox counter of {TAI_CHINH}",
+    ),
     "a payload changed": (
         byte_changed("payloads", "sealed", "rowid = 1", 100),
         "its payload cannot be opened",
@@ -507,6 +519,18 @@ BESIDE = {
     ),
     "a delivery deleted from the lists": (
         sql("DELETE FROM view_deliveries WHERE inbox_seq = 2"),
+        "the lists differ",
+    ),
+    "a line deleted from an inbox": (
+        sql("DELETE FROM view_notices WHERE outbox = 0 AND seq = 2"),
+        "the lists differ",
+    ),
+    "a line deleted from an outbox": (
+        sql("DELETE FROM view_notices WHERE outbox = 1 AND seq = 2"),
+        "the lists differ",
+    ),
+    "a line of an outbox that says something else": (
+        sql("UPDATE view_notices SET code = '06' WHERE outbox = 1 AND seq = 2"),
         "the lists differ",
     ),
     "content changed": (content_changed, "the content of attachment 0 cannot be read"),
@@ -553,6 +577,9 @@ REFUSED = (
     "DELETE FROM inbox_heads",
     "UPDATE inbox_heads SET last_seq = last_seq - 1",
     "UPDATE inbox_heads SET agency = 'X.1'",
+    "DELETE FROM outbox_heads",
+    "UPDATE outbox_heads SET last_seq = last_seq - 1",
+    "UPDATE outbox_heads SET agency = 'X.1'",
 )
 
 

@@ -41,6 +41,7 @@ WRITES = (
 READS = (
     "log.requests",
     "log.inbox_heads",
+    "log.outbox_heads",
     "log.entries",
     "log.head",
     "log.registry_entries",

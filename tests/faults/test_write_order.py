@@ -190,7 +190,7 @@ def test_all_of_a_batch_stands_or_nothing(write, fault):
     assert documents(hub) in {0, 5}
     again = hub.done(*commands)
     assert [recorded.position for recorded in again] == list(range(10, 15))
-    assert [row.inbox_seq for row, _ in hub.views.inbox(OTHER, 0, 9)] == [1, 2, 3, 4, 5]
+    assert [line.seq for line, *_ in hub.views.inbox(OTHER, 0, 9)] == [1, 2, 3, 4, 5]
     check_whole(hub)
     check_whole(hub.restarted())
 
@@ -299,7 +299,14 @@ def test_a_start_that_fails_can_be_tried_again(fault):
 
 
 @pytest.mark.parametrize(
-    "read", ["log.requests", "log.inbox_heads", "log.select_events", "document_keys.get"]
+    "read",
+    [
+        "log.requests",
+        "log.inbox_heads",
+        "log.outbox_heads",
+        "log.select_events",
+        "document_keys.get",
+    ],
 )
 def test_a_read_that_fails_while_a_batch_is_decided_refuses_nobody(read):
     hub = new_hub()
@@ -335,7 +342,7 @@ def test_a_batch_that_came_too_late_is_decided_again_on_the_new_head():
 
     assert documents(hub) == 1
     hub.submit(SENDER, late)
-    assert [row.inbox_seq for row, _ in hub.views.inbox(RECIPIENT, 0, 9)] == [1, 2]
+    assert [line.seq for line, *_ in hub.views.inbox(RECIPIENT, 0, 9)] == [1, 2]
     assert hub.submit(SENDER, early).position == 10
     check_whole(hub)
 

@@ -31,7 +31,7 @@ def golden_ledger() -> dict[str, bytes]:
         event = read_leaf(leaf)
         events.append(StoredEvent(event.id, event.version, event.topic, leaf))
     registry = [n for n, event in enumerate(events) if event.topic in REGISTRY_TOPICS]
-    log.commit(Commit(0, events, registry[-1], [], [], {}, {}))
+    log.commit(Commit(0, events, registry[-1], [], [], {}, {}, {}))
     sequencer = Sequencer(
         origin=ORIGIN, log=log, store=store, signer=signer, verifier_key=signer.verifier_key
     )
@@ -42,7 +42,7 @@ def golden_ledger() -> dict[str, bytes]:
     return {
         "verifier-key": signer.verifier_key.format().encode() + b"\n",
         "checkpoint": sequencer.checkpoint,
-        "tile-0-000.p-10": store.tile(0, 0),
+        f"tile-0-000.p-{sequencer.size}": store.tile(0, 0),
         "receipt.leaf": recorded.receipt.leaf,
         "receipt.tlog-proof": recorded.receipt.proof,
     }

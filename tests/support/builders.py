@@ -31,6 +31,7 @@ from hub.application.agencies import Agencies, EnrolCertificate, RegisterAgency
 from hub.application.audit import OwnReceipts
 from hub.application.certificates import Suitability
 from hub.application.exchanges import Exchanges, HandedOver
+from hub.application.expiry import expire_overdue
 from hub.application.founding import FoundHub
 from hub.application.lane import Command, Recorded
 from hub.application.mapper import ClosedMapper
@@ -46,7 +47,14 @@ from hub.proof.dsse import SignedStatement, pre_authentication_encoding
 from hub.proof.leaf import Event, parse_leaf
 from hub.proof.receipt import verify_receipt
 from hub.proof.signatures import Algorithm, key_id_of
-from hub.proof.statements import Collect, Envelope, Status, encode_payload
+from hub.proof.statements import (
+    Collect,
+    Envelope,
+    Recall,
+    RecallAnswer,
+    Status,
+    encode_payload,
+)
 from hub.proof.trust import LogKey, TrustedLog, TrustedRoot
 from keys.development_ca import DevelopmentCA, Issued
 from tests.support.make_statement_examples import sign
@@ -206,6 +214,19 @@ class Party:
         return self.say(Status.MEDIA_TYPE, **members | changes)
 
 
+    def recall(self, envelope: SignedStatement, **changes: Any) -> SignedStatement:
+        members = {"envelope_digest": envelope.digest.hex(), "reason": "ban hành nhầm thể thức"}
+        return self.say(Recall.MEDIA_TYPE, **members | changes)
+
+    def recall_answer(
+        self, envelope: SignedStatement, code: str, **changes: Any
+    ) -> SignedStatement:
+        members = {"envelope_digest": envelope.digest.hex(), "code": code}
+        if code == "16":
+            members["reason"] = "văn bản đã được xử lý"
+        return self.say(RecallAnswer.MEDIA_TYPE, **members | changes)
+
+
 def request_id_of(signed: SignedStatement) -> str:
     request_id: str = json.loads(signed.payload)["request_id"]
     return request_id
@@ -298,7 +319,7 @@ class MemoryHub:
         self.agencies = Agencies(
             lane=self.lane, registry=lambda: self.engine.registry, suitability=self.suitability
         )
-        self.own_receipts = OwnReceipts(self.receipts, self.views, at_once)
+        self.own_receipts = OwnReceipts(self.receipts, at_once)
         # Every receipt anybody was given, by position: it must never change.
         self.kept: dict[int, Recorded] = {}
         if load:
@@ -360,6 +381,16 @@ class MemoryHub:
 
     def report(self, agency: str, signed: SignedStatement) -> Recorded:
         return run(self.exchanges.report_status(agency, signed))
+
+    def recall(self, agency: str, signed: SignedStatement) -> Recorded:
+        return run(self.exchanges.recall(agency, signed))
+
+    def answer(self, agency: str, signed: SignedStatement) -> Recorded:
+        return run(self.exchanges.answer_recall(agency, signed))
+
+    def expire(self) -> int:
+        """The expiry job, once; how many deliveries it let expire."""
+        return run(expire_overdue(self.views, self.lane, at_once, at=self.clock()))
 
     def download(self, agency: str, exchange_id: UUID, index: int = 0, offset: int = 0) -> bytes:
         async def whole() -> bytes:

@@ -45,6 +45,7 @@ def new_commit(
     payloads: Sequence[SealedPayload] = (),
     evidence: Sequence[bytes] = (),
     inbox_heads: dict[str, int] | None = None,
+    outbox_heads: dict[str, int] | None = None,
 ) -> Commit:
     registry = [offset for offset, event in enumerate(events) if event.topic == REGISTRY_TOPIC]
     return Commit(
@@ -55,4 +56,5 @@ def new_commit(
         payloads=payloads,
         evidence={sha256(data).digest(): data for data in evidence},
         inbox_heads=inbox_heads or {},
+        outbox_heads=outbox_heads or {},
     )

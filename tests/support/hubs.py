@@ -41,7 +41,7 @@ from hub.config import Settings
 from hub.ledger.fsck import Finding
 from hub.proof.dsse import pre_authentication_encoding
 from hub.proof.signatures import Algorithm, key_id_of
-from hub.proof.statements import Collect, Envelope, Status
+from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 from hub.proof.trust import TrustedRoot, parse_trusted_root
 from hub.v1 import exchange_pb2 as wire
 from hub.v1 import exchange_service_pb2 as calls
@@ -423,6 +423,17 @@ def status(speaker: Speaker, envelope_digest: bytes, code: str = "01") -> dict[s
     return {**collect(speaker, envelope_digest), "code": code}
 
 
+def recall(speaker: Speaker, envelope_digest: bytes) -> dict[str, Any]:
+    """A good recall."""
+    return {**collect(speaker, envelope_digest), "reason": "ban hành nhầm thể thức"}
+
+
+def recall_answer(speaker: Speaker, envelope_digest: bytes, code: str = "15") -> dict[str, Any]:
+    """A good answer to a recall."""
+    reason = {"reason": "văn bản đã được xử lý"} if code == "16" else {}
+    return {**collect(speaker, envelope_digest), "code": code, **reason}
+
+
 def encoded(payload: Mapping[str, Any] | bytes) -> bytes:
     """JSON bytes of a payload; bytes are left as they are."""
     return payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -467,6 +478,20 @@ def report(speaker: Speaker, envelope_digest: bytes, code: str = "01") -> calls.
     return calls.ReportStatusRequest(status=statement)
 
 
+def recalling(speaker: Speaker, envelope_digest: bytes) -> calls.RequestRecallRequest:
+    """A good request to recall a document."""
+    statement = signed(speaker, recall(speaker, envelope_digest), Recall.MEDIA_TYPE)
+    return calls.RequestRecallRequest(recall=statement)
+
+
+def answering(
+    speaker: Speaker, envelope_digest: bytes, code: str = "15"
+) -> calls.AnswerRecallRequest:
+    """A good request to answer a recall."""
+    said = recall_answer(speaker, envelope_digest, code)
+    return calls.AnswerRecallRequest(answer=signed(speaker, said, RecallAnswer.MEDIA_TYPE))
+
+
 def digest_of(statement: wire.SignedStatement) -> bytes:
     """The name of a statement everywhere else."""
     return hashlib.sha256(statement.payload).digest()
@@ -492,6 +517,7 @@ class Trace:
     evidence: int
     inbox_items: int
     inbox_heads: tuple[tuple[str, int], ...]
+    outbox_heads: tuple[tuple[str, int], ...]
     document_keys: int
     files: tuple[str, ...]
 
@@ -517,7 +543,12 @@ def trace(root: Path) -> Trace:
                 " ORDER BY position"
             )
         ]
-        heads = database.execute("SELECT agency, last_seq FROM inbox_heads ORDER BY agency")
+
+        def heads(box: str) -> tuple[tuple[str, int], ...]:
+            return tuple(
+                database.execute(f"SELECT agency, last_seq FROM {box}_heads ORDER BY agency")
+            )
+
         with closing(reading(folder.document_keys)) as keys:
             document_keys = keys.execute("SELECT count(*) FROM document_keys").fetchone()[0]
         return Trace(
@@ -526,8 +557,9 @@ def trace(root: Path) -> Trace:
             requests=count("requests"),
             payloads=count("payloads"),
             evidence=count("evidence"),
-            inbox_items=count("view_deliveries"),
-            inbox_heads=tuple(heads),
+            inbox_items=count("view_notices WHERE outbox = 0"),
+            inbox_heads=heads("inbox"),
+            outbox_heads=heads("outbox"),
             document_keys=document_keys,
             files=content_files(root),
         )

@@ -22,12 +22,14 @@ from uuid import UUID
 
 from adapters.memory.faults import Fault
 from hub.errors import HubError
+from hub.proof.dsse import SignedStatement
 from hub.proof.signatures import Algorithm
 from tests.support.builders import (
     MemoryHub,
     Party,
     check_whole,
     found,
+    instant,
     new_request_id,
     transport_certificate,
 )
@@ -72,8 +74,31 @@ def live() -> MemoryHub:
         with suppress(HubError):
             hub.submit(noi_vu.code, answer)
         hub.submit(noi_vu.code, answer)
+        go_on(hub, envelope, day)
     check_whole(hub)
     return hub
+
+
+def go_on(hub: MemoryHub, envelope: SignedStatement, day: int) -> None:
+    """What became of a day's document later: updated, replaced, recalled, or left to expire."""
+    quan_1, tai_chinh, y_te, noi_vu = PARTIES
+    digest = envelope.digest.hex()
+    both = (tai_chinh.code, y_te.code)
+    match day:
+        case 0:
+            update = quan_1.envelope(*both, action="update", relates_to=digest)
+            hub.submit(quan_1.code, update)
+        case 1:
+            replacement = quan_1.envelope(noi_vu.code, action="replace", relates_to=digest)
+            hub.submit(quan_1.code, replacement)
+        case 2:
+            hub.recall(quan_1.code, quan_1.recall(envelope))
+            hub.answer(tai_chinh.code, tai_chinh.recall_answer(envelope, "16"))
+            hub.answer(y_te.code, y_te.recall_answer(envelope, "15"))
+        case 3:
+            limit = hub.clock() + timedelta(hours=8)
+            hub.submit(y_te.code, y_te.envelope(noi_vu.code, expires_at=instant(limit)))
+    hub.expire()
 
 
 def recorded(hub: MemoryHub) -> dict[str, bytes]:

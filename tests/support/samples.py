@@ -85,12 +85,60 @@ def sample_events() -> list[Any]:
     )
     delivery = Delivery.begin(exchange.id, "H29.2.7", FIRST)
     delivery.hand_over(
-        at=next(steps), **_said(exchange, "collect", "6f2a5c1e-0000-4000-8000-000000000004")
+        at=next(steps), **_said(exchange, "collect", "6f2a5c1e-0000-4000-8000-000000000004", 12)
     )
     delivery.report(
         at=next(steps),
         code="01",
-        **_said(exchange, "status", "6f2a5c1e-0000-4000-8000-000000000005"),
+        **_said(exchange, "status", "6f2a5c1e-0000-4000-8000-000000000005", 13),
+    )
+    exchange.supersede(
+        at=next(steps),
+        replaces=False,
+        by_exchange=new_id(),
+        by_digest=sha256_hex(b"update"),
+        notices=[
+            Consignment(agency="H29.2.7", inbox_seq=3),
+            Consignment(agency="H29.2.9", inbox_seq=42),
+        ],
+    )
+    exchange.supersede(
+        at=next(steps),
+        replaces=True,
+        by_exchange=new_id(),
+        by_digest=sha256_hex(b"replacement"),
+        notices=[
+            Consignment(agency="H29.2.7", inbox_seq=5),
+            Consignment(agency="H29.2.9", inbox_seq=44),
+        ],
+    )
+    exchange.recall(
+        at=next(steps),
+        request_id="6f2a5c1e-0000-4000-8000-000000000006",
+        envelope_digest=exchange.envelope_digest,
+        statement=statement("recall"),
+        enrolment=5,
+        notices=[
+            Consignment(agency="H29.2.7", inbox_seq=6),
+            Consignment(agency="H29.2.9", inbox_seq=45),
+        ],
+        warnings=[],
+    )
+    delivery.answer_recall(
+        at=next(steps),
+        code="15",
+        **_said(exchange, "recall-answer", "6f2a5c1e-0000-4000-8000-000000000007", 14),
+    )
+    uncollected = Delivery.begin(exchange.id, "H29.2.9", FIRST)
+    uncollected.expire(
+        at=next(steps),
+        exchange=str(exchange.id),
+        agency="H29.2.9",
+        sender="H29.1.1",
+        inbox_seq=46,
+        outbox_seq=15,
+        envelope_digest=exchange.envelope_digest,
+        expires_at="2026-12-31T10:00:00+00:00",
     )
     refusal = Refusal.record(
         refusal_id=new_id(),
@@ -100,8 +148,12 @@ def sample_events() -> list[Any]:
         payload_type="application/vnd.lienthong.envelope.v1+json",
         digest=sha256_hex(b"refused"),
     )
-    aggregates = (log, key, principal, agency, exchange, delivery, refusal)
-    return [event for aggregate in aggregates for event in aggregate.collect_events()]
+    aggregates = (log, key, principal, agency, exchange, delivery, uncollected, refusal)
+    # Some facts lie between those of another aggregate; their times say where.
+    return sorted(
+        (event for aggregate in aggregates for event in aggregate.collect_events()),
+        key=lambda event: event.timestamp,
+    )
 
 
 def statement(kind: str) -> StatementRecord:
@@ -114,10 +166,12 @@ def statement(kind: str) -> StatementRecord:
     )
 
 
-def _said(exchange: Exchange, kind: str, request_id: str) -> dict[str, Any]:
+def _said(exchange: Exchange, kind: str, request_id: str, outbox_seq: int) -> dict[str, Any]:
     return {
         "exchange": str(exchange.id),
         "agency": "H29.2.7",
+        "sender": exchange.sender,
+        "outbox_seq": outbox_seq,
         "request_id": request_id,
         "envelope_digest": exchange.envelope_digest,
         "statement": statement(kind),

@@ -218,7 +218,7 @@ async def test_a_bad_draft_is_refused_before_anything_is_sent(fake, sender, lett
 
 
 async def test_the_inbox_is_read_over_all_pages(fake, sender, recipient, letter, monkeypatch):
-    monkeypatch.setattr("hub.client.client.PAGE_SIZE", 2)
+    monkeypatch.setattr("hub.client.boxes.PAGE_SIZE", 2)
     for _ in range(5):
         await sender.submit(letter, [], ["H29.7"])
     assert [item.inbox_seq async for item in recipient.inbox()] == [1, 2, 3, 4, 5]

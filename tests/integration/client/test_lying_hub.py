@@ -382,11 +382,12 @@ async def test_a_signature_by_a_key_the_sender_never_held_is_refused(
     fake, sender, recipient, letter
 ):
     # The hub itself accepts a bad signature: only the recipient's own check finds it.
-    fake._agencies["H29.3"].keys = {
+    agency = fake._exchanges.agencies["H29.3"]
+    agency.keys = {
         key_id: type(key)(ForgivingKey(key.public), key.certificate, key.position)
-        for key_id, key in fake._agencies["H29.3"].keys.items()
+        for key_id, key in agency.keys.items()
     }
-    sender._signer = ForgetfulSigner(sender._signer.key_id)
+    sender._speaker._signer = ForgetfulSigner(sender._speaker._signer.key_id)
     digest = await collectable(sender, recipient, letter)
     with pytest.raises(VerificationFailed) as caught:
         await recipient.collect(digest)

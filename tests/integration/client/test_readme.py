@@ -35,6 +35,10 @@ def test_the_blocks_run_in_their_order(desk, tmp_path, capsys):
     assert "accepted at position" in output
     assert "['cong-van.pdf']" in output
     assert "1 125/UBND-VP ARRIVED" in output
+    assert "H29.7 HANDED_OVER None signed by H29.7" in output
+    assert "H29.7 STATUS 01 signed by H29.7" in output
+    assert "recalled: Sai số liệu" in output
+    assert "not sent" not in output
     assert (desk / "received" / "cong-van.pdf").read_bytes() == b"%PDF-1.7"
     # The last block is a test of its own.
     namespace["test_a_lost_answer_is_not_a_lost_document"](tmp_path / "vendor")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hub.client import HubUnreachable, RegistryClient
-from hub.client.errors import UnexpectedAnswer
+from hub.client import HubClient, HubUnreachable, RegistryClient
+from hub.client.errors import ProfileInvalid, UnexpectedAnswer
 from hub.client.fake_pki import FakeAuthority, new_key
 from hub.client.testing import FakeHub
 from hub.errors import (
@@ -73,8 +73,8 @@ class Registry(RegistryServiceServicer):
     def record(self, name, data):
         method = "RegisterAgency" if name == "AgencyRegistered" else "EnrolCertificate"
         data["request_id"] = self.fake.received[method][-1].request_id
-        position = self.fake._record(f"hub.Agency.{name}", data, at=datetime.now(UTC))
-        return self.fake._receipt(position)
+        exchanges = self.fake._exchanges
+        return exchanges.receipt(exchanges.record(f"hub.Agency.{name}", data))
 
 
 @pytest.fixture
@@ -88,7 +88,8 @@ def fake(tmp_path):
 
 @pytest.fixture
 async def operator(fake, policy):
-    async with RegistryClient.open(fake.enrol("operator"), policy=policy) as registry:
+    profile = replace(fake.enrol("operator"), agency=None)
+    async with RegistryClient.open(profile, policy=policy) as registry:
         yield registry
 
 
@@ -169,3 +170,13 @@ async def test_what_cannot_be_enrolled_is_refused_here(operator, certificate):
         await operator.enrol_certificate("H29.3", der, Purpose.SIGNING)
     with pytest.raises(CertificateUnsuitable):
         await operator.enrol_certificate("H29.3", b"-----BEGIN nothing", Purpose.TRANSPORT)
+
+
+async def test_the_profile_of_an_agency_is_refused_before_its_state_folder_is_claimed(fake, policy):
+    profile = fake.enrol("H29.3")
+    with pytest.raises(ProfileInvalid, match=r"H29\.3"):
+        async with RegistryClient.open(profile, policy=policy):
+            pass
+    assert not profile.state.exists()
+    async with HubClient.open(profile, policy=policy) as hub:
+        await hub.checkpoint()

@@ -13,8 +13,11 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.migrate import alembic_config, migrate, schema_is_current
 from adapters.storage.views import Views
-from hub.application.ports import Head
-from tests.support.commits import new_commit, new_event
+from hub.application.ports import Head, SealedPayload, ViewChanges
+from tests.support.commits import digest_of, new_commit, new_event, new_request
+from tests.support.views import ONE, new_delivery, new_document, new_notice
+
+LOG_TABLES = ("head", "events", "requests", "payloads", "evidence", "inbox_heads")
 
 
 def definitions(database: Path) -> dict[str, str]:
@@ -71,6 +74,77 @@ def test_a_table_of_somebody_else_is_left_alone(database: Database):
         connection.exec_driver_sql("CREATE TABLE somebody_elses (x INTEGER)")
     with database.writing() as connection:
         command.check(alembic_config(connection))
+
+
+@pytest.fixture
+def first_url(tmp_path: Path) -> str:
+    """A database as the first migration made it, with events, and views that follow them."""
+    url = f"sqlite:///{tmp_path}/hub.db"
+    database = Database(url)
+    with database.writing() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+    EventRecorder(database).commit(
+        new_commit(
+            0,
+            [new_event(state=b"a"), new_event(state=b"b")],
+            requests=[new_request("r")],
+            payloads=[SealedPayload(digest_of("p"), ONE, b"sealed")],
+            evidence=[b"certificate"],
+            inbox_heads={"H02": 7},
+        )
+    )
+    with database.writing() as connection:
+        # The columns are those of then.
+        one = f"x'{ONE.hex}'"
+        for statement in (
+            f"INSERT INTO view_documents VALUES ({one}, 'H01', x'00', 0, 1, '', '', '', 0, 0)",
+            f"INSERT INTO view_deliveries VALUES ('H02', 7, {one}, 3, TRUE, 1, 2)",
+            "UPDATE view_state SET position = 2",
+        ):
+            connection.exec_driver_sql(statement)
+    database.close()
+    return url
+
+
+def rows_of(database: Database, *tables: str) -> dict[str, list[sa.Row]]:
+    with database.reading() as connection:
+        return {
+            table: connection.exec_driver_sql(f"SELECT * FROM {table}").all() for table in tables
+        }
+
+
+def test_the_second_migration_keeps_the_log_and_empties_the_views(first_url: str):
+    database = Database(first_url)
+    before = rows_of(database, *LOG_TABLES)
+    assert all(before.values())
+    assert not schema_is_current(first_url)
+
+    migrate(first_url)
+
+    assert schema_is_current(first_url)
+    assert rows_of(database, *LOG_TABLES) == before
+    assert EventRecorder(database).outbox_heads(["H01", "H02"]) == {}
+    views = Views(database)
+    assert (views.position(), list(views.rows())) == (0, [])
+    with database.writing() as connection:
+        command.check(alembic_config(connection))
+    database.close()
+
+
+def test_a_migrated_database_goes_on_like_a_new_one(first_url: str):
+    migrate(first_url)
+    database = Database(first_url)
+    log, views = EventRecorder(database), Views(database)
+
+    log.commit(new_commit(2, [new_event()], inbox_heads={"H02": 8}, outbox_heads={"H01": 1}))
+    changes = ViewChanges(
+        [new_document(ONE)], [new_delivery(ONE, "H02", 7)], [new_notice(ONE, "H02", 7)]
+    )
+    views.apply(changes, start=0, end=3)
+
+    assert log.outbox_heads(["H01"]) == {"H01": 1}
+    assert len(views.inbox("H02", 0, 10)) == 1
+    database.close()
 
 
 def test_several_processes_may_migrate_at_once(tmp_path: Path):

@@ -12,9 +12,9 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.tree import TreeStore
 from adapters.storage.views import Views
-from hub.application.ports import Commit, DeliveryRow, DocumentRow, SealedPayload, ViewChanges
-from hub.domain.delivery import DeliveryState
+from hub.application.ports import Commit, SealedPayload, ViewChanges
 from tests.support.commits import REGISTRY_TOPIC, digest_of, new_commit, new_event, new_request
+from tests.support.views import new_delivery, new_document, new_notice
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -54,15 +54,16 @@ def a_commit(expected_head: int, count: int) -> Commit:
         payloads=[SealedPayload(digest_of(name(n)), uuid4(), b"sealed") for n in range(count)],
         evidence=[name(n).encode() for n in range(count)],
         inbox_heads={f"H{n}": expected_head + 1 for n in range(count)},
+        outbox_heads={f"H{n}": expected_head + 1 for n in range(count)},
     )
 
 
 def changes(position: int, count: int) -> ViewChanges:
-    ids = [uuid4() for _ in range(count)]
-    state = DeliveryState.CONSIGNED
+    ids = [(uuid4(), f"R{n}") for n in range(count)]
     return ViewChanges(
-        [DocumentRow(each, "H01", bytes(32), position, AT, "", "", "", 0, 0) for each in ids],
-        [DeliveryRow(each, f"R{n}", position, state, False, 0, AT) for n, each in enumerate(ids)],
+        [new_document(each, position) for each, _recipient in ids],
+        [new_delivery(each, recipient, position + 1, position) for each, recipient in ids],
+        [new_notice(each, recipient, position + 1, position) for each, recipient in ids],
     )
 
 
@@ -85,6 +86,7 @@ def test_a_commit_is_one_transaction_of_as_many_statements_for_one_event_as_for_
         "INSERT",  # payloads
         "INSERT",  # evidence
         "INSERT",  # inbox heads
+        "INSERT",  # outbox heads
     ]
 
 
@@ -94,11 +96,11 @@ def test_what_a_commit_does_not_write_costs_nothing(log: EventRecorder, statemen
     assert len(statements.take()) == 4
 
 
-def test_views_take_in_any_batch_in_three_statements(database: Database, statements: Statements):
+def test_views_take_in_any_batch_in_four_statements(database: Database, statements: Statements):
     views = Views(database)
     for start, count in ((0, 1), (1, 200)):
         views.apply(changes(start, count), start=start, end=start + 1)
-        assert len(statements.take()) == 1 + 3  # BEGIN and three
+        assert len(statements.take()) == 1 + 4  # BEGIN and four
 
 
 def test_publishing_any_tiles_takes_three_statements(database: Database, statements: Statements):
@@ -122,11 +124,14 @@ def test_every_question_is_one_statement_along_an_index(
         lambda: log.payload(digest_of("0-1")),
         lambda: log.evidence(digest_of("0-1")),
         lambda: log.inbox_heads([f"H{n}" for n in range(222)]),
+        lambda: log.outbox_heads([f"H{n}" for n in range(222)]),
         lambda: log.select_notifications(3, 10),
         lambda: tree.tile(0, 0),
         tree.latest_checkpoint,
         lambda: tree.checkpoint_covering(3),
         lambda: views.inbox("H01", 3, 10),
+        lambda: views.outbox("H01", 3, 10),
+        lambda: views.overdue(AT, 10),
         lambda: views.deliveries(uuid4()),
         lambda: views.delivery(uuid4(), "H01"),
         lambda: views.document(uuid4()),

@@ -44,7 +44,7 @@ content.put(exchange, 0, bytes(PART_BYTES + 1), bytes(32)); done("put")
 keys.add({exchange: bytes(40)}); done("keys")
 log.commit(new_commit(1, [new_event() for _ in range(200)])); done("commit")
 tree.publish({(0, 0): bytes(32)}, 1, b"note"); done("publish")
-views.apply(ViewChanges([], []), start=0, end=1); done("views")
+views.apply(ViewChanges([], [], []), start=0, end=1); done("views")
 """
 
 

@@ -36,9 +36,22 @@ FORBIDDEN = {
     "INSERT INTO head VALUES (2, 0, -1)": "head_is_one_row",
     "UPDATE inbox_heads SET last_seq = 1": "never given twice",
     "UPDATE inbox_heads SET agency = 'H03'": "never given twice",
-    "DELETE FROM inbox_heads": "never given twice",
+    "DELETE FROM inbox_heads": "inbox numbers are never given twice",
+    "UPDATE outbox_heads SET last_seq = 1": "outbox numbers are never given twice",
+    "UPDATE outbox_heads SET agency = 'H03'": "outbox numbers are never given twice",
+    "DELETE FROM outbox_heads": "outbox numbers are never given twice",
+    "REPLACE INTO outbox_heads VALUES ('H01', 1)": "outbox numbers are never given twice",
 }
-TABLES = ("head", "events", "requests", "evidence", "checkpoints", "tiles", "inbox_heads")
+TABLES = (
+    "head",
+    "events",
+    "requests",
+    "evidence",
+    "checkpoints",
+    "tiles",
+    "inbox_heads",
+    "outbox_heads",
+)
 
 
 @pytest.fixture
@@ -51,6 +64,7 @@ def filled(database: Database, log: EventRecorder) -> Database:
             payloads=[SealedPayload(digest_of("p"), new_event().originator_id, b"sealed")],
             evidence=[b"certificate"],
             inbox_heads={"H02": 2},
+            outbox_heads={"H01": 2},
         )
     )
     TreeStore(database).publish({(0, 0): digest_of("a") + digest_of("b")}, 2, b"note")
@@ -81,6 +95,7 @@ def test_history_is_not_changed(filled: Database, statement: str):
         "UPDATE tiles SET data = CAST(data || data AS BLOB)",
         "UPDATE head SET next_position = 3, registry_version = 2",
         "UPDATE inbox_heads SET last_seq = 3",
+        "UPDATE outbox_heads SET last_seq = 3",
         "DELETE FROM payloads",
     ],
 )

@@ -73,9 +73,9 @@ def test_a_document_goes_the_whole_way_whatever_its_sender_signs_with(algorithm)
     handed_over = hub.collect(RECIPIENT, recipient.collect(envelope))
 
     assert verify_receipt(recorded.receipt, hub.trust).event.data["sender"] == SENDER
-    assert handed_over.envelope == envelope
-    assert handed_over.submission == recorded
-    assert handed_over.certificate == signing.certificate
+    assert handed_over.envelope.statement == envelope
+    assert handed_over.envelope.recorded == recorded
+    assert handed_over.envelope.certificate == signing.certificate
     assert [hub.download(RECIPIENT, handed_over.exchange_id, n) for n in (0, 1)] == CONTENTS
     check_whole(hub)
 
@@ -130,8 +130,8 @@ def test_inbox_numbers_have_no_gap_over_refusals(hub):
                 hub.submit(SENDER, sender.envelope(RECIPIENT, unknown))
         hub.submit(OTHER, other.envelope(SENDER, RECIPIENT))
 
-    assert [row.inbox_seq for row, _ in hub.views.inbox(RECIPIENT, 0, 99)] == list(range(1, 13))
-    assert [row.inbox_seq for row, _ in hub.views.inbox(SENDER, 0, 99)] == list(range(1, 7))
+    assert [line.seq for line, *_ in hub.views.inbox(RECIPIENT, 0, 99)] == list(range(1, 13))
+    assert [line.seq for line, *_ in hub.views.inbox(SENDER, 0, 99)] == list(range(1, 7))
     check_whole(hub)
 
 
@@ -142,7 +142,7 @@ def test_a_thousand_recipients_are_one_fact(hub):
     recorded = hub.submit(SENDER, sender.envelope(*codes))
 
     assert len(recorded.receipt.leaf) <= LEAF_BYTES_MAX
-    assert [row.inbox_seq for code in codes for row, _ in hub.views.inbox(code, 0, 9)] == [1] * 1000
+    assert [line.seq for code in codes for line, *_ in hub.views.inbox(code, 0, 9)] == [1] * 1000
 
 
 def test_what_does_not_fit_into_one_leaf_is_refused_with_a_reason(hub):
@@ -306,7 +306,7 @@ def test_a_status_does_not_pass_for_a_collect_statement(hub):
     with pytest.raises(RequestIdReused, match="another kind"):
         hub.collect(RECIPIENT, as_collect)
 
-    assert not hub.views.inbox(RECIPIENT, 0, 1)[0][0].collected
+    assert not hub.views.inbox(RECIPIENT, 0, 1)[0][1].collected
     check_whole(hub)
 
 
@@ -486,7 +486,7 @@ def test_an_inbox_is_its_owners(hub):
     hub.submit(SENDER, sender.envelope(RECIPIENT))
 
     def subjects(agency):
-        return [document.subject for _, document in run(hub.exchanges.inbox(agency, 0, 10))]
+        return [document.subject for *_, document in run(hub.exchanges.inbox(agency, 0, 10))]
 
     assert len(subjects(RECIPIENT)) == 1
     assert subjects(OTHER) == subjects(SENDER) == []

@@ -13,7 +13,15 @@ import pytest
 from hub.application.intake import INLINE_BYTES_MAX
 from hub.errors import HubError
 from hub.proof.dsse import SignedStatement
-from hub.proof.statements import PAYLOAD_BYTES_MAX, Collect, Envelope, Status, encode_payload
+from hub.proof.statements import (
+    PAYLOAD_BYTES_MAX,
+    Collect,
+    Envelope,
+    Recall,
+    RecallAnswer,
+    Status,
+    encode_payload,
+)
 from tests.support.builders import (
     OTHER,
     RECIPIENT,
@@ -49,6 +57,7 @@ class Draft:
     contents: list[bytes] = field(default_factory=lambda: list(CONTENTS))
     changes: list[Callable[[SignedStatement], SignedStatement]] = field(default_factory=list)
     used_request_id: str = ""
+    call: str = "submit"
 
     def signed(self) -> SignedStatement:
         signed = self.party.sign(self.payload_type, encode_payload(self.members))
@@ -69,7 +78,7 @@ def long_signature(draft: Draft) -> None:
 
 
 def another_type(draft: Draft) -> None:
-    draft.payload_type = "application/vnd.lienthong.recall.v1+json"
+    draft.payload_type = "application/vnd.lienthong.possession.v1+json"
 
 
 def no_nonce(draft: Draft) -> None:
@@ -140,6 +149,10 @@ def update(draft: Draft) -> None:
     draft.members |= {"action": "update", "relates_to": "00" * 32}
 
 
+def replacement(draft: Draft) -> None:
+    draft.members |= {"action": "replace", "relates_to": "00" * 32}
+
+
 SUBMITTING = [
     (1, too_large, "TOO_LARGE"),
     (1, long_signature, "TOO_LARGE"),
@@ -160,7 +173,8 @@ SUBMITTING = [
     (8, too_much_at_once, "TOO_LARGE"),
     (9, nobody, "RECIPIENT_UNKNOWN"),
     (10, secret, "SECRET_DOCUMENT"),
-    (10, update, "ACTION_UNSUPPORTED"),
+    (10, update, "EXCHANGE_UNKNOWN"),
+    (10, replacement, "EXCHANGE_UNKNOWN"),
 ]
 SPEAKING = [fault for fault in SUBMITTING if fault[0] <= 7 and fault[1] not in {expired, early}]
 
@@ -258,30 +272,44 @@ def test_with_a_fault_at_every_step_they_come_up_one_after_the_other(
         assert given == last_of_step[first][1]
 
 
-# --- What recipients say ------------------------------------------------------------------
+# --- What is said of an envelope ------------------------------------------------------------------
 
 
-@pytest.fixture(params=["collect", "status"])
+SPEECHES = {
+    "collect": (RECIPIENT, Collect, {}),
+    "report": (RECIPIENT, Status, {"code": "03"}),
+    "answer": (RECIPIENT, RecallAnswer, {"code": "16", "reason": "đã xử lý"}),
+    "recall": (SENDER, Recall, {"reason": "ban hành nhầm"}),
+}
+
+
+def spoken(call: str, envelope: SignedStatement) -> Draft:
+    """Something that may be said of the envelope, in the making."""
+    caller, kind, more = SPEECHES[call]
+    members = header(caller) | {"envelope_digest": envelope.digest.hex()} | more
+    return Draft(caller, members, payload_type=kind.MEDIA_TYPE, party=Party(caller), call=call)
+
+
+@pytest.fixture(params=SPEECHES)
 def speech(request: pytest.FixtureRequest, hub: MemoryHub, envelope: SignedStatement) -> Draft:
-    members = header(RECIPIENT) | {"envelope_digest": envelope.digest.hex(), "code": "03"}
-    kind = Collect if request.param == "collect" else Status
-    draft = Draft(RECIPIENT, members, payload_type=kind.MEDIA_TYPE, party=Party(RECIPIENT))
-    said = Party(RECIPIENT).status(envelope, "01")
-    hub.report(RECIPIENT, said)
-    draft.used_request_id = request_id_of(said)
+    draft = spoken(request.param, envelope)
+    if draft.caller == SENDER:
+        draft.used_request_id = request_id_of(envelope)
+    else:
+        said = Party(RECIPIENT).status(envelope, "01")
+        hub.report(RECIPIENT, said)
+        draft.used_request_id = request_id_of(said)
     return draft
 
 
 def say(hub: MemoryHub, draft: Draft) -> Any:
-    signed = draft.signed()
-    if signed.payload_type == Status.MEDIA_TYPE:
-        return hub.report(draft.caller, signed)
-    # A statement of another type is sent to whichever call; here to `collect`.
-    return hub.collect(draft.caller, signed)
+    return getattr(hub, draft.call)(draft.caller, draft.signed())
 
 
 @pytest.mark.parametrize(("one", "other"), pairs(SPEAKING))
-def test_a_recipient_hears_of_the_earlier_fault_too(hub: MemoryHub, speech: Draft, one, other):
+def test_whoever_speaks_of_an_envelope_hears_of_the_earlier_fault_too(
+    hub: MemoryHub, speech: Draft, one, other
+):
     for _, spoil, _ in (other, one):
         spoil(speech)
 
@@ -313,8 +341,62 @@ def test_who_takes_no_part_gets_the_answer_of_what_does_not_exist(hub: MemoryHub
     assert message(stranger) == first
 
 
-def test_the_sender_is_a_party_but_not_a_recipient(hub: MemoryHub, speech: Draft):
-    speech.caller, speech.party = SENDER, Party(SENDER)
-    speech.members |= header(SENDER)
+def test_a_party_in_the_other_role_is_told_so(hub: MemoryHub, speech: Draft):
+    """The sender neither collects, reports nor answers; a recipient recalls nothing."""
+    speech.caller = RECIPIENT if speech.caller == SENDER else SENDER
+    speech.party = Party(speech.caller)
+    speech.members |= header(speech.caller)
 
     assert refused(hub, speech, lambda: say(hub, speech)) == "NOT_A_PARTY"
+
+
+# --- The rules of recall and release come last ------------------------------------------------
+
+
+def nowhere(draft: Draft) -> None:
+    draft.members["envelope_digest"] = "00" * 32
+
+
+def recalled_and_answered(hub: MemoryHub) -> SignedStatement:
+    """A document whose recall was asked for and agreed to: nothing more is open."""
+    envelope = Party(SENDER).envelope(RECIPIENT)
+    hub.submit(SENDER, envelope)
+    hub.recall(SENDER, Party(SENDER).recall(envelope))
+    hub.answer(RECIPIENT, Party(RECIPIENT).recall_answer(envelope, "15"))
+    return envelope
+
+
+RULES = {
+    "collect": "CONTENT_WITHHELD",
+    "answer": "RECALL_NOT_OPEN",
+    "recall": "RECALL_ASKED_ALREADY",
+}
+
+
+@pytest.mark.parametrize("call", RULES)
+def test_a_rule_of_the_action_is_the_last_to_answer(hub: MemoryHub, call: str):
+    envelope = recalled_and_answered(hub)
+    draft = spoken(call, envelope)
+    assert refused(hub, draft, lambda: say(hub, draft)) == RULES[call]
+
+    for _, spoil, reason in [*SPEAKING, (8, nowhere, "EXCHANGE_UNKNOWN")]:
+        draft = spoken(call, envelope)
+        draft.used_request_id = request_id_of(envelope)
+        if draft.caller == RECIPIENT:
+            said = Party(RECIPIENT).status(envelope, "01")
+            hub.report(RECIPIENT, said)
+            draft.used_request_id = request_id_of(said)
+        spoil(draft)
+
+        assert refused(hub, draft, lambda d=draft: say(hub, d)) == reason
+
+
+def test_content_comes_before_the_document_an_update_relates_to(hub: MemoryHub, submission: Draft):
+    """Whoever guesses at digests learns nothing, and stores nothing."""
+    update(submission)
+    submission.members["relates_to"] = recalled_and_answered(hub).digest.hex()
+    submission.contents = []
+
+    given = refused(hub, submission, lambda: hub.submit(SENDER, submission.signed(), []))
+
+    assert given == "CONTENT_MISSING"

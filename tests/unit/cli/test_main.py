@@ -36,7 +36,10 @@ def test_help_names_every_command_in_vietnamese(command):
     said = command("--lang", "vi", "--help").out
     assert "Lệnh" in said
     assert "Hiện trợ giúp này rồi kết thúc." in said
-    for name in ("init", "serve", "ledger", "agency", "send", "inbox", "fetch", "status", "demo"):
+    for name in (
+        "demo", "init", "serve", "migrate", "ledger", "agency", "send", "inbox", "fetch",
+        "status", "outbox", "recall", "answer", "evidence", "verify",
+    ):  # fmt: skip
         assert f" {name} " in said
 
 
@@ -53,6 +56,9 @@ def test_the_version_is_the_packages(command):
         (["inbox", "--nope"], "Error: No such option: --nope"),
         (["--lang", "xx", "inbox"], "'xx' is not one of 'vi', 'en'."),
         (["fetch", "1", "--into", "x", "y"], "Error:"),
+        (["recall", "5", "--reason", "x"], "name the exchange by its id"),
+        (["answer", "5", "perhaps"], "'perhaps' is not one of 'agree', 'refuse'."),
+        (["evidence", "5", "--out", "/nowhere/x", "--profile", "x"], "the folder for the receipt"),
     ],
 )
 def test_a_wrong_command_line_is_2(command, arguments, said):
@@ -105,7 +111,7 @@ def test_an_interrupted_command_is_130(command, monkeypatch, tmp_path):
 
 
 def test_serving_a_folder_without_a_hub_says_how_to_make_one(command, tmp_path):
-    for arguments in (["serve", tmp_path], ["ledger", "fsck", tmp_path]):
+    for arguments in (["serve", tmp_path], ["migrate", tmp_path], ["ledger", "fsck", tmp_path]):
         ended = command(*arguments)
         assert ended.status == 1
         assert "[CONFIG_INVALID]" in ended.err

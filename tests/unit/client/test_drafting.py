@@ -12,6 +12,7 @@ from hub.client.drafting import (
     AttachmentDraft,
     DocumentDraft,
     Drafting,
+    Submission,
 )
 from hub.errors import SecretDocument, StatementMalformed, TooLarge
 from hub.proof.envelope import Action, Priority, Reply, Signer
@@ -51,13 +52,13 @@ def test_time_and_chance_are_handed_in_so_the_payload_is_known_to_the_byte(draft
 
 
 def test_a_short_draft_takes_the_usual_defaults_and_leaves_the_rest_out(drafting):
-    document = drafting.envelope(LETTER, [], ["H29.7"]).statement.document
+    document = drafting.envelope(Submission(LETTER, [], ["H29.7"])).statement.document
     assert (document.secrecy, document.priority, document.language) == (
         "none",
         Priority.NORMAL,
         "vi",
     )
-    payload = json.loads(drafting.envelope(LETTER, [], ["H29.7"]).payload)
+    payload = json.loads(drafting.envelope(Submission(LETTER, [], ["H29.7"])).payload)
     assert "relates_to" not in payload
     assert "summary" not in payload["document"]
 
@@ -82,7 +83,7 @@ def test_every_field_comes_back_as_it_was_given(drafting):
         paper=True,
     )
     attachment = AttachmentDraft.from_bytes("a.pdf", b"content", description="bản chính")
-    envelope = drafting.envelope(
+    submission = Submission(
         draft,
         [attachment],
         ["H29.7", "H30"],
@@ -90,7 +91,8 @@ def test_every_field_comes_back_as_it_was_given(drafting):
         relates_to="cd" * 32,
         sender_seq=5,
         expires_at=datetime(2026, 12, 1, tzinfo=UTC),
-    ).statement
+    )
+    envelope = drafting.envelope(submission).statement
     document = envelope.document
     for name in DocumentDraft.__slots__:
         assert getattr(document, name) == getattr(draft, name), name
@@ -107,17 +109,22 @@ def test_every_field_comes_back_as_it_was_given(drafting):
 @pytest.mark.parametrize(
     ("build", "field"),
     [
-        (lambda d: d.envelope(LETTER, [], []), "recipients"),
-        (lambda d: d.envelope(LETTER, [], ["H29.3"]), "recipients"),
-        (lambda d: d.envelope(LETTER, [], ["H 29"]), "recipients[0]"),
-        (lambda d: d.envelope(LETTER, [], ["H30"], relates_to="ab" * 32), "relates_to"),
+        (lambda d: d.envelope(Submission(LETTER, [], [])), "recipients"),
+        (lambda d: d.envelope(Submission(LETTER, [], ["H29.3"])), "recipients"),
+        (lambda d: d.envelope(Submission(LETTER, [], ["H 29"])), "recipients[0]"),
+        (lambda d: d.envelope(Submission(LETTER, [], ["H30"], relates_to="ab" * 32)), "relates_to"),
         (
-            lambda d: d.envelope(LETTER, [AttachmentDraft.from_bytes("a/b", b"")], ["H30"]),
+            lambda d: d.envelope(
+                Submission(LETTER, [AttachmentDraft.from_bytes("a/b", b"")], ["H30"])
+            ),
             "document.attachments[0].name",
         ),
         (lambda d: d.status("ab" * 32, "02"), "reason"),
         (lambda d: d.status("ab" * 32, "07"), "code"),
         (lambda d: d.collect("AB" * 32), "envelope_digest"),
+        (lambda d: d.recall("ab" * 32, ""), "reason"),
+        (lambda d: d.recall_answer("ab" * 32, "16"), "reason"),
+        (lambda d: d.recall_answer("ab" * 32, "14"), "code"),
     ],
 )
 def test_a_bad_draft_is_refused_naming_the_field(drafting, build, field):
@@ -137,12 +144,14 @@ def test_a_secret_is_refused_before_it_is_signed(drafting):
         secrecy="mat",
     )
     with pytest.raises(SecretDocument):
-        drafting.envelope(secret, [], ["H30"])
+        drafting.envelope(Submission(secret, [], ["H30"]))
 
 
 def test_an_instant_without_a_zone_is_refused(drafting):
     with pytest.raises(StatementMalformed, match="time zone"):
-        drafting.envelope(LETTER, [], ["H30"], expires_at=datetime(2026, 12, 1))  # noqa: DTZ001
+        drafting.envelope(
+            Submission(LETTER, [], ["H30"], expires_at=datetime(2026, 12, 1))  # noqa: DTZ001
+        )
 
 
 def test_an_attachment_is_read_from_a_file_under_its_own_name(tmp_path):
@@ -168,4 +177,4 @@ def test_content_beyond_the_limit_is_refused(tmp_path, drafting):
     half = AttachmentDraft.from_bytes("a", bytes(CONTENTS_BYTES_MAX // 2 + 1))
     other = AttachmentDraft.from_bytes("b", half.content)
     with pytest.raises(TooLarge, match="all attachments"):
-        drafting.envelope(LETTER, [half, other], ["H30"])
+        drafting.envelope(Submission(LETTER, [half, other], ["H30"]))

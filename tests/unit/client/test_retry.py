@@ -126,3 +126,24 @@ def test_details_that_cannot_be_read_are_as_none():
 def test_a_hub_cannot_ask_for_endless_patience():
     assert retry_after_s(failure(after=10**9)) == RETRY_AFTER_S_MAX
     assert retry_after_s(failure(after=-5)) == 0.0
+
+
+def test_a_refusal_in_a_batch_means_what_it_means_alone():
+    alone = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="OVERLOADED", after=9)
+    status = StatusDetails.FromString(dict(alone.trailing_metadata())["grpc-status-details-bin"])
+    assert isinstance(error_of(status), Overloaded)
+    assert retry_after_s(status) == retry_after_s(alone) == 9
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (StatusDetails(), UnexpectedAnswer),
+        (StatusDetails(code=999), UnexpectedAnswer),
+        (StatusDetails(code=13, message="a bug"), UnexpectedAnswer),
+        (StatusDetails(code=14, message="stopping"), HubUnreachable),
+    ],
+)
+def test_a_refusal_in_a_batch_without_a_reason_is_no_refusal(status, kind):
+    assert type(error_of(status)) is kind
+    assert retry_after_s(status) == 0

@@ -12,6 +12,7 @@ from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.errors import RecallAskedAlready
 from tests.support.builders import START
 
 ID = UUID("01890000-0000-7000-8000-000000000001")
@@ -84,6 +85,82 @@ def test_an_exchange_remembers_whom_it_is_for():
     assert opened.attachments == [{"sha256": "00", "size": 4}]
 
 
+def notices(*numbers: int) -> list[Consignment]:
+    return [
+        Consignment(agency=agency, inbox_seq=number)
+        for agency, number in zip(("H02", "H03"), numbers, strict=True)
+    ]
+
+
+def recall(opened: Exchange) -> None:
+    opened.require_recallable()
+    opened.recall(
+        at=START + timedelta(seconds=1),
+        request_id="r2",
+        envelope_digest="d",
+        statement={},
+        enrolment=7,
+        notices=notices(4, 2),
+        warnings=[],
+    )
+
+
+def supersede(opened: Exchange, by: UUID, *, replaces: bool) -> None:
+    opened.supersede(
+        at=START + timedelta(seconds=1),
+        replaces=replaces,
+        by_exchange=by,
+        by_digest="e",
+        notices=notices(4, 2),
+    )
+
+
+def test_a_document_is_recalled_once():
+    opened = exchange()
+    assert not opened.recalled
+
+    recall(opened)
+
+    assert opened.recalled
+    assert opened.pending_events[-1].sender == "H01"
+    with pytest.raises(RecallAskedAlready):
+        opened.require_recallable()
+
+
+def test_a_replaced_document_knows_by_what_and_an_updated_one_still_counts():
+    opened, later = exchange(), UUID(int=7)
+
+    supersede(opened, UUID(int=6), replaces=False)
+    assert opened.replaced_by is None
+
+    supersede(opened, later, replaces=True)
+    assert opened.replaced_by == str(later)
+    assert [type(event).__name__ for event in opened.pending_events[1:]] == [
+        "DocumentUpdated",
+        "DocumentReplaced",
+    ]
+
+
+def test_a_replaced_document_can_be_recalled_and_a_recalled_one_replaced():
+    one, other = exchange(), exchange()
+
+    supersede(one, UUID(int=7), replaces=True)
+    recall(one)
+    recall(other)
+    supersede(other, UUID(int=7), replaces=True)
+
+    assert one.recalled
+    assert other.replaced_by
+
+
+def whole_life() -> Exchange:
+    opened = exchange()
+    supersede(opened, UUID(int=6), replaces=False)
+    recall(opened)
+    supersede(opened, UUID(int=7), replaces=True)
+    return opened
+
+
 def test_a_hub_key_is_announced_before_it_is_active():
     key = HubKey.announce(key_id=ID, at=START, purpose="checkpoint", verifier_key="v", by="init")
     assert not key.active
@@ -106,6 +183,7 @@ def made() -> list[Any]:
     return [
         registered,
         exchange(),
+        whole_life(),
         key,
         Log.open(log_id=ID, at=START, origin="hub.example/log"),
         Principal.enrol(principal_id=ID, at=START, **facts),

@@ -93,7 +93,7 @@ def register(code: str, request_id: str | None = None) -> RegisterAgency:
 
 
 def seqs(hub: MemoryHub, agency: str) -> list[int]:
-    return [row.inbox_seq for row, _ in hub.views.inbox(agency, 0, 999)]
+    return [line.seq for line, *_ in hub.views.inbox(agency, 0, 999)]
 
 
 # --- Refused, and unforeseen --------------------------------------------------------------

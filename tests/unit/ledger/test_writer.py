@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from hub.application.ports import RequestKey
 from hub.errors import Overloaded, Unavailable
+from hub.ledger.fair_queue import Limits
 from hub.ledger.writer import WritingLane
+
+
+@dataclass(frozen=True)
+class Named:
+    """A command that is only a name, said by some caller or ("") by the hub itself."""
+
+    name: Any
+    caller: str = ""
+
+    @property
+    def request(self) -> RequestKey | None:
+        return RequestKey(self.caller, str(self.name), bytes(32)) if self.caller else None
 
 
 class Engine:
@@ -30,9 +44,9 @@ class Engine:
         self.entered.release()
         self.gate.wait()
         self.threads.add(threading.current_thread().name)
-        self.batches.append(list(commands))
+        self.batches.append([command.name for command in commands])
         self.behind = False
-        return [self.answer(command) for command in commands]
+        return [self.answer(command.name) for command in commands]
 
 
 @dataclass
@@ -43,8 +57,11 @@ class Held:
     engine: Engine
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
-    def do(self, *commands: Any) -> list[asyncio.Task[Any]]:
-        new = [asyncio.create_task(self.lane.do(command)) for command in commands]
+    def ask(self, command: Any, caller: str = "") -> Coroutine[Any, Any, Any]:
+        return self.lane.do(Named(command, caller))
+
+    def do(self, *commands: Any, caller: str = "") -> list[asyncio.Task[Any]]:
+        new = [asyncio.create_task(self.ask(command, caller)) for command in commands]
         self.tasks += new
         return new
 
@@ -66,7 +83,7 @@ async def until(true: Callable[[], bool]) -> None:
 @pytest.fixture
 async def held() -> AsyncIterator[Held]:
     engine = Engine()
-    lane = WritingLane(engine, batch_max=5, queue_max=8)
+    lane = WritingLane(engine, batch_max=5, limits=Limits(total=8))
     lane.start()
     held = Held(lane, engine)
     yield held
@@ -76,8 +93,8 @@ async def held() -> AsyncIterator[Held]:
 
 
 async def test_a_lone_command_is_a_batch_of_its_own(held):
-    assert await held.lane.do("a") == "receipt of a"
-    assert await held.lane.do("b") == "receipt of b"
+    assert await held.ask("a") == "receipt of a"
+    assert await held.ask("b") == "receipt of b"
     assert held.engine.batches == [["a"], ["b"]]
 
 
@@ -103,7 +120,7 @@ async def test_a_batch_has_a_largest_size_and_order_is_kept(held):
 
 async def test_everything_is_decided_on_one_thread_that_is_not_the_loops(held):
     for command in range(5):
-        await held.lane.do(command)
+        await held.ask(command)
 
     (thread,) = held.engine.threads
     assert thread != threading.current_thread().name
@@ -131,7 +148,7 @@ async def test_a_caller_that_goes_away_during_its_commit_does_not_either(held):
     held.release()
 
     assert await tasks[0] == "receipt of a"
-    assert await held.lane.do("b") == "receipt of b"
+    assert await held.ask("b") == "receipt of b"
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(held):
@@ -140,13 +157,62 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(held):
     await asyncio.sleep(0)
 
     with pytest.raises(Overloaded) as refusal:
-        await held.lane.do("one too many")
+        await held.ask("one too many")
     held.release()
 
     assert int(refusal.value.metadata["retry_after_ms"]) > 0
     await asyncio.gather(*tasks)
-    assert await held.lane.do("later") == "receipt of later"
+    assert await held.ask("later") == "receipt of later"
     assert not any("one too many" in batch for batch in held.engine.batches)
+
+
+async def test_a_busy_caller_waits_for_itself_and_not_the_others_for_it(held):
+    await held.hold()
+    busy = held.do(*range(6), caller="busy")
+    quiet = held.do("a", caller="quiet")
+    await asyncio.sleep(0)
+    held.release()
+    await asyncio.gather(*busy, *quiet)
+
+    assert held.engine.batches == [["held"], [0, "a", 1, 2, 3], [4, 5]]
+
+
+async def test_a_caller_whose_queue_is_full_is_refused_while_others_are_taken_in():
+    engine = Engine()
+    lane = WritingLane(engine, limits=Limits(total=8, per_caller=2))
+    lane.start()
+    held = Held(lane, engine)
+    await held.hold()
+    tasks = held.do(1, 2, caller="busy")
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded, match="this caller's"):
+        await held.ask(3, "busy")
+    tasks += held.do(4, caller="quiet")
+    await asyncio.sleep(0)
+    held.release()
+
+    assert await asyncio.gather(*tasks) == [f"receipt of {n}" for n in (1, 2, 4)]
+    await lane.stop()
+
+
+async def test_a_caller_that_comes_too_fast_is_told_when_to_come_back():
+    now = [100.0]
+    engine = Engine()
+    limits = Limits(rate_per_s=2, burst=3)
+    lane = WritingLane(engine, limits=limits, monotonic=lambda: now[0])
+    lane.start()
+    held = Held(lane, engine)
+    for command in range(3):
+        await held.ask(command, "fast")
+
+    with pytest.raises(Overloaded) as refusal:
+        await held.ask(3, "fast")
+    assert await held.ask("a", "slow") == "receipt of a"
+    now[0] += int(refusal.value.metadata["retry_after_ms"]) / 1000
+
+    assert await held.ask(3, "fast") == "receipt of 3"
+    await lane.stop()
 
 
 async def test_a_refusal_reaches_its_own_caller_only(held):
@@ -167,9 +233,9 @@ async def test_an_engine_that_breaks_is_heard_of_and_the_lane_lives_on(held):
 
     held.engine.answer = break_once
     with pytest.raises(ZeroDivisionError):
-        await held.lane.do("a")
+        await held.ask("a")
 
-    assert await held.lane.do("b") == "b"
+    assert await held.ask("b") == "b"
 
 
 async def test_stopping_finishes_what_waits_and_takes_nothing_more_in(held):
@@ -179,7 +245,7 @@ async def test_stopping_finishes_what_waits_and_takes_nothing_more_in(held):
     stopping = asyncio.create_task(held.lane.stop())
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
-        await held.lane.do("too late")
+        await held.ask("too late")
     assert not stopping.done()
     held.release()
     await stopping
@@ -195,7 +261,7 @@ async def test_an_idle_lane_stops():
     await lane.stop()
 
     with pytest.raises(Unavailable):
-        await lane.do("too late")
+        await lane.do(Named("too late"))
 
 
 async def test_a_lane_that_never_started_stops():

@@ -44,7 +44,7 @@ def test_a_document_is_shown_as_its_envelope_says(hub):
     )
     recorded = hub.submit(SENDER, envelope, CONTENTS)
 
-    ((delivery, document),) = hub.views.inbox(RECIPIENT, 0, 10)
+    ((_, delivery, document),) = hub.views.inbox(RECIPIENT, 0, 10)
 
     assert document.exchange_id == parse_leaf(recorded.receipt.leaf).id
     assert (document.sender, document.envelope_digest) == (SENDER, envelope.digest)
@@ -153,7 +153,7 @@ def test_erased_words_are_left_out_and_the_facts_stay(hub, erased):
     views = MemoryViews()
     projection(hub, views).catch_up(hub.receipts.size)
 
-    ((delivery, document),) = views.inbox(RECIPIENT, 0, 10)
+    ((_, delivery, document),) = views.inbox(RECIPIENT, 0, 10)
     assert (document.code, document.type_name, document.subject) == ("", "", "")
     assert (document.sender, document.envelope_digest) == (SENDER, envelope.digest)
     assert delivery.inbox_seq == 1

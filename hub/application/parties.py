@@ -1,0 +1,25 @@
+"""Whom an event concerns: they may hold its receipt, and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hub.proof.leaf import Event
+
+
+def parties_of(event: Event) -> frozenset[str]:
+    """The codes of the agencies an event of an exchange concerns; empty for any other event."""
+    data = event.data
+    if "sender" not in data:
+        return frozenset()
+    speakers = {data["sender"], data.get("agency", data["sender"])}
+    return frozenset(speakers | {consignment["agency"] for consignment in consignments_of(data)})
+
+
+def consignments_of(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every inbox number an event gives, as {agency, inbox_seq}."""
+    yield from data.get("recipients", ())
+    yield from data.get("notices", ())
+    if "inbox_seq" in data:
+        yield {"agency": data["agency"], "inbox_seq": data["inbox_seq"]}

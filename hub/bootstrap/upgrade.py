@@ -1,0 +1,57 @@
+"""The schema of a hub's database: what a start demands, and how an older one gets there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.util import CommandError
+
+from adapters.storage.engine import Database
+from adapters.storage.migrate import migrate, schema_is_current
+from hub.bootstrap.folder import DataFolder
+from hub.config import ConfigInvalid, Settings
+
+
+def database_url(folder: DataFolder, settings: Settings) -> str:
+    """The URL of a hub's database; a relative path is relative to the data folder."""
+    url = settings.database_url
+    relative = url.removeprefix("sqlite:///")
+    if relative == url or relative.startswith("/"):
+        return url
+    return f"sqlite:///{folder.root.absolute() / relative}"
+
+
+def require_schema(url: str, folder: Path) -> None:
+    """Refuse a database of another schema than this version's. Raises ConfigInvalid."""
+    if schema_is_current(url):
+        return
+    _require_database(url)
+    raise ConfigInvalid(
+        "the database has another schema than this version; if it is older, run "
+        f"`lienthong migrate {folder}`, if it is newer, the version that made it"
+    )
+
+
+def upgrade(folder: DataFolder, settings: Settings) -> bool:
+    """Bring a hub's database to this version's schema; False when it has it already.
+
+    All of it is one transaction: if we stop in it, the database is as it was. Raises
+    FolderBusy, and ConfigInvalid when there is no database or it is a newer version's.
+    """
+    with folder.lock():
+        url = database_url(folder, settings)
+        if schema_is_current(url):
+            return False
+        # Never made anew here: an empty database would contradict the signer's memory.
+        _require_database(url)
+        try:
+            migrate(url)
+        except CommandError as error:
+            raise ConfigInvalid("the database was made by a newer version; run that one") from error
+        return True
+
+
+def _require_database(url: str) -> None:
+    path = Database(url).path
+    if not path.exists():
+        raise ConfigInvalid(f"the database {path} is missing; put it back")
