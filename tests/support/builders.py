@@ -213,7 +213,6 @@ class Party:
             members["reason"] = "gửi nhầm nơi nhận"
         return self.say(Status.MEDIA_TYPE, **members | changes)
 
-
     def recall(self, envelope: SignedStatement, **changes: Any) -> SignedStatement:
         members = {"envelope_digest": envelope.digest.hex(), "reason": "ban hành nhầm thể thức"}
         return self.say(Recall.MEDIA_TYPE, **members | changes)
