@@ -163,6 +163,18 @@ class AgencySuspended(HubError):
     reason = "AGENCY_SUSPENDED"
 
 
+class AgencySucceeded(HubError):
+    """Another agency (`successor`) took over: this one no longer sends, and has one successor."""
+
+    reason = "AGENCY_SUCCEEDED"
+
+
+class AgencyNotSuspended(HubError):
+    """An agency that is not suspended cannot be reinstated."""
+
+    reason = "AGENCY_NOT_SUSPENDED"
+
+
 # --- Parties ----------------------------------------------------------------------
 
 

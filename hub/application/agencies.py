@@ -32,20 +32,23 @@ class RegisterAgency:
     request_id: str
     code: str
     name: str
+    other_codes: tuple[str, ...] = ()
 
     @property
     def request(self) -> RequestKey:
         """Bound to the operator and to what is registered."""
-        return _operator_request(self.operator, self.request_id, "register", self.code, self.name)
+        return operator_request(
+            self.operator, self.request_id, "register", self.code, self.name, *self.other_codes
+        )
 
     def decide(self, session: Session) -> None:
         """Record `AgencyRegistered`."""
-        if self.code in session.registry.agencies:
-            raise AgencyExists(f"the code {self.code} is registered already", code=self.code)
+        require_free(session.registry, [self.code, *self.other_codes])
         agency = Agency.register(
             agency_id=session.new_id(),
             at=session.at,
             code=self.code,
+            other_codes=self.other_codes,
             name=self.name,
             by=self.operator,
             request_id=self.request_id,
@@ -68,7 +71,7 @@ class EnrolCertificate:
     @property
     def request(self) -> RequestKey:
         """Bound to the operator and to what is enrolled."""
-        return _operator_request(
+        return operator_request(
             self.operator,
             self.request_id,
             "enrol",
@@ -111,10 +114,33 @@ class EnrolCertificate:
         session.record(agency, self.request)
 
 
-def _operator_request(operator: str, request_id: str, *parts: str) -> RequestKey:
+def operator_request(operator: str, request_id: str, *parts: str) -> RequestKey:
+    """What makes an operator's call idempotent: bound to the operator and to these parts."""
     digest = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()
     # Operators and agencies have request ids of their own, whatever they are called.
     return RequestKey(f"operator:{operator}", request_id, digest)
+
+
+def require_free(registry: Registry, codes: Sequence[str]) -> None:
+    """Refuse codes that an agency has already, as its primary one or another."""
+    for code in codes:
+        if registry.owner(code) is not None:
+            raise AgencyExists(f"the code {code} is registered already", code=code)
+
+
+def require_code(code: str, field: str) -> None:
+    """Refuse what does not have the form of an agency's code."""
+    if not AGENCY_CODE.fullmatch(code):
+        raise RequestMalformed(f"{field} must be {AGENCY_CODE_WORDS}", field=field)
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that is empty, too long or no line of text."""
+    if not 1 <= len(name) <= _NAME_CHARS_MAX or _CONTROL.search(name):
+        raise RequestMalformed(
+            f"name must have 1 to {_NAME_CHARS_MAX} characters and no control characters",
+            field="name",
+        )
 
 
 class Agencies:
@@ -131,16 +157,21 @@ class Agencies:
         self._registry = registry
         self._suitability = suitability
 
-    async def register(self, operator: str, request_id: str, code: str, name: str) -> Recorded:
+    async def register(
+        self,
+        operator: str,
+        request_id: str,
+        code: str,
+        name: str,
+        other_codes: Sequence[str] = (),
+    ) -> Recorded:
         """Register an agency; the receipt of `AgencyRegistered`."""
-        if not AGENCY_CODE.fullmatch(code):
-            raise RequestMalformed(f"code must be {AGENCY_CODE_WORDS}", field="code")
-        if not 1 <= len(name) <= _NAME_CHARS_MAX or _CONTROL.search(name):
-            raise RequestMalformed(
-                f"name must have 1 to {_NAME_CHARS_MAX} characters and no control characters",
-                field="name",
-            )
-        return await self._lane.do(RegisterAgency(operator, request_id, code, name))
+        require_code(code, "code")
+        for other in other_codes:
+            require_code(other, "other_codes")
+        require_name(name)
+        command = RegisterAgency(operator, request_id, code, name, tuple(other_codes))
+        return await self._lane.do(command)
 
     async def enrol(
         self,

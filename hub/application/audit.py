@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hub.application.exchanges import Offloader
 from hub.application.lane import Receipts, Recorded
 from hub.application.parties import parties_of
-from hub.application.registry import Caller, Role
+from hub.application.registry import Caller, Registry, Role
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.errors import PositionUnknown
 from hub.proof.leaf import Event, parse_leaf
 
 
 class OwnReceipts:
-    """Checkpoints and proofs for everyone; leaves for those they concern."""
+    """Checkpoints and proofs for everyone; leaves for those they concern, and successors."""
 
-    def __init__(self, receipts: Receipts, offload: Offloader) -> None:
+    def __init__(
+        self,
+        receipts: Receipts,
+        offload: Offloader,
+        registry: Callable[[], Registry] = Registry,
+    ) -> None:
+        """`registry` says who succeeded whom; by the empty one it begins as, nobody did."""
         self._receipts = receipts
         self._offload = offload
+        self._registry = registry
 
     def checkpoint(self) -> bytes:
         """The newest published checkpoint."""
@@ -32,16 +41,18 @@ class OwnReceipts:
 
     def _receipt(self, caller: Caller, position: int) -> Recorded:
         recorded = self._receipts.receipt(position)
-        if not _concerns(caller, parse_leaf(recorded.receipt.leaf)):
+        represented = self._registry().represented(caller.name)
+        if not _concerns(caller, represented, parse_leaf(recorded.receipt.leaf)):
             # The same words as for a position that does not exist.
             raise PositionUnknown("no such position in the log", position=str(position))
         return recorded
 
 
-def _concerns(caller: Caller, event: Event) -> bool:
+def _concerns(caller: Caller, represented: frozenset[str], event: Event) -> bool:
     if caller.role is not Role.AGENCY:
         return event.topic in REGISTRY_TOPICS
-    own_registration = (event.data.get("agency"), event.data.get("code"))
-    return caller.name in parties_of(event) or (
-        event.topic in REGISTRY_TOPICS and caller.name in own_registration
-    )
+    if event.topic in REGISTRY_TOPICS:
+        # Its own registration, what became of it, and whom it took over.
+        named = {event.data.get(name) for name in ("agency", "code", "successor")}
+        return not named.isdisjoint(represented)
+    return not parties_of(event).isdisjoint(represented)

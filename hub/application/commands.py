@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +11,14 @@ from hub.application import intake
 from hub.application.lane import NothingRecorded
 from hub.application.ports import RequestKey, SealedPayload
 from hub.application.session import Session
+from hub.application.standing import (
+    Addressee,
+    addressees_of,
+    delivery_meant,
+    require_may_send,
+)
 from hub.application.vault import Vault
+from hub.domain.aggregate import StatementRecord
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
 from hub.errors import ExchangeUnknown, Unavailable
@@ -59,8 +67,9 @@ class SubmitDocument:
         """
         judged = self.spoken.judge_again(session)
         envelope, signed = self.envelope, self.spoken.signed
-        intake.require_recipients(envelope, session.registry)
-        intake.require_allowed(envelope)
+        require_may_send(self.spoken.agency, session.registry)
+        addressees = addressees_of(envelope, session.registry)
+        intake.require_allowed(envelope, addressees)
         older = self._older(session)
         exchange = Exchange.submit(
             exchange_id=self.exchange_id,
@@ -72,7 +81,7 @@ class SubmitDocument:
             action=envelope.action.value,
             relates_to=envelope.relates_to,
             expires_at=envelope.expires_at.isoformat() if envelope.expires_at else None,
-            recipients=_numbered(session, envelope.recipients),
+            recipients=_consigned(session, addressees),
             attachments=[
                 ContentRecord(sha256=attachment.sha256, size=attachment.size)
                 for attachment in envelope.document.attachments
@@ -117,12 +126,13 @@ class SpeakAsRecipient:
     def decide(self, session: Session) -> None:
         """Record `DocumentHandedOver`, `StatusReported` or `RecallAnswered`."""
         judged = self.spoken.judge_again(session)
-        statement, agency = self.statement, self.spoken.agency
+        statement = self.statement
         exchange = session.history.exchange(self.exchange_id)
+        agency = delivery_meant(statement, exchange.recipients, session.registry)
         delivery = session.history.delivery(self.exchange_id, agency, session.at)
         self._require_possible(exchange, delivery)
         sealed = _sealed(self.vault, self.exchange_id, self.spoken.signed)
-        facts = _facts(self.spoken, judged, statement, session.at) | {
+        facts = _facts(self.spoken, judged, statement, session.at, of=agency) | {
             "exchange": str(self.exchange_id),
             "agency": agency,
             "sender": exchange.sender,
@@ -162,13 +172,14 @@ class RecallDocument:
     def decide(self, session: Session) -> None:
         """Record `RecallRequested`, with a number in each recipient's inbox."""
         judged = self.spoken.judge_again(session)
+        require_may_send(self.spoken.agency, session.registry)
         exchange = own_exchange(session, self.spoken.agency, self.statement.envelope_digest)
         exchange.require_recallable()
         sealed = _sealed(self.vault, exchange.id, self.spoken.signed)
         exchange.recall(
             at=session.at,
             notices=_numbered(session, exchange.recipients),
-            **_facts(self.spoken, judged, self.statement, session.at),
+            **_facts(self.spoken, judged, self.statement, session.at, of=exchange.sender),
         )
         session.add_payload(sealed)
         session.record(exchange, self.request, exchange.id)
@@ -219,12 +230,16 @@ class AskAgain:
 
 
 def own_exchange(session: Session, agency: str, envelope_digest: str) -> Exchange:
-    """The exchange that an agency opened with this envelope; ExchangeUnknown otherwise."""
+    """The exchange that an agency, or one it succeeded, opened with this envelope.
+
+    Raises ExchangeUnknown.
+    """
+    senders = session.registry.represented(agency)
     accepted = session.request_of(bytes.fromhex(envelope_digest))
-    if accepted is not None and accepted.exchange_id is not None and accepted.caller == agency:
+    if accepted is not None and accepted.exchange_id is not None and accepted.caller in senders:
         exchange = session.history.exchange(accepted.exchange_id)
         # The digest may be that of another statement about the same exchange.
-        if exchange.sender == agency and exchange.envelope_digest == envelope_digest:
+        if exchange.sender in senders and exchange.envelope_digest == envelope_digest:
             return exchange
     raise unknown_exchange()
 
@@ -242,17 +257,32 @@ def _numbered(session: Session, agencies: list[str] | tuple[str, ...]) -> list[C
     ]
 
 
+def _consigned(session: Session, addressees: Sequence[Addressee]) -> list[Consignment]:
+    numbers = session.next_inbox_seqs([addressee.agency for addressee in addressees])
+    return [
+        addressee.consigned(number) for addressee, number in zip(addressees, numbers, strict=True)
+    ]
+
+
 def _facts(
     spoken: Spoken,
     judged: intake.Judged,
     statement: Collect | Status | Recall | RecallAnswer,
     at: datetime,
+    *,
+    of: str,
 ) -> dict[str, object]:
-    """What every event about an earlier envelope records of its statement."""
+    """What every event about an earlier envelope records of its statement.
+
+    `of` is the agency whose part in the exchange it is; its successor may have spoken.
+    """
+    record = judged.record
+    if spoken.agency != of:
+        record = StatementRecord(**record, by_agency=spoken.agency)
     return {
         "request_id": statement.header.request_id,
         "envelope_digest": statement.envelope_digest,
-        "statement": judged.record,
+        "statement": record,
         "enrolment": judged.key.position,
         "warnings": intake.warnings_for(statement.header.created_at, at),
     }

@@ -34,11 +34,13 @@ from hub.application.ports import (
 )
 from hub.application.refusals import RefusalRecorder
 from hub.application.registry import Registry
+from hub.application.standing import addressees_of, delivery_meant, require_may_send
 from hub.application.vault import Vault
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange
 from hub.domain.values import uuid7
 from hub.errors import (
+    AgencyUnknown,
     ContentLost,
     ContentWithheld,
     HubError,
@@ -139,8 +141,8 @@ class Exchanges:
         try:
             spoken = self._judge(agency, signed)
             intake.require_content(envelope, contents)
-            intake.require_recipients(envelope, self._registry())
-            intake.require_allowed(envelope)
+            require_may_send(agency, self._registry())
+            intake.require_allowed(envelope, addressees_of(envelope, self._registry()))
             if envelope.relates_to is not None:
                 await self._require_own(agency, envelope.relates_to)
         except HubError as refusal:
@@ -164,7 +166,7 @@ class Exchanges:
         recorded = await self._answered(agency, request_id, signed)
         if recorded is None:
             spoken = self._judge(agency, signed)
-            opened = await self._received(agency, statement.envelope_digest)
+            opened = await self._received(statement)
             await self._require_readable(opened)
             recorded = _same_kind(
                 await self._lane.do(
@@ -190,8 +192,9 @@ class Exchanges:
         if answered := await self._answered(agency, statement.header.request_id, signed):
             return answered
         spoken = self._judge(agency, signed)
+        require_may_send(agency, self._registry())
         opened = await self._concerning(agency, statement.envelope_digest)
-        if opened.event.data["sender"] != agency:
+        if opened.event.data["sender"] not in self._represented(agency):
             raise NotAParty(
                 "only the sender can recall a document", envelope_digest=statement.envelope_digest
             )
@@ -215,11 +218,22 @@ class Exchanges:
         deliveries = await self._offload(lambda: self._views.deliveries(exchange_id))
         if document is None:
             raise unknown_exchange()
-        if document.sender != agency:
-            deliveries = [row for row in deliveries if row.recipient == agency]
+        mine = self._represented(agency)
+        if document.sender not in mine:
+            deliveries = [row for row in deliveries if row.recipient in mine]
         if not deliveries:
             raise unknown_exchange()
         return ExchangeView(document, deliveries)
+
+    def box(self, agency: str, whose: str) -> str:
+        """Whose inbox or outbox is meant: empty its own, else one it may read, by any code.
+
+        Raises AgencyUnknown for another agency's as for nobody's.
+        """
+        owner = self._registry().owner(whose or agency)
+        if owner is None or owner.code not in self._represented(agency):
+            raise AgencyUnknown("no such agency among those whose boxes you may read", code=whose)
+        return owner.code
 
     async def inbox(
         self, agency: str, after: int, limit: int
@@ -244,23 +258,9 @@ class Exchanges:
         self, agency: str, exchange_id: UUID, index: int, offset: int
     ) -> AsyncIterator[bytes]:
         """One attachment of a collected document, from `offset` to its end."""
-        row = next(
-            (
-                row
-                for row in (await self.exchange(agency, exchange_id)).deliveries
-                if row.recipient == agency
-            ),
-            None,
-        )
-        if row is None:
-            raise NotAParty("content is released to recipients", exchange_id=str(exchange_id))
-        if not row.collected:
-            raise NotCollected(
-                "content is released against a signed collect statement; send one first",
-                exchange_id=str(exchange_id),
-            )
-        if row.recall is RecallState.AGREED:
-            raise ContentWithheld("this agency agreed to the recall of the document")
+        view = await self.exchange(agency, exchange_id)
+        mine = self._represented(agency)
+        _require_released([row for row in view.deliveries if row.recipient in mine], exchange_id)
         opened = await self._offload(lambda: self._opened_by_id(exchange_id))
         attachments = opened.event.data["attachments"]
         if index >= len(attachments) or offset > attachments[index]["size"]:
@@ -271,6 +271,10 @@ class Exchanges:
             yield part
 
     # --- steps shared by the use cases --------------------------------------------
+
+    def _represented(self, agency: str) -> frozenset[str]:
+        """Itself, and all the agencies it succeeded."""
+        return self._registry().represented(agency)
 
     def _judge(self, agency: str, signed: SignedStatement) -> Spoken:
         registry = self._registry()
@@ -330,28 +334,27 @@ class Exchanges:
         if answered := await self._answered(agency, statement.header.request_id, signed):
             return answered
         spoken = self._judge(agency, signed)
-        opened = await self._received(agency, statement.envelope_digest)
+        opened = await self._received(statement)
         command = SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
         return _same_kind(await self._lane.do(command), signed)
 
     async def _require_own(self, agency: str, envelope_digest: str) -> None:
         """Only the sender's own documents are updated or replaced; checked before content."""
         opened = await self._concerning(agency, envelope_digest)
-        if opened.event.data["sender"] != agency:
+        if opened.event.data["sender"] not in self._represented(agency):
             raise unknown_exchange()
 
     async def _concerning(self, agency: str, envelope_digest: str) -> _Opened:
-        """The exchange an envelope opened, if the agency takes part in it."""
+        """The exchange an envelope opened, if the agency, or one it succeeded, takes part."""
         opened = await self._offload(lambda: self._opened_by_digest(bytes.fromhex(envelope_digest)))
-        if opened is None or not opened.concerns(agency):
+        if opened is None or opened.parties.isdisjoint(self._represented(agency)):
             raise unknown_exchange()
         return opened
 
-    async def _received(self, agency: str, envelope_digest: str) -> _Opened:
-        """The exchange an envelope opened, if the agency is one of its recipients."""
-        opened = await self._concerning(agency, envelope_digest)
-        if agency not in opened.recipients:
-            raise NotAParty("only a recipient can say this", envelope_digest=envelope_digest)
+    async def _received(self, statement: Collect | Status | RecallAnswer) -> _Opened:
+        """The exchange a statement is about, if its speaker can speak for a recipient."""
+        opened = await self._concerning(statement.header.agency, statement.envelope_digest)
+        delivery_meant(statement, opened.recipients, self._registry())
         return opened
 
     async def _require_readable(self, opened: _Opened) -> None:
@@ -385,7 +388,8 @@ class Exchanges:
     def _statement(self, agency: str, position: int) -> Evidence:
         recorded = self._receipts.receipt(position)
         event = parse_leaf(recorded.receipt.leaf)
-        if "statement" not in event.data or agency not in parties_of(event):
+        parties = parties_of(event)
+        if "statement" not in event.data or parties.isdisjoint(self._represented(agency)):
             raise PositionUnknown("no such position in the log", position=str(position))
         return self._evidence(recorded)
 
@@ -413,8 +417,9 @@ class _Opened:
     def recipients(self) -> list[str]:
         return [consignment["agency"] for consignment in self.event.data["recipients"]]
 
-    def concerns(self, agency: str) -> bool:
-        return agency == self.event.data["sender"] or agency in self.recipients
+    @property
+    def parties(self) -> frozenset[str]:
+        return frozenset([self.event.data["sender"], *self.recipients])
 
 
 def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
@@ -432,6 +437,20 @@ def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
         key_id=record["key_id"],
         signature=base64.b64decode(record["signature"]),
     )
+
+
+def _require_released(rows: Sequence[DeliveryRow], exchange_id: UUID) -> None:
+    """Refuse content unless one of these deliveries was collected and not taken back."""
+    if not rows:
+        raise NotAParty("content is released to recipients", exchange_id=str(exchange_id))
+    collected = [row for row in rows if row.collected]
+    if not collected:
+        raise NotCollected(
+            "content is released against a signed collect statement; send one first",
+            exchange_id=str(exchange_id),
+        )
+    if all(row.recall is RecallState.AGREED for row in collected):
+        raise ContentWithheld("this agency agreed to the recall of the document")
 
 
 def require_same(accepted: AcceptedRequest, digest: bytes) -> None:

@@ -13,6 +13,7 @@ from hub.domain.agency import Agency
 from hub.domain.aggregate import Aggregate
 from hub.domain.delivery import Delivery, delivery_id
 from hub.domain.exchange import Exchange
+from hub.domain.group import Group
 
 _CACHED_AGGREGATES_MAX = 8192
 
@@ -42,6 +43,16 @@ class History:
         for stored in self._log.select_events(delivery.id):
             self._mapper.to_domain_event(stored).mutate(delivery)
         return delivery
+
+    def group(self, group_id: UUID, at: datetime) -> Group:
+        """A group of agencies, whether or not it was ever changed."""
+        known = self._cached(group_id)
+        if known is not None:
+            return cast(Group, known)
+        group = Group.begin(group_id, at)
+        for stored in self._log.select_events(group_id):
+            self._mapper.to_domain_event(stored).mutate(group)
+        return group
 
     def keep(self, aggregate: Aggregate) -> None:
         """Remember an aggregate whose facts are all committed."""

@@ -1,6 +1,6 @@
 """The checks on a statement, in their fixed order; the first failure is the answer.
 
- 1. size                      5. already answered?      9. recipients known and open
+ 1. size                      5. already answered?      9. parties known and open
  2. JSON and schema           6. key enrolled, in force 10. rules of the action
  3. made for this hub         7. signature
  4. speaks for its caller     8. content as stated
@@ -8,8 +8,8 @@
 Steps 1 to 4 are `read`. Step 5 is the caller's: an accepted request id with the same digest
 gets its first answer, whatever has changed since; it is asked before any refusal of the later
 steps is given, and in the writing lane for every statement that passes them. Steps 6 and 7
-are `judge`, 8 to 10 the `require_…` functions. What depends on the registry is checked again
-in the lane when the registry has moved on.
+are `judge`, 8 and 10 the `require_…` functions, 9 is `standing`. What depends on the registry
+is checked again in the lane when the registry has moved on.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from hub.application.registry import EnrolledKey, Registry
+from hub.application.standing import Addressee
 from hub.domain.aggregate import StatementRecord
 from hub.errors import (
     AgencyMismatch,
     ContentMissing,
     DigestMismatch,
-    RecipientUnknown,
     SecretDocument,
     SignatureInvalid,
     StatementMalformed,
@@ -51,10 +51,11 @@ from hub.proof.statements import (
 INLINE_BYTES_MAX = 3 * 1024 * 1024
 _SIGNATURE_BYTES_MAX = 1024  # RSA with 8192 bits.
 _CLOCK_SKEW_MAX = timedelta(minutes=10)
-_NAMES_SHOWN_MAX = 20
 # What one recipient takes in the event beside its code, with an inbox number of ten digits;
 # what one attachment takes; what all the rest takes at the most, its signature included.
 _RECIPIENT_BYTES, _ATTACHMENT_BYTES, _OTHER_BYTES_MAX = 37, 96, 3072
+# What `addressed` takes beside the code, where the sender signed another than the primary one.
+_ADDRESSED_BYTES = len('"addressed":"",')
 
 S = TypeVar("S", Envelope, Collect, Status, Recall, RecallAnswer)
 
@@ -154,20 +155,7 @@ def require_content(envelope: Envelope, contents: Sequence[bytes]) -> None:
             )
 
 
-def require_recipients(envelope: Envelope, registry: Registry) -> None:
-    """Step 9: every recipient is registered; all that are not are named at once."""
-    unknown = [code for code in envelope.recipients if code not in registry.agencies]
-    if unknown:
-        shown = ", ".join(unknown[:_NAMES_SHOWN_MAX])
-        more = len(unknown) - _NAMES_SHOWN_MAX
-        raise RecipientUnknown(
-            f"not registered at this hub: {shown}{f' and {more} more' if more > 0 else ''}",
-            recipients=shown,
-            count=str(len(unknown)),
-        )
-
-
-def require_allowed(envelope: Envelope) -> None:
+def require_allowed(envelope: Envelope, addressees: Sequence[Addressee]) -> None:
     """Step 10: no state secrets (QĐ 28/2018 Art. 1), only what one entry can record."""
     if envelope.document.secrecy != "none":
         raise SecretDocument(
@@ -176,7 +164,7 @@ def require_allowed(envelope: Envelope) -> None:
         )
     # A fact is one leaf: an entry of the log has no room for a thousand long codes.
     room = (
-        sum(len(code) + _RECIPIENT_BYTES for code in envelope.recipients)
+        sum(map(_consignment_bytes, addressees))
         + len(envelope.document.attachments) * _ATTACHMENT_BYTES
     )
     limit = LEAF_BYTES_MAX - _OTHER_BYTES_MAX
@@ -186,6 +174,12 @@ def require_allowed(envelope: Envelope) -> None:
             "document to fewer recipients at a time",
             limit=str(limit),
         )
+
+
+def _consignment_bytes(addressee: Addressee) -> int:
+    addressed = _ADDRESSED_BYTES + len(addressee.signed)
+    own = len(addressee.agency) + _RECIPIENT_BYTES
+    return own if addressee.signed == addressee.agency else own + addressed
 
 
 def warnings_for(created_at: datetime, at: datetime) -> list[str]:

@@ -14,6 +14,9 @@ def parties_of(event: Event) -> frozenset[str]:
     if "sender" not in data:
         return frozenset()
     speakers = {data["sender"], data.get("agency", data["sender"])}
+    # A successor that spoke for one of them; it may be succeeded itself one day.
+    if by_agency := data.get("statement", {}).get("by_agency"):
+        speakers.add(by_agency)
     return frozenset(speakers | {consignment["agency"] for consignment in consignments_of(data)})
 
 

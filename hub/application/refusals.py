@@ -11,6 +11,8 @@ from hub.application.ports import Clock, RequestKey
 from hub.application.session import Session
 from hub.domain.refusal import Refusal
 from hub.errors import (
+    AgencySucceeded,
+    AgencySuspended,
     ContentMissing,
     DigestMismatch,
     HubError,
@@ -34,6 +36,8 @@ RECORDED_REASONS = frozenset(
         DigestMismatch,
         RecipientUnknown,
         SecretDocument,
+        AgencySuspended,
+        AgencySucceeded,
     )
 )
 REFUSALS_PER_MINUTE_MAX = 10

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from hub.domain.agency import Agency
 from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.group import Group
 from hub.domain.principal import Principal
 from hub.domain.values import parse_time
 from hub.errors import KeyExpired, KeyNotYetValid, KeyUnknown, LedgerMismatch
@@ -61,28 +62,71 @@ class CertificateEntry:
 
 @dataclass(frozen=True, slots=True)
 class AgencyEntry:
-    """An agency, as lists show it."""
+    """An agency, as lists show it. `code` is its primary code, `successor` that of another."""
 
     agency_id: UUID
     code: str
     name: str
     position: int
     certificates: tuple[CertificateEntry, ...] = ()
+    other_codes: tuple[str, ...] = ()
+    suspended: bool = False
+    successor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """A named list of agencies, by primary code; one without members is no more."""
+
+    group_id: UUID
+    group: str
+    name: str
+    members: tuple[str, ...]
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The register at one position. Never changed: each registry event makes a new one."""
+    """The register at one position. Never changed: each registry event makes a new one.
+
+    `agencies` is by primary code; `other_codes` leads from every other code to the primary
+    one, `predecessors` from an agency to those that it took over directly.
+    """
 
     version: int = -1
     agencies: Mapping[str, AgencyEntry] = field(default_factory=dict)
     callers: Mapping[str, Caller] = field(default_factory=dict)
     keys: Mapping[tuple[str, str], EnrolledKey] = field(default_factory=dict)
     key_owners: Mapping[str, str] = field(default_factory=dict)
+    other_codes: Mapping[str, str] = field(default_factory=dict)
+    predecessors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, GroupEntry] = field(default_factory=dict)
 
     def caller(self, certificate: str) -> Caller | None:
         """Who holds the transport certificate with this SHA-256 (hexadecimal)."""
         return self.callers.get(certificate)
+
+    def owner(self, code: str) -> AgencyEntry | None:
+        """The agency that has this code, as its primary one or another."""
+        return self.agencies.get(self.other_codes.get(code, code))
+
+    def receiver(self, code: str) -> AgencyEntry | None:
+        """The agency that gets what is addressed to this code: its owner, or who took over."""
+        agency = self.owner(code)
+        while agency is not None and agency.successor is not None:
+            agency = self.agencies.get(agency.successor)
+        return agency
+
+    def represented(self, agency: str) -> frozenset[str]:
+        """The primary codes of all an agency speaks for: itself, and all it succeeded."""
+        found: set[str] = set()
+        waiting = [agency]
+        while waiting:
+            code = waiting.pop()
+            if code not in found:
+                found.add(code)
+                waiting += self.predecessors.get(code, ())
+        return frozenset(found)
 
     def signing_key(self, agency: str, key_id: str, at: datetime) -> EnrolledKey:
         """The key an agency signs with now; refuses unknown, early and expired ones."""
@@ -118,6 +162,16 @@ class Registry:
                 return newer._with_agency(event, position)
             case Agency.CertificateEnrolled.TOPIC:
                 return newer._with_certificate(event.data, position, evidence)
+            case Agency.AgencyRenamed.TOPIC:
+                return newer._with_names(event.data)
+            case Agency.AgencySuspended.TOPIC:
+                return newer._with_changed(event.data["agency"], suspended=True)
+            case Agency.AgencyReinstated.TOPIC:
+                return newer._with_changed(event.data["agency"], suspended=False)
+            case Agency.AgencySucceededBy.TOPIC:
+                return newer._with_successor(event.data)
+            case Group.GroupChanged.TOPIC:
+                return newer._with_group(event, position)
         return newer
 
     def _with_principal(self, data: Mapping[str, Any]) -> Registry:
@@ -130,8 +184,35 @@ class Registry:
 
     def _with_agency(self, event: Event, position: int) -> Registry:
         code = event.data["code"]
-        entry = AgencyEntry(event.id, code, event.data["name"], position)
-        return replace(self, agencies={**self.agencies, code: entry})
+        others = tuple(event.data["other_codes"])
+        entry = AgencyEntry(event.id, code, event.data["name"], position, other_codes=others)
+        return replace(
+            self,
+            agencies={**self.agencies, code: entry},
+            other_codes={**self.other_codes, **dict.fromkeys(others, code)},
+        )
+
+    def _with_changed(self, code: str, **changes: Any) -> Registry:
+        agency = replace(self.agencies[code], **changes)
+        return replace(self, agencies={**self.agencies, code: agency})
+
+    def _with_names(self, data: Mapping[str, Any]) -> Registry:
+        code, others = data["agency"], tuple(data["other_codes"])
+        kept = {other: owner for other, owner in self.other_codes.items() if owner != code}
+        newer = replace(self, other_codes=kept | dict.fromkeys(others, code))
+        return newer._with_changed(code, name=data["name"], other_codes=others)
+
+    def _with_successor(self, data: Mapping[str, Any]) -> Registry:
+        code, successor = data["agency"], data["successor"]
+        taken_over = (*self.predecessors.get(successor, ()), code)
+        newer = replace(self, predecessors={**self.predecessors, successor: taken_over})
+        return newer._with_changed(code, successor=successor)
+
+    def _with_group(self, event: Event, position: int) -> Registry:
+        data = event.data
+        group, members = data["group"], tuple(data["members"])
+        entry = GroupEntry(event.id, group, data["name"], members, position)
+        return replace(self, groups={**self.groups, group: entry})
 
     def _with_certificate(
         self, data: Mapping[str, Any], position: int, evidence: Callable[[bytes], bytes | None]

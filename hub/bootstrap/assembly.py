@@ -23,8 +23,10 @@ from adapters.storage.tree import TreeStore
 from adapters.storage.views import Views
 from adapters.system import system_clock, system_randomness
 from hub.application.agencies import Agencies
+from hub.application.agency_changes import AgencyChanges
 from hub.application.audit import OwnReceipts
 from hub.application.certificates import Suitability
+from hub.application.directory import Directory
 from hub.application.exchanges import Exchanges
 from hub.application.expiry import expire_overdue
 from hub.application.mapper import ClosedMapper
@@ -40,6 +42,7 @@ from hub.ledger.receipts import ReceiptBook
 from hub.ledger.sequencer import Sequencer
 from hub.ledger.writer import WritingLane
 from hub.projections.deliveries import DeliveryProjection
+from hub.server.directory_service import DirectoryServicer
 from hub.server.exchange_service import ExchangeServicer
 from hub.server.identity import Identities
 from hub.server.interceptors import CallInterceptor
@@ -238,6 +241,7 @@ class HubProcess:
                 transport=_certificates(core.folder.transport_authorities),
             ),
         )
+        directory = Directory(self._lane, registry)
         return HubServer(
             listen=core.settings.listen,
             identity=ServerIdentity(
@@ -247,8 +251,9 @@ class HubProcess:
             ),
             interceptor=CallInterceptor(Identities(registry)),
             exchange=ExchangeServicer(exchanges, self._watchers),
-            ledger=LedgerServicer(OwnReceipts(core.receipts, self._offload)),
-            registry=RegistryServicer(agencies),
+            ledger=LedgerServicer(OwnReceipts(core.receipts, self._offload, registry)),
+            registry=RegistryServicer(agencies, AgencyChanges(self._lane), directory),
+            directory=DirectoryServicer(directory),
             watchers=self._watchers,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,15 +43,19 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The agency's public name.")],
     *,
     profile: ProfileOption,
+    other_code: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="A further code of it; repeat it for more codes."),
+    ] = None,
     receipt: ReceiptOption = None,
     request_id: RequestOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Register an agency; it takes part once its certificates are enrolled."""
     require_place_for(receipt)
-    with _repeatable():
-        registered = run(_add(profile, code, name, request_id))
-    _report(registered, code, receipt, json_)
+    with repeatable():
+        registered = run(_add(profile, code, name, other_code or [], request_id))
+    report(registered, code, receipt, json_)
 
 
 def enrol(
@@ -80,7 +84,7 @@ def enrol(
     require_place_for(receipt)
     if (algorithm is None) == (purpose is Purpose.SIGNING):
         raise typer.BadParameter(_("--algorithm belongs to signing certificates, and only there"))
-    with _repeatable():
+    with repeatable():
         registered = run(
             _enrol(
                 profile,
@@ -91,7 +95,7 @@ def enrol(
                 request_id=request_id,
             )
         )
-    _report(registered, code, receipt, json_)
+    report(registered, code, receipt, json_)
 
 
 def list_(profile: ProfileOption, json_: JsonOption = False) -> None:
@@ -104,9 +108,13 @@ def list_(profile: ProfileOption, json_: JsonOption = False) -> None:
     say_table([_("Code"), _("Name"), _("Certificate"), _("Algorithm"), _("Valid until")], rows)
 
 
-async def _add(profile: Path, code: str, name: str, request_id: str | None) -> Registered:
+async def _add(
+    profile: Path, code: str, name: str, other_codes: Sequence[str], request_id: str | None
+) -> Registered:
     async with operator(profile) as registry:
-        return await registry.register_agency(code, name, request_id=request_id)
+        return await registry.register_agency(
+            code, name, other_codes=other_codes, request_id=request_id
+        )
 
 
 async def _enrol(
@@ -130,7 +138,8 @@ async def _list(profile: Path) -> list[RegisteredAgency]:
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
+    """Say how to repeat a command whose answer was lost."""
     try:
         yield
     except HubUnreachable as error:
@@ -144,7 +153,8 @@ def _repeatable() -> Iterator[None]:
         ) from error
 
 
-def _report(registered: Registered, code: str, receipt: Path | None, as_json: bool) -> None:
+def report(registered: Registered, code: str, receipt: Path | None, as_json: bool) -> None:
+    """Say that a change of the register is recorded, and where its receipt is."""
     if receipt is not None:
         receipt.write_bytes(registered.evidence())
     members = {
@@ -194,4 +204,11 @@ def _members(agency: RegisteredAgency) -> dict[str, Any]:
         }
         for certificate in agency.certificates
     ]
-    return {"code": agency.code, "name": agency.name, "certificates": certificates}
+    return {
+        "code": agency.code,
+        "name": agency.name,
+        "other_codes": list(agency.other_codes),
+        "suspended": agency.suspended,
+        "successor": agency.successor,
+        "certificates": certificates,
+    }

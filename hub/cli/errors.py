@@ -119,10 +119,6 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("This document was recalled before; the first recall stands."),
         N_("Watch for the answers with `lienthong outbox`."),
     ),
-    "AGENCY_SUSPENDED": (
-        N_("The agency is suspended: it reads and answers, but neither sends nor is sent to."),
-        N_("Ask the hub's operator."),
-    ),
     "PRINCIPAL_UNKNOWN": (
         N_("The transport certificate is trusted but enrolled for nobody."),
         N_("Have the hub's operator enrol it, or use the one that is enrolled."),
@@ -174,6 +170,18 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "OVERLOADED": (
         N_("The hub has too much to do, or too much of it from this agency."),
         N_("Repeat the command in a moment."),
+    ),
+    "AGENCY_SUSPENDED": (
+        N_("An agency that is suspended neither sends nor is sent to; nothing was sent to anyone."),
+        N_("Leave out the suspended recipients, or wait until they are reinstated."),
+    ),
+    "AGENCY_SUCCEEDED": (
+        N_("Another agency has taken over from this one."),
+        N_("Work with the successor: it sends and answers now."),
+    ),
+    "AGENCY_NOT_SUSPENDED": (
+        N_("The agency is not suspended."),
+        N_("There is nothing to do."),
     ),
 }
 

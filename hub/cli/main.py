@@ -12,9 +12,11 @@ import typer
 
 from hub.cli import (
     agency,
+    agency_changes,
     demo,
     evidence,
     fetch,
+    group,
     inbox,
     init,
     ledger,
@@ -87,6 +89,15 @@ def _app() -> typer.Typer:
     agencies.command("add")(agency.add)
     agencies.command("enrol")(agency.enrol)
     agencies.command("list")(agency.list_)
+    agencies.command("rename")(agency_changes.rename)
+    agencies.command("suspend")(agency_changes.suspend)
+    agencies.command("reinstate")(agency_changes.reinstate)
+    agencies.command("succeed")(agency_changes.succeed)
+    agencies.command("search")(agency_changes.search)
+    groups = typer.Typer(no_args_is_help=True, help="Keep named lists of agencies.")
+    groups.command("set")(group.set_)
+    groups.command("list")(group.list_)
+    agencies.add_typer(groups, name="group")
     app.add_typer(agencies, name="agency")
     ledgers = typer.Typer(no_args_is_help=True, help="Check a hub's log on its own machine.")
     ledgers.command("fsck")(ledger.fsck)

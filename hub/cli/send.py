@@ -40,10 +40,6 @@ def send(
             metavar="FILE", exists=True, dir_okay=False, help="The files to send, 3 MiB in all."
         ),
     ],
-    to: Annotated[
-        list[str],
-        typer.Option(metavar="CODE", help="A recipient's code; repeat it for more recipients."),
-    ],
     subject: Annotated[str, typer.Option(metavar="TEXT", help="What it is about (trích yếu).")],
     number: Annotated[str, typer.Option(metavar="TEXT", help="The document's number, e.g. 125.")],
     notation: Annotated[
@@ -53,6 +49,16 @@ def send(
         str, typer.Option("--type", metavar="TEXT", help="The kind of document, e.g. Công văn.")
     ],
     profile: ProfileOption,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="A recipient's code; repeat it for more recipients."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP", help="A group of recipients, as the hub lists it; repeatable."
+        ),
+    ] = None,
     issued_on: Annotated[
         datetime | None,
         typer.Option(formats=_DATES, metavar="DATE", help="The date of issue; today if left out."),
@@ -96,6 +102,8 @@ def send(
 ) -> None:
     """Send a signed document to agencies, all or none of which get it."""
     require_place_for(receipt)
+    if not (to or group):
+        raise typer.BadParameter(_("name recipients with --to or --group"))
     document = DocumentDraft(
         number=number,
         notation=notation,
@@ -108,15 +116,16 @@ def send(
     letter = _Letter(
         document=document,
         attachments=[AttachmentDraft.from_file(path) for path in files],
-        recipients=to,
+        codes=to or [],
+        groups=group or [],
         action=_action(replaces, updates),
         older=replaces or updates,
         expires_at=expires_at and expires_at.replace(tzinfo=VIETNAM),
     )
-    accepted = run(_send(profile, letter))
+    accepted, recipients = run(_send(profile, letter))
     if receipt is not None:
         receipt.write_bytes(accepted.evidence())
-    _report(accepted, to, receipt or accepted.receipt_file, json_)
+    _report(accepted, recipients, receipt or accepted.receipt_file, json_)
 
 
 def today() -> date:
@@ -130,32 +139,36 @@ class _Letter:
 
     document: DocumentDraft
     attachments: Sequence[AttachmentDraft]
-    recipients: Sequence[str]
+    codes: Sequence[str]
+    groups: Sequence[str]
     action: Action
     older: str | None
     expires_at: datetime | None
 
 
-async def _send(profile: Path, letter: _Letter) -> Accepted:
+async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
     async with agency(profile) as (hub, finished):
+        # The members of today are signed by name: nobody has to know later who they were.
+        recipients = await hub.directory.expand(letter.codes, letter.groups)
         older = letter.older and (await find_exchange(hub, letter.older)).envelope_digest
         before = said_before(
             finished,
             Envelope.MEDIA_TYPE,
             document=letter.document.members(letter.attachments),
-            recipients=list(letter.recipients),
+            recipients=recipients,
             action=letter.action.value,
             relates_to=older,
             expires_at=letter.expires_at and letter.expires_at.isoformat(),
         )
-        return before or await hub.submit(
+        accepted = before or await hub.submit(
             letter.document,
             letter.attachments,
-            letter.recipients,
+            recipients,
             action=letter.action,
             relates_to=older,
             expires_at=letter.expires_at,
         )
+        return accepted, recipients
 
 
 def _action(replaces: str | None, updates: str | None) -> Action:

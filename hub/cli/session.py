@@ -17,6 +17,7 @@ from hub.cli.errors import CommandFailed, explain, show
 from hub.cli.messages import N_, _
 from hub.client import Accepted, ClientProfile, CollectedDocument, HubClient, RegistryClient
 from hub.client.answers import DeliveryState, RecallState, Repeated
+from hub.client.directory import Directory
 from hub.client.errors import UNDECIDED
 from hub.errors import HubError, RoleNotPermitted
 
@@ -83,9 +84,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def read_profile(path: Path) -> ClientProfile:
+    """The profile of that file or folder, whosever it is. Raises ProfileInvalid."""
+    return ClientProfile.load(path / "profile.toml" if path.is_dir() else path)
+
+
 def load_profile(path: Path, *, of_agency: bool) -> ClientProfile:
     """The profile of that file or folder. Raises ProfileInvalid, and for the other role."""
-    profile = ClientProfile.load(path / "profile.toml" if path.is_dir() else path)
+    profile = read_profile(path)
     # Before anything is opened: a state folder belongs for ever to whoever opens it first.
     if (profile.agency is not None) != of_agency:
         raise RoleNotPermitted(f"{path} is the profile of {profile.agency or 'an operator'}")
@@ -111,6 +117,18 @@ async def operator(profile: Path) -> AsyncIterator[RegistryClient]:
     """An operator's client."""
     async with RegistryClient.open(load_profile(profile, of_agency=False)) as registry:
         yield registry
+
+
+@asynccontextmanager
+async def directory(profile: Path) -> AsyncIterator[Directory]:
+    """The hub's directory, for an agency as for an operator; nothing is sent again first."""
+    read = read_profile(profile)
+    if read.agency is None:
+        async with RegistryClient.open(read) as registry:
+            yield registry.directory
+    else:
+        async with HubClient.open(read) as hub:
+            yield hub.directory
 
 
 def require_place_for(receipt: Path | None) -> None:

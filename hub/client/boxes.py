@@ -106,17 +106,17 @@ class Box(Generic[M, T]):
         return found
 
 
-def inbox_of(line: Line) -> Box[wire.InboxItem, InboxItem]:
-    """The inbox of whoever is at this end of the line."""
+def inbox_of(line: Line, agency: str = "") -> Box[wire.InboxItem, InboxItem]:
+    """The inbox of whoever is at this end of the line, or of an agency that it succeeded."""
 
     async def page(after: int) -> calls.ListInboxResponse:
-        request = calls.ListInboxRequest(after=after, page_size=PAGE_SIZE)
+        request = calls.ListInboxRequest(after=after, page_size=PAGE_SIZE, agency=agency)
         return await line.call(line.exchange.ListInbox, request)
 
     def stream(
         after: int,
     ) -> grpc.aio.UnaryStreamCall[calls.WatchInboxRequest, calls.WatchInboxResponse]:
-        request = calls.WatchInboxRequest(after=after)
+        request = calls.WatchInboxRequest(after=after, agency=agency)
         return line.exchange.WatchInbox(request, timeout=line.policy.stream_deadline_s)
 
     return Box(
@@ -129,17 +129,17 @@ def inbox_of(line: Line) -> Box[wire.InboxItem, InboxItem]:
     )
 
 
-def outbox_of(line: Line) -> Box[wire.OutboxItem, OutboxItem]:
-    """The outbox of whoever is at this end of the line."""
+def outbox_of(line: Line, agency: str = "") -> Box[wire.OutboxItem, OutboxItem]:
+    """The outbox of whoever is at this end of the line, or of an agency that it succeeded."""
 
     async def page(after: int) -> calls.ListOutboxResponse:
-        request = calls.ListOutboxRequest(after=after, page_size=PAGE_SIZE)
+        request = calls.ListOutboxRequest(after=after, page_size=PAGE_SIZE, agency=agency)
         return await line.call(line.exchange.ListOutbox, request)
 
     def stream(
         after: int,
     ) -> grpc.aio.UnaryStreamCall[calls.WatchOutboxRequest, calls.WatchOutboxResponse]:
-        request = calls.WatchOutboxRequest(after=after)
+        request = calls.WatchOutboxRequest(after=after, agency=agency)
         return line.exchange.WatchOutbox(request, timeout=line.policy.stream_deadline_s)
 
     return Box(

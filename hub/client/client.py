@@ -25,6 +25,7 @@ from hub.client.answers import (
     statement_of,
 )
 from hub.client.boxes import inbox_of, outbox_of
+from hub.client.directory import Directory
 from hub.client.downloading import download
 from hub.client.drafting import (
     AttachmentDraft,
@@ -79,8 +80,6 @@ class HubClient:
         self._line = line
         self._verifier = verifier
         self._speaker = speaker
-        self._inbox = inbox_of(line)
-        self._outbox = outbox_of(line)
 
     @classmethod
     @asynccontextmanager
@@ -179,60 +178,82 @@ class HubClient:
         ]
 
     async def fetch(
-        self, envelope_digest: str, folder: Path | str, *, arrived: bool = True
+        self,
+        envelope_digest: str,
+        folder: Path | str,
+        *,
+        arrived: bool = True,
+        for_agency: str | None = None,
     ) -> Fetched:
         """Collect a document, download its attachments into a folder, and report 01.
 
         The 01 says that everything is here and verified; with `arrived=False` nothing is
         reported. Call it again after a failure: the handover is then recorded once more, which
-        does no harm, and the download goes on where it stopped.
+        does no harm, and the download goes on where it stopped. `for_agency` as in `collect`.
         """
-        document = await self.collect(envelope_digest)
+        document = await self.collect(envelope_digest, for_agency=for_agency)
         files = await self.download(document, folder)
-        answer = await self.report_status(envelope_digest, "01") if arrived else None
+        if not arrived:
+            return Fetched(document, files, None)
+        answer = await self.report_status(envelope_digest, "01", for_agency=for_agency)
         return Fetched(document, files, answer)
 
-    async def collect(self, envelope_digest: str) -> CollectedDocument:
+    async def collect(
+        self, envelope_digest: str, *, for_agency: str | None = None
+    ) -> CollectedDocument:
         """Sign for a document of the inbox and take it over, verified throughout.
 
-        `envelope_digest` is the inbox item's. The content follows with `download`. Raises
+        `envelope_digest` is the inbox item's. The content follows with `download`. In the
+        inbox of an agency that this one succeeded, name that agency in `for_agency`. Raises
         ContentWithheld for what was recalled or has expired.
         """
-        return _collected(await self._speaker.say(self._drafting.collect(envelope_digest)))
+        draft = self._drafting.collect(envelope_digest, for_agency)
+        return _collected(await self._speaker.say(draft))
 
     async def download(self, document: CollectedDocument, folder: Path | str) -> list[Path]:
         """Put the attachments into a folder, as they were signed; see `downloading.download`."""
         return await download(self._line, document, Path(folder))
 
     async def report_status(
-        self, envelope_digest: str, code: str, reason: str | None = None
+        self,
+        envelope_digest: str,
+        code: str,
+        reason: str | None = None,
+        *,
+        for_agency: str | None = None,
     ) -> Accepted:
-        """Report what has become of a document.
+        """Report what has become of a document; `for_agency` as in `collect`.
 
         01 arrived, 02 refused (with a reason), 03 accepted, 04 assigned, 05 processing,
         06 finished. Raises StatementMalformed before anything is signed.
         """
-        draft = self._drafting.status(envelope_digest, code, reason)
+        draft = self._drafting.status(envelope_digest, code, reason, for_agency)
         return _accepted(await self._speaker.say(draft))
 
     async def recall(self, envelope_digest: str, reason: str) -> Accepted:
         """Ask every recipient of one of this agency's own documents for it back (13).
 
-        Who has not collected it cannot any more; each answers by itself, in the outbox.
+        Its own are also those of agencies that it succeeded. Who has not collected it cannot
+        any more; each answers by itself, in the outbox.
         Raises RecallAskedAlready, and StatementMalformed before anything is signed.
         """
         return _accepted(await self._speaker.say(self._drafting.recall(envelope_digest, reason)))
 
     async def answer_recall(
-        self, envelope_digest: str, agreed: bool, reason: str | None = None
+        self,
+        envelope_digest: str,
+        agreed: bool,
+        reason: str | None = None,
+        *,
+        for_agency: str | None = None,
     ) -> Accepted:
-        """Answer the recall of a document of the inbox, once.
+        """Answer the recall of a document of the inbox, once; `for_agency` as in `collect`.
 
         Agreed (15) cancels it here; a refusal (16) needs a reason. Raises RecallNotOpen, and
         StatementMalformed before anything is signed.
         """
         code = "15" if agreed else "16"
-        draft = self._drafting.recall_answer(envelope_digest, code, reason)
+        draft = self._drafting.recall_answer(envelope_digest, code, reason, for_agency)
         return _accepted(await self._speaker.say(draft))
 
     async def resume(self) -> list[Repeated]:
@@ -246,53 +267,63 @@ class HubClient:
 
     # --- Asking -------------------------------------------------------------------------
 
-    def inbox(self, after: int = 0) -> AsyncIterator[InboxItem]:
+    @property
+    def directory(self) -> Directory:
+        """Who can be written to: agencies by code or name, and groups of them."""
+        return Directory(self._line, self._agency)
+
+    def inbox(self, after: int = 0, *, agency: str = "") -> AsyncIterator[InboxItem]:
         """Every item of the inbox with a larger number than `after`, in order, page by page.
 
-        Raises InboxGap.
+        `agency` is one that this agency succeeded: then its inbox, with numbers of its own.
+        Raises InboxGap, and AgencyUnknown.
         """
-        return self._inbox.read(after)
+        return inbox_of(self._line, agency).read(after)
 
-    def watch_inbox(self, after: int = 0) -> AsyncIterator[InboxItem]:
+    def watch_inbox(self, after: int = 0, *, agency: str = "") -> AsyncIterator[InboxItem]:
         """The items of the inbox after number `after`, then each new one as it comes.
+
+        `agency` as in `inbox`.
 
         Never ends by itself: a broken connection is made anew, for as long as it takes, and
         goes on after the last item. Store `inbox_seq` once an item is dealt with and pass it
         next time. Raises InboxGap, and the hub's refusal.
         """
-        return self._inbox.watch(after)
+        return inbox_of(self._line, agency).watch(after)
 
-    def outbox(self, after: int = 0) -> AsyncIterator[OutboxItem]:
+    def outbox(self, after: int = 0, *, agency: str = "") -> AsyncIterator[OutboxItem]:
         """What became of this agency's own documents, in the order it was recorded.
 
-        Every item with a larger number than `after`, page by page. Raises OutboxGap.
+        Every item with a larger number than `after`, page by page. `agency` as in
+        `inbox`. Raises OutboxGap, and AgencyUnknown.
         """
-        return self._outbox.read(after)
+        return outbox_of(self._line, agency).read(after)
 
-    def watch_outbox(self, after: int = 0) -> AsyncIterator[OutboxItem]:
+    def watch_outbox(self, after: int = 0, *, agency: str = "") -> AsyncIterator[OutboxItem]:
         """The items of the outbox after number `after`, then each new one as it comes.
 
-        Goes on over broken connections like `watch_inbox`. Raises OutboxGap, and the hub's
-        refusal.
+        Goes on over broken connections like `watch_inbox`; `agency` as in `inbox`.
+        Raises OutboxGap, and the hub's refusal.
         """
-        return self._outbox.watch(after)
+        return outbox_of(self._line, agency).watch(after)
 
-    async def statement(self, position: int) -> VerifiedStatement:
+    async def statement(self, position: int, *, agency: str = "") -> VerifiedStatement:
         """What somebody signed about a document of ours, by the position of an item.
 
         Verified throughout, with the envelope it speaks of: so a sender proves a recipient's
-        01, and a recipient reads why its document is recalled. Raises PositionUnknown where no
+        01, and a recipient reads why its document is recalled. In the boxes of an agency
+        that this one succeeded, `agency` is its primary code. Raises PositionUnknown where no
         statement of concern to this agency stands, and ContentLost when it was erased.
         """
         if not 0 <= position < 2**63:
             raise RequestMalformed("a position is counted from 0")
         said = await self._statement_at(position)
         if isinstance(said.payload, Envelope):
-            require_about(said, said, agency=self._agency)
+            require_about(said, said, agency=agency or self._agency)
             return said
         exchange = await self.exchange(said.exchange_id)
         about = await self._statement_at(exchange.position)
-        require_about(said, about, agency=self._agency)
+        require_about(said, about, agency=agency or self._agency)
         return replace(said, about=about)
 
     async def exchange(self, exchange_id: str) -> Exchange:

@@ -212,24 +212,49 @@ class Drafting:
             document=submission.document.members(submission.attachments),
         )
 
-    def collect(self, envelope_digest: str) -> Draft:
-        """I take delivery of the envelope with this digest (64 lower-case hexadecimal digits)."""
-        return self._draft(Collect.MEDIA_TYPE, envelope_digest=envelope_digest)
+    def collect(self, envelope_digest: str, for_agency: str | None = None) -> Draft:
+        """I take delivery of the envelope with this digest (64 lower-case hexadecimal digits).
 
-    def status(self, envelope_digest: str, code: str, reason: str | None = None) -> Draft:
+        `for_agency` is the recipient's primary code, where this agency succeeded it.
+        """
+        return self._draft(
+            Collect.MEDIA_TYPE, envelope_digest=envelope_digest, for_agency=for_agency
+        )
+
+    def status(
+        self,
+        envelope_digest: str,
+        code: str,
+        reason: str | None = None,
+        for_agency: str | None = None,
+    ) -> Draft:
         """What has become of the envelope, "01" to "06"; "02" (refused) needs a reason."""
         return self._draft(
-            Status.MEDIA_TYPE, envelope_digest=envelope_digest, code=code, reason=reason
+            Status.MEDIA_TYPE,
+            envelope_digest=envelope_digest,
+            code=code,
+            reason=reason,
+            for_agency=for_agency,
         )
 
     def recall(self, envelope_digest: str, reason: str) -> Draft:
         """13: take the document back, for this reason."""
         return self._draft(Recall.MEDIA_TYPE, envelope_digest=envelope_digest, reason=reason)
 
-    def recall_answer(self, envelope_digest: str, code: str, reason: str | None = None) -> Draft:
+    def recall_answer(
+        self,
+        envelope_digest: str,
+        code: str,
+        reason: str | None = None,
+        for_agency: str | None = None,
+    ) -> Draft:
         """The answer to a recall: "15" agreed, cancelled here; "16" refused, with a reason."""
         return self._draft(
-            RecallAnswer.MEDIA_TYPE, envelope_digest=envelope_digest, code=code, reason=reason
+            RecallAnswer.MEDIA_TYPE,
+            envelope_digest=envelope_digest,
+            code=code,
+            reason=reason,
+            for_agency=for_agency,
         )
 
     def _draft(self, payload_type: str, contents: tuple[bytes, ...] = (), **members: Any) -> Draft:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hub.client.answers import receipt_of
 from hub.client.client import consistency_of
+from hub.client.directory import Directory
 from hub.client.errors import HubUnreachable, ProfileInvalid, UnexpectedAnswer
 from hub.client.line import Line
 from hub.client.memory import CheckpointMemory
@@ -27,10 +28,16 @@ from hub.proof.receipt import Receipt, VerifiedReceipt
 from hub.proof.signatures import Algorithm
 from hub.proof.strict import JsonObject
 from hub.proof.trust import Purpose
+from hub.v1 import exchange_pb2 as wire
 from hub.v1 import registry_service_pb2 as calls
 from hub.v1 import trust_pb2
 
 REGISTERED_TOPIC = "hub.Agency.AgencyRegistered"
+RENAMED_TOPIC = "hub.Agency.AgencyRenamed"
+SUSPENDED_TOPIC = "hub.Agency.AgencySuspended"
+REINSTATED_TOPIC = "hub.Agency.AgencyReinstated"
+SUCCEEDED_TOPIC = "hub.Agency.AgencySucceededBy"
+GROUP_TOPIC = "hub.Group.GroupChanged"
 PAGE_SIZE = 100
 
 _ALGORITHMS = {
@@ -82,6 +89,9 @@ class RegisteredAgency:
     code: str
     name: str
     certificates: tuple[EnrolledCertificate, ...]
+    other_codes: tuple[str, ...] = ()
+    suspended: bool = False
+    successor: str | None = None
 
 
 class RegistryClient:
@@ -119,17 +129,131 @@ class RegistryClient:
                 memory.close()
 
     async def register_agency(
-        self, code: str, name: str, *, request_id: str | None = None
+        self,
+        code: str,
+        name: str,
+        *,
+        other_codes: Sequence[str] = (),
+        request_id: str | None = None,
     ) -> Registered:
-        """Register an agency. Raises AgencyExists and RequestMalformed."""
+        """Register an agency. Raises AgencyExists, TooLarge and RequestMalformed.
+
+        `other_codes` are further ones that documents may be addressed to.
+        """
         request_id = request_id or str(uuid.uuid4())
-        request = calls.RegisterAgencyRequest(request_id=request_id, code=code, name=name)
+        request = calls.RegisterAgencyRequest(
+            request_id=request_id, code=code, name=name, other_codes=other_codes
+        )
         with _named(request_id):
             response = await self._line.call(self._line.registry.RegisterAgency, request)
-            receipt = receipt_of(response.receipt)
             expected = {"code": code, "name": name, "request_id": request_id}
-            fact = await self._verified(receipt, REGISTERED_TOPIC, expected)
-        return Registered(request_id, receipt, fact)
+            registered = await self._recorded(response.receipt, REGISTERED_TOPIC, expected)
+            _require(_codes(registered) == list(other_codes), "list of codes")
+        return registered
+
+    async def rename_agency(
+        self,
+        agency: str,
+        *,
+        name: str | None = None,
+        add_codes: Sequence[str] = (),
+        remove_codes: Sequence[str] = (),
+        request_id: str | None = None,
+    ) -> Registered:
+        """Give an agency another name, or other codes; its primary code stays.
+
+        Raises AgencyUnknown, AgencyExists, TooLarge and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.RenameAgencyRequest(
+            request_id=request_id,
+            agency=agency,
+            name=name or "",
+            add_codes=add_codes,
+            remove_codes=remove_codes,
+        )
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.RenameAgency, request)
+            expected = {"agency": agency, "request_id": request_id}
+            if name:
+                expected["name"] = name
+            renamed = await self._recorded(response.receipt, RENAMED_TOPIC, expected)
+            codes = set(_codes(renamed))
+            _require(codes.issuperset(add_codes), "list of codes")
+            _require(codes.isdisjoint(set(remove_codes) - set(add_codes)), "list of codes")
+        return renamed
+
+    async def suspend_agency(
+        self, agency: str, reason: str, *, request_id: str | None = None
+    ) -> Registered:
+        """Keep an agency from sending and from being sent to; in force when this returns.
+
+        `reason` is one code word of small letters, digits and hyphens: it stands in the log
+        for ever. Raises AgencyUnknown, AgencySuspended and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.SuspendAgencyRequest(request_id=request_id, agency=agency, reason=reason)
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.SuspendAgency, request)
+            expected = {"agency": agency, "reason": reason, "request_id": request_id}
+            return await self._recorded(response.receipt, SUSPENDED_TOPIC, expected)
+
+    async def reinstate_agency(self, agency: str, *, request_id: str | None = None) -> Registered:
+        """End a suspension. Raises AgencyUnknown and AgencyNotSuspended."""
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.ReinstateAgencyRequest(request_id=request_id, agency=agency)
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.ReinstateAgency, request)
+            expected = {"agency": agency, "request_id": request_id}
+            return await self._recorded(response.receipt, REINSTATED_TOPIC, expected)
+
+    async def succeed_agency(
+        self, agency: str, successor: str, *, request_id: str | None = None
+    ) -> Registered:
+        """Hand all an agency has over to its successor, for good.
+
+        Raises AgencyUnknown, AgencySucceeded and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.SucceedAgencyRequest(
+            request_id=request_id, agency=agency, successor=successor
+        )
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.SucceedAgency, request)
+            expected = {"agency": agency, "successor": successor, "request_id": request_id}
+            return await self._recorded(response.receipt, SUCCEEDED_TOPIC, expected)
+
+    async def set_group(
+        self,
+        group: str,
+        name: str,
+        members: Sequence[str],
+        *,
+        request_id: str | None = None,
+    ) -> Registered:
+        """Give a group its name and members, all of them; none: the group is no more.
+
+        Members are recorded by their primary codes, in the order given. Raises
+        AgencyUnknown, TooLarge and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.SetGroupRequest(
+            request_id=request_id, group=group, name=name, members=members
+        )
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.SetGroup, request)
+            expected = {"group": group, "name": name, "request_id": request_id}
+            changed = await self._recorded(response.receipt, GROUP_TOPIC, expected)
+            recorded = changed.fact.event.data.get("members")
+            _require(
+                isinstance(recorded, list) and len(recorded) == len(members), "list of members"
+            )
+        return changed
+
+    @property
+    def directory(self) -> Directory:
+        """What the hub tells everybody about agencies and groups."""
+        return Directory(self._line)
 
     async def enrol_certificate(
         self,
@@ -183,6 +307,13 @@ class RegistryClient:
                 raise UnexpectedAnswer("a page of agencies that leads to itself")
             token = page.next_page_token
 
+    async def _recorded(
+        self, message: wire.Receipt, topic: str, expected: dict[str, str]
+    ) -> Registered:
+        receipt = receipt_of(message)
+        fact = await self._verified(receipt, topic, expected)
+        return Registered(expected["request_id"], receipt, fact)
+
     async def _verified(
         self, receipt: Receipt, topic: str, expected: dict[str, str]
     ) -> VerifiedReceipt:
@@ -191,8 +322,7 @@ class RegistryClient:
         if fact.event.topic != topic:
             raise VerificationFailed("the recorded fact is of another kind", step="fact")
         for name, value in expected.items():
-            if data.text(name) != value:
-                raise VerificationFailed(f"the recorded fact has another {name}", step="fact")
+            _require(data.text(name) == value, name)
         return fact
 
 
@@ -203,6 +333,16 @@ def _named(request_id: str) -> Iterator[None]:
     except HubUnreachable as error:
         error.request_id = request_id
         raise
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise VerificationFailed(f"the recorded fact has another {what}", step="fact")
+
+
+def _codes(registered: Registered) -> list[str]:
+    recorded = registered.fact.event.data.get("other_codes", [])
+    return list(recorded) if isinstance(recorded, list) else []
 
 
 def _der(certificate: bytes) -> bytes:
@@ -216,7 +356,12 @@ def _der(certificate: bytes) -> bytes:
 
 def _agency(agency: calls.Agency) -> RegisteredAgency:
     return RegisteredAgency(
-        agency.code, agency.name, tuple(_certificate(item) for item in agency.certificates)
+        code=agency.code,
+        name=agency.name,
+        certificates=tuple(_certificate(item) for item in agency.certificates),
+        other_codes=tuple(agency.other_codes),
+        suspended=agency.suspended,
+        successor=agency.successor or None,
     )
 
 

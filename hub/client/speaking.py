@@ -224,7 +224,8 @@ class Speaker:
         """Verify a document that was handed over, and keep its evidence.
 
         1. The sender said it and the hub recorded it, in this exchange. 2. It is the document
-        asked for, and sent to us.
+        asked for, and sent to us, or to the agency we succeeded
+        and collected for.
         """
         # (1) The sender said it and the hub recorded it, in this exchange.
         said = await self._verifier.verify_statement(
@@ -236,7 +237,7 @@ class Speaker:
             raise VerificationFailed("the recorded fact belongs to another exchange", step="fact")
         # (2) It is the document asked for, and sent to us.
         asked = JsonObject(dict(handover.fact.event.data), "the event", "document")
-        envelope = require_sent_to(self._agency, asked.text("envelope_digest"), said)
+        envelope = require_sent_to(asked.text("agency"), asked.text("envelope_digest"), said)
         taken = CollectedDocument(
             exchange_id=handover.exchange_id,
             envelope=envelope,

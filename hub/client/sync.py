@@ -21,6 +21,7 @@ from hub.client.answers import (
     VerifiedStatement,
 )
 from hub.client.client import HubClient
+from hub.client.directory import ListedAgency, ListedGroup
 from hub.client.drafting import AttachmentDraft, DocumentDraft, Submission
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
@@ -87,55 +88,92 @@ class SyncHubClient:
         """See `HubClient.submit_many`."""
         return self._run(self._hub.submit_many(submissions))
 
-    def fetch(self, envelope_digest: str, folder: Path | str, *, arrived: bool = True) -> Fetched:
+    def fetch(
+        self,
+        envelope_digest: str,
+        folder: Path | str,
+        *,
+        arrived: bool = True,
+        for_agency: str | None = None,
+    ) -> Fetched:
         """See `HubClient.fetch`."""
-        return self._run(self._hub.fetch(envelope_digest, folder, arrived=arrived))
+        return self._run(
+            self._hub.fetch(envelope_digest, folder, arrived=arrived, for_agency=for_agency)
+        )
 
-    def collect(self, envelope_digest: str) -> CollectedDocument:
+    def collect(self, envelope_digest: str, *, for_agency: str | None = None) -> CollectedDocument:
         """See `HubClient.collect`."""
-        return self._run(self._hub.collect(envelope_digest))
+        return self._run(self._hub.collect(envelope_digest, for_agency=for_agency))
 
     def download(self, document: CollectedDocument, folder: Path | str) -> list[Path]:
         """See `HubClient.download`."""
         return self._run(self._hub.download(document, folder))
 
-    def report_status(self, envelope_digest: str, code: str, reason: str | None = None) -> Accepted:
+    def report_status(
+        self,
+        envelope_digest: str,
+        code: str,
+        reason: str | None = None,
+        *,
+        for_agency: str | None = None,
+    ) -> Accepted:
         """See `HubClient.report_status`."""
-        return self._run(self._hub.report_status(envelope_digest, code, reason))
+        return self._run(
+            self._hub.report_status(envelope_digest, code, reason, for_agency=for_agency)
+        )
 
     def recall(self, envelope_digest: str, reason: str) -> Accepted:
         """See `HubClient.recall`."""
         return self._run(self._hub.recall(envelope_digest, reason))
 
     def answer_recall(
-        self, envelope_digest: str, agreed: bool, reason: str | None = None
+        self,
+        envelope_digest: str,
+        agreed: bool,
+        reason: str | None = None,
+        *,
+        for_agency: str | None = None,
     ) -> Accepted:
         """See `HubClient.answer_recall`."""
-        return self._run(self._hub.answer_recall(envelope_digest, agreed, reason))
+        return self._run(
+            self._hub.answer_recall(envelope_digest, agreed, reason, for_agency=for_agency)
+        )
 
     def resume(self) -> list[Repeated]:
         """See `HubClient.resume`."""
         return self._run(self._hub.resume())
 
-    def inbox(self, after: int = 0) -> Iterator[InboxItem]:
+    def inbox(self, after: int = 0, *, agency: str = "") -> Iterator[InboxItem]:
         """See `HubClient.inbox`."""
-        return self._iterate(self._hub.inbox(after))
+        return self._iterate(self._hub.inbox(after, agency=agency))
 
-    def watch_inbox(self, after: int = 0) -> Iterator[InboxItem]:
+    def watch_inbox(self, after: int = 0, *, agency: str = "") -> Iterator[InboxItem]:
         """See `HubClient.watch_inbox`. Blocks until the next item comes."""
-        return self._iterate(self._hub.watch_inbox(after))
+        return self._iterate(self._hub.watch_inbox(after, agency=agency))
 
-    def outbox(self, after: int = 0) -> Iterator[OutboxItem]:
+    def search_agencies(self, query: str = "") -> Iterator[ListedAgency]:
+        """See `Directory.search`."""
+        return self._iterate(self._hub.directory.search(query))
+
+    def groups(self) -> Iterator[ListedGroup]:
+        """See `Directory.groups`."""
+        return self._iterate(self._hub.directory.groups())
+
+    def expand(self, codes: Sequence[str], groups: Sequence[str]) -> list[str]:
+        """See `Directory.expand`."""
+        return self._run(self._hub.directory.expand(codes, groups))
+
+    def outbox(self, after: int = 0, *, agency: str = "") -> Iterator[OutboxItem]:
         """See `HubClient.outbox`."""
-        return self._iterate(self._hub.outbox(after))
+        return self._iterate(self._hub.outbox(after, agency=agency))
 
-    def watch_outbox(self, after: int = 0) -> Iterator[OutboxItem]:
+    def watch_outbox(self, after: int = 0, *, agency: str = "") -> Iterator[OutboxItem]:
         """See `HubClient.watch_outbox`. Blocks until the next item comes."""
-        return self._iterate(self._hub.watch_outbox(after))
+        return self._iterate(self._hub.watch_outbox(after, agency=agency))
 
-    def statement(self, position: int) -> VerifiedStatement:
+    def statement(self, position: int, *, agency: str = "") -> VerifiedStatement:
         """See `HubClient.statement`."""
-        return self._run(self._hub.statement(position))
+        return self._run(self._hub.statement(position, agency=agency))
 
     def exchange(self, exchange_id: str) -> Exchange:
         """See `HubClient.exchange`."""

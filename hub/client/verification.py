@@ -172,7 +172,7 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> No
 
     1. Its kind. 2. Agency and request. 3. Payload type, digest, key and signature. 4. What
     the statement says: recipients, attachments and action of an envelope; the envelope and
-    code of all others. Raises VerificationFailed(step="fact").
+    code of all others, and for whom a recipient speaks. Raises VerificationFailed(step="fact").
     """
     statement = read_statement(sent)
     data = JsonObject(dict(event.data), "the event", "fact")
@@ -181,7 +181,7 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> No
     _require(event.topic == topic, "is of another kind")
     # (2) Agency and request.
     header = statement.header
-    _require(data.text(_speaker_in(topic)) == header.agency, "speaks of another agency")
+    _require(_speaker_of(topic, data) == header.agency, "speaks of another agency")
     _require(data.text("request_id") == header.request_id, "answers another request")
     # (3) Payload type, digest, key and signature.
     recorded = data.child("statement")
@@ -196,6 +196,9 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> No
         return
     digest = data.text("envelope_digest")
     _require(digest == statement.envelope_digest, "speaks of another envelope")
+    if not isinstance(statement, Recall):
+        meant = statement.for_agency or header.agency
+        _require(data.text("agency") == meant, "is about another agency's delivery")
     if isinstance(statement, Status | RecallAnswer):
         _require(data.text("code") == statement.code, "names another code")
 
@@ -203,15 +206,16 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> No
 def require_own_fact(event: Event, *, agency: str, request_id: str) -> None:
     """Check a fact whose statement this client no longer holds: ours, and this request's."""
     data = JsonObject(dict(event.data), "the event", "fact")
-    if data.text(_speaker_in(event.topic)) != agency or data.text("request_id") != request_id:
+    if _speaker_of(event.topic, data) != agency or data.text("request_id") != request_id:
         raise VerificationFailed("the receipt is of somebody else's statement", step="fact")
 
 
-def require_sent_to(agency: str, asked_digest: str, said: VerifiedStatement) -> Envelope:
+def require_sent_to(recipient: str, asked_digest: str, said: VerifiedStatement) -> Envelope:
     """Check that what was handed over is the document asked for, and sent to us.
 
-    1. The envelope's digest. 2. It is an envelope. 3. It names us as recipient. Raises
-    VerificationFailed(step="document").
+    `recipient` is the agency the handover is about: ours, or one we succeeded. 1. The
+    envelope's digest. 2. It is an envelope. 3. It names the recipient, by the code that the
+    submission's event says it was addressed by. Raises VerificationFailed(step="document").
     """
     # (1) The envelope's digest.
     if said.statement.digest.hex() != asked_digest:
@@ -220,9 +224,9 @@ def require_sent_to(agency: str, asked_digest: str, said: VerifiedStatement) -> 
     envelope = said.payload
     if not isinstance(envelope, Envelope):
         raise _wrong_document("what was handed over is not an envelope")
-    # (3) It names us as recipient.
-    if agency not in envelope.recipients:
-        raise _wrong_document(f"the envelope does not name {agency} as recipient")
+    # (3) It names the recipient.
+    if recipient not in _recipients_in(said.fact.event, envelope):
+        raise _wrong_document(f"the envelope does not name {recipient} as recipient")
     return envelope
 
 
@@ -230,8 +234,9 @@ def require_about(said: VerifiedStatement, about: VerifiedStatement, *, agency: 
     """Check that an envelope is the one a statement speaks of, and who may say that of it.
 
     1. It is an envelope, in the same exchange, with the digest that was named. 2. Its sender
-    recalls, its recipients say all else, and the event names that sender. 3. This agency takes
-    part in it. Raises VerificationFailed(step="statement").
+    recalls, its recipients say all else, and the event names that sender; or the event says that
+    it was a successor. 3. This agency, or one it succeeded, takes part in it.
+    Raises VerificationFailed(step="statement").
     """
     # (1) The envelope that was named.
     envelope = about.payload
@@ -245,16 +250,20 @@ def require_about(said: VerifiedStatement, about: VerifiedStatement, *, agency: 
         raise _wrong_statement("speaks of another envelope than the exchange's")
     # (2) Who said it.
     sender = envelope.header.agency
-    if isinstance(said.payload, Envelope | Recall):
-        if said.author != sender:
-            raise _wrong_statement(f"is a recall by {said.author} of a document of {sender}")
-    elif said.author not in envelope.recipients:
-        raise _wrong_statement(f"is by {said.author}, to whom the document was not sent")
+    recipients = _recipients_in(about.fact.event, envelope)
     data = JsonObject(dict(said.fact.event.data), "the event", "statement")
+    if isinstance(said.payload, Recall):
+        # Nothing that is signed says who succeeded whom: this much is the hub's word.
+        if _by_agency(data) is None and said.author != sender:
+            raise _wrong_statement(f"is a recall by {said.author} of a document of {sender}")
+    elif not isinstance(said.payload, Envelope):
+        meant = said.payload.for_agency or said.author
+        if meant not in recipients:
+            raise _wrong_statement(f"is by {meant}, to whom the document was not sent")
     if data.text("sender") != sender:
         raise _wrong_statement("was recorded under another sender")
     # (3) Our part in it.
-    if agency != sender and agency not in envelope.recipients:
+    if agency != sender and agency not in recipients:
         raise _wrong_statement(f"is about a document that does not concern {agency}")
 
 
@@ -273,13 +282,36 @@ def _recorded_as(statement: Statement) -> str:
             return RECALL_ANSWERED
 
 
-def _speaker_in(topic: str) -> str:
-    """The member of such an event that names the agency which said it."""
-    return "sender" if topic in _OF_EXCHANGE else "agency"
+def _speaker_of(topic: str, data: JsonObject) -> str:
+    """The agency which, by such an event, said what it records."""
+    if topic != SUBMITTED and (successor := _by_agency(data)) is not None:
+        return successor
+    return data.text("sender" if topic in _OF_EXCHANGE else "agency")
+
+
+def _by_agency(data: JsonObject) -> str | None:
+    """The successor that signed for the agency an event names; None where that one signed."""
+    statement = data.child("statement")
+    return statement.text("by_agency") if "by_agency" in statement.members else None
+
+
+def _recipients_in(submission: Event, envelope: Envelope) -> set[str]:
+    """The primary codes of those an envelope was signed to, by the event that accepted it."""
+    accepted = JsonObject(dict(submission.data), "the event", "document")
+    return {
+        item.text("agency")
+        for item in accepted.children("recipients")
+        if _signed_code(item) in envelope.recipients
+    }
+
+
+def _signed_code(recipient: JsonObject) -> str:
+    """The code as the sender signed it; the primary one, unless the event says otherwise."""
+    return recipient.text("addressed" if "addressed" in recipient.members else "agency")
 
 
 def _require_envelope(data: JsonObject, envelope: Envelope) -> None:
-    recipients = [item.text("agency") for item in data.children("recipients")]
+    recipients = [_signed_code(item) for item in data.children("recipients")]
     _require(recipients == list(envelope.recipients), "lists other recipients")
     contents = [
         (item.text("sha256"), item.integer("size", minimum=0))

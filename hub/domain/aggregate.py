@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import NoReturn, TypedDict
+from typing import NoReturn, NotRequired, TypedDict
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate as LibraryAggregate
@@ -12,7 +12,8 @@ from eventsourcing.domain import Aggregate as LibraryAggregate
 class StatementRecord(TypedDict):
     """A signed statement as events remember it: by digest, with the signature itself.
 
-    `digest` is SHA-256 of the payload in hexadecimal, `signature` is base64.
+    `digest` is SHA-256 of the payload in hexadecimal, `signature` is base64. `by_agency` is
+    there only where a successor signed for the agency the event names.
     """
 
     payload_type: str
@@ -20,6 +21,7 @@ class StatementRecord(TypedDict):
     key_id: str
     algorithm: str
     signature: str
+    by_agency: NotRequired[str]
 
 
 class Aggregate(LibraryAggregate):

@@ -7,6 +7,7 @@ from typing import Any
 from hub.domain.agency import Agency
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Exchange
+from hub.domain.group import Group
 from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
@@ -20,6 +21,7 @@ AGGREGATES: tuple[type[Any], ...] = (
     Exchange,
     Delivery,
     Refusal,
+    Group,
 )
 
 # Listed one by one: an event that is not here is refused on reading and on writing.
@@ -41,6 +43,11 @@ EVENTS: dict[str, type[Any]] = {
         Delivery.RecallAnswered,
         Delivery.DeliveryExpired,
         Refusal.Created,
+        Agency.AgencyRenamed,
+        Agency.AgencySuspended,
+        Agency.AgencyReinstated,
+        Agency.AgencySucceededBy,
+        Group.GroupChanged,
     )
 }
 
@@ -54,5 +61,10 @@ REGISTRY_TOPICS = frozenset(
         Principal.Created,
         Agency.Created,
         Agency.CertificateEnrolled,
+        Agency.AgencyRenamed,
+        Agency.AgencySuspended,
+        Agency.AgencyReinstated,
+        Agency.AgencySucceededBy,
+        Group.GroupChanged,
     )
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self, TypedDict
+from typing import NotRequired, Self, TypedDict
 from uuid import UUID
 
 from eventsourcing.domain import event
@@ -13,10 +13,15 @@ from hub.errors import RecallAskedAlready
 
 
 class Consignment(TypedDict):
-    """A recipient, with the gapless number of this fact in its inbox (from 1)."""
+    """A recipient, with the gapless number of this fact in its inbox (from 1).
+
+    `agency` is the primary code of the agency whose inbox it is. `addressed` is the code as
+    the sender signed it, there only where it is another.
+    """
 
     agency: str
     inbox_seq: int
+    addressed: NotRequired[str]
 
 
 class ContentRecord(TypedDict):

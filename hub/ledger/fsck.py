@@ -284,8 +284,9 @@ class _Events:
         self._request_count += 1
         data = event.data
         if "statement" in data:
-            caller = data.get("agency") or data["sender"]
-            digest = bytes.fromhex(data["statement"]["digest"])
+            record = data["statement"]
+            caller = record.get("by_agency") or data.get("agency") or data["sender"]
+            digest = bytes.fromhex(record["digest"])
             self._requests.append((position, caller, request_id, digest))
         else:
             self._requests.append((position, f"operator:{data['by']}", request_id, None))

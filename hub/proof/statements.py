@@ -96,17 +96,21 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """I take delivery of this envelope; said by a recipient before content is released."""
+    """I take delivery of this envelope; said by a recipient before content is released.
+
+    `for_agency` is the primary code of the recipient, where its successor says it.
+    """
 
     MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.collect.v1+json"
 
     header: Header
     envelope_digest: str
+    for_agency: str | None = None
 
     @classmethod
     def read(cls, header: Header, fields: Fields) -> Collect:
         """Read and check what a collect statement adds to the header."""
-        return cls(header, fields.digest("envelope_digest"))
+        return cls(header, fields.digest("envelope_digest"), _for_agency(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Status:
     """What has become of this envelope at a recipient (QĐ 28/2018 Art. 10).
 
     01 arrived, 02 refused (with a reason), 03 accepted, 04 assigned, 05 processing,
-    06 finished.
+    06 finished. `for_agency` is the primary code of the recipient, where its successor says it.
     """
 
     MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.status.v1+json"
@@ -123,6 +127,7 @@ class Status:
     envelope_digest: str
     code: str
     reason: str | None
+    for_agency: str | None = None
 
     @classmethod
     def read(cls, header: Header, fields: Fields) -> Status:
@@ -135,6 +140,7 @@ class Status:
             fields.digest("envelope_digest"),
             code,
             fields.optional("reason", lambda name: fields.text(name, chars_max=REASON_CHARS_MAX)),
+            _for_agency(fields),
         )
 
 
@@ -160,7 +166,10 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class RecallAnswer:
-    """A recipient's answer to a recall: 15 agreed, cancelled here; 16 refused, with the reason."""
+    """A recipient's answer to a recall: 15 agreed, cancelled here; 16 refused, with the reason.
+
+    `for_agency` is the primary code of the recipient, where its successor says it.
+    """
 
     MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.recall-answer.v1+json"
 
@@ -168,6 +177,7 @@ class RecallAnswer:
     envelope_digest: str
     code: str
     reason: str | None
+    for_agency: str | None = None
 
     @classmethod
     def read(cls, header: Header, fields: Fields) -> RecallAnswer:
@@ -180,6 +190,7 @@ class RecallAnswer:
             fields.digest("envelope_digest"),
             code,
             fields.optional("reason", lambda name: fields.text(name, chars_max=REASON_CHARS_MAX)),
+            _for_agency(fields),
         )
 
 
@@ -214,6 +225,12 @@ def encode_payload(payload: dict[str, Any]) -> bytes:
     return json.dumps(
         payload, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
     ).encode()
+
+
+def _for_agency(fields: Fields) -> str | None:
+    return fields.optional(
+        "for_agency", lambda name: fields.matching(name, AGENCY_CODE, AGENCY_CODE_WORDS)
+    )
 
 
 def _recipients(fields: Fields, sender: str) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hub.application.directory import Listing
 from hub.application.exchanges import Evidence, ExchangeView, HandedOver
 from hub.application.lane import Recorded
 from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow
-from hub.application.registry import AgencyEntry, CertificateEntry
+from hub.application.registry import AgencyEntry, CertificateEntry, GroupEntry
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange
 from hub.errors import HubError, RequestMalformed, TooLarge
@@ -20,6 +21,7 @@ from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
 from hub.server.errors import status_details
 from hub.v1 import (
+    directory_service_pb2,
     exchange_pb2,
     exchange_service_pb2,
     registry_service_pb2,
@@ -262,7 +264,27 @@ def agency(entry: AgencyEntry) -> registry_service_pb2.Agency:
         code=entry.code,
         name=entry.name,
         certificates=[_certificate(certificate) for certificate in entry.certificates],
+        other_codes=entry.other_codes,
+        suspended=entry.suspended,
+        successor=entry.successor or "",
     )
+
+
+def directory_entry(listing: Listing) -> directory_service_pb2.DirectoryEntry:
+    """An agency as everybody may see it."""
+    entry = listing.entry
+    return directory_service_pb2.DirectoryEntry(
+        code=entry.code,
+        name=entry.name,
+        other_codes=entry.other_codes,
+        suspended=entry.suspended,
+        successor=listing.receiver if listing.receiver != entry.code else "",
+    )
+
+
+def group(entry: GroupEntry) -> directory_service_pb2.Group:
+    """A group of agencies."""
+    return directory_service_pb2.Group(group=entry.group, name=entry.name, members=entry.members)
 
 
 def _certificate(entry: CertificateEntry) -> registry_service_pb2.Certificate:

@@ -40,6 +40,8 @@ STATUS_OF: dict[type[HubError], grpc.StatusCode] = {
     errors.RecallNotOpen: _Code.FAILED_PRECONDITION,
     errors.RecallAskedAlready: _Code.FAILED_PRECONDITION,
     errors.AgencySuspended: _Code.FAILED_PRECONDITION,
+    errors.AgencySucceeded: _Code.FAILED_PRECONDITION,
+    errors.AgencyNotSuspended: _Code.FAILED_PRECONDITION,
     errors.PrincipalUnknown: _Code.UNAUTHENTICATED,
     errors.RoleNotPermitted: _Code.PERMISSION_DENIED,
     errors.NotAParty: _Code.PERMISSION_DENIED,

@@ -69,14 +69,16 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         """A page of the inbox."""
         size = convert.page_size(request.page_size)
         after = convert.cursor(request.after)
-        rows = await self._exchanges.inbox(current_caller().name, after, size + 1)
+        agency = self._exchanges.box(current_caller().name, request.agency)
+        rows = await self._exchanges.inbox(agency, after, size + 1)
         return convert.list_inbox_response(rows, size)
 
     async def WatchInbox(
         self, request: pb.WatchInboxRequest, context: Any
     ) -> AsyncIterator[pb.WatchInboxResponse]:
         """The inbox as it grows."""
-        agency, after = current_caller().name, convert.cursor(request.after)
+        agency = self._exchanges.box(current_caller().name, request.agency)
+        after = convert.cursor(request.after)
         with self._watchers.watch() as watcher:
             while True:
                 # Look first, wait afterwards: what is published in between wakes us at once.
@@ -144,14 +146,16 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         """A page of the outbox."""
         size = convert.page_size(request.page_size)
         after = convert.cursor(request.after)
-        rows = await self._exchanges.outbox(current_caller().name, after, size + 1)
+        agency = self._exchanges.box(current_caller().name, request.agency)
+        rows = await self._exchanges.outbox(agency, after, size + 1)
         return convert.list_outbox_response(rows, size)
 
     async def WatchOutbox(
         self, request: pb.WatchOutboxRequest, context: Any
     ) -> AsyncIterator[pb.WatchOutboxResponse]:
         """The outbox as it grows."""
-        agency, after = current_caller().name, convert.cursor(request.after)
+        agency = self._exchanges.box(current_caller().name, request.agency)
+        after = convert.cursor(request.after)
         with self._watchers.watch() as watcher:
             while True:
                 rows = await self._exchanges.outbox(agency, after, _WATCH_PAGE)

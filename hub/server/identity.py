@@ -18,6 +18,7 @@ ROLES_OF_SERVICE: dict[str, frozenset[Role]] = {
     "hub.v1.ExchangeService": frozenset({Role.AGENCY}),
     "hub.v1.LedgerService": frozenset(Role),
     "hub.v1.RegistryService": frozenset({Role.OPERATOR}),
+    "hub.v1.DirectoryService": frozenset(Role),
 }
 
 

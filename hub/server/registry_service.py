@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hub.application.agencies import Agencies
+from hub.application.agency_changes import AgencyChanges
+from hub.application.directory import Directory
 from hub.server import convert
 from hub.server.interceptors import current_caller
 from hub.v1 import registry_service_pb2 as pb
@@ -14,8 +16,10 @@ from hub.v1 import registry_service_pb2_grpc
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     """Every method acts for the operator named by the client certificate."""
 
-    def __init__(self, agencies: Agencies) -> None:
+    def __init__(self, agencies: Agencies, changes: AgencyChanges, directory: Directory) -> None:
         self._agencies = agencies
+        self._changes = changes
+        self._directory = directory
 
     async def RegisterAgency(
         self, request: pb.RegisterAgencyRequest, context: Any
@@ -23,7 +27,11 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         """Register an agency."""
         convert.uuid(request.request_id, "request_id")
         recorded = await self._agencies.register(
-            current_caller().name, request.request_id, request.code, request.name
+            current_caller().name,
+            request.request_id,
+            request.code,
+            request.name,
+            request.other_codes,
         )
         return pb.RegisterAgencyResponse(receipt=convert.receipt(recorded))
 
@@ -52,3 +60,63 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             agencies=[convert.agency(entry) for entry in entries[:size]],
             next_page_token=entries[size - 1].code if len(entries) > size else "",
         )
+
+    async def RenameAgency(
+        self, request: pb.RenameAgencyRequest, context: Any
+    ) -> pb.RenameAgencyResponse:
+        """Give an agency another name, or other codes."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._changes.rename(
+            current_caller().name,
+            request.request_id,
+            code=request.agency,
+            name=request.name,
+            add_codes=request.add_codes,
+            remove_codes=request.remove_codes,
+        )
+        return pb.RenameAgencyResponse(receipt=convert.receipt(recorded))
+
+    async def SuspendAgency(
+        self, request: pb.SuspendAgencyRequest, context: Any
+    ) -> pb.SuspendAgencyResponse:
+        """Suspend an agency."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._changes.suspend(
+            current_caller().name, request.request_id, code=request.agency, reason=request.reason
+        )
+        return pb.SuspendAgencyResponse(receipt=convert.receipt(recorded))
+
+    async def ReinstateAgency(
+        self, request: pb.ReinstateAgencyRequest, context: Any
+    ) -> pb.ReinstateAgencyResponse:
+        """End a suspension."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._changes.reinstate(
+            current_caller().name, request.request_id, code=request.agency
+        )
+        return pb.ReinstateAgencyResponse(receipt=convert.receipt(recorded))
+
+    async def SucceedAgency(
+        self, request: pb.SucceedAgencyRequest, context: Any
+    ) -> pb.SucceedAgencyResponse:
+        """Hand an agency over to its successor."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._changes.succeed(
+            current_caller().name,
+            request.request_id,
+            code=request.agency,
+            successor=request.successor,
+        )
+        return pb.SucceedAgencyResponse(receipt=convert.receipt(recorded))
+
+    async def SetGroup(self, request: pb.SetGroupRequest, context: Any) -> pb.SetGroupResponse:
+        """Set a group's name and members."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._directory.set_group(
+            current_caller().name,
+            request.request_id,
+            group=request.group,
+            name=request.name,
+            members=request.members,
+        )
+        return pb.SetGroupResponse(receipt=convert.receipt(recorded))

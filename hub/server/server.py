@@ -9,12 +9,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hub.server.directory_service import DirectoryServicer
 from hub.server.exchange_service import ExchangeServicer
 from hub.server.interceptors import CallInterceptor
 from hub.server.ledger_service import LedgerServicer
 from hub.server.registry_service import RegistryServicer
 from hub.server.watchers import Watchers
 from hub.v1 import (
+    directory_service_pb2,
+    directory_service_pb2_grpc,
     exchange_service_pb2,
     exchange_service_pb2_grpc,
     ledger_service_pb2,
@@ -32,6 +35,7 @@ _SERVICES = (
     exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"].full_name,
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+    directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
 )
 
 
@@ -64,6 +68,7 @@ class HubServer:
         exchange: ExchangeServicer,
         ledger: LedgerServicer,
         registry: RegistryServicer,
+        directory: DirectoryServicer,
         watchers: Watchers,
     ) -> None:
         self._watchers = watchers
@@ -77,6 +82,7 @@ class HubServer:
         exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, self._server)
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, self._server)
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, self._server)
+        directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

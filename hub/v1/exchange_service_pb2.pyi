@@ -254,19 +254,23 @@ class ListInboxRequest(_message.Message):
 
     AFTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
     after: _builtins.int
     """Only items with a larger `inbox_seq`. 0 begins at the first."""
     page_size: _builtins.int
     """How many items at the most: 0 means 100; more than 1,000 count as 1,000."""
+    agency: _builtins.str
+    """Whose inbox, by any code: empty means the caller's own; else an agency it succeeded."""
     def __init__(
         self,
         *,
         after: _builtins.int = ...,
         page_size: _builtins.int = ...,
+        agency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,16 +311,20 @@ class WatchInboxRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
     after: _builtins.int
     """Only items with a larger `inbox_seq`. 0 begins at the first."""
+    agency: _builtins.str
+    """Whose inbox, by any code: empty means the caller's own; else an agency it succeeded."""
     def __init__(
         self,
         *,
         after: _builtins.int = ...,
+        agency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -606,19 +614,23 @@ class ListOutboxRequest(_message.Message):
 
     AFTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
     after: _builtins.int
     """Only items with a larger `outbox_seq`. 0 begins at the first."""
     page_size: _builtins.int
     """How many items at the most: 0 means 100; more than 1,000 count as 1,000."""
+    agency: _builtins.str
+    """Whose outbox, by any code: empty means the caller's own; else an agency it succeeded."""
     def __init__(
         self,
         *,
         after: _builtins.int = ...,
         page_size: _builtins.int = ...,
+        agency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -659,16 +671,20 @@ class WatchOutboxRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
     after: _builtins.int
     """Only items with a larger `outbox_seq`. 0 begins at the first."""
+    agency: _builtins.str
+    """Whose outbox, by any code: empty means the caller's own; else an agency it succeeded."""
     def __init__(
         self,
         *,
         after: _builtins.int = ...,
+        agency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "agency", b"agency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

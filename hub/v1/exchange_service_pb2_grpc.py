@@ -142,8 +142,9 @@ class ExchangeServiceServicer:
         order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
         `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
         `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-        `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
-        `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+        `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
+        recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
+        `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,9 +181,10 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListInbox(self, request, context):
-        """Lists the caller's inbox in the order of `inbox_seq`.
+        """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
-        Read-only. A page is full unless it is the last.
+        Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+        agency's inbox.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,7 +195,7 @@ class ExchangeServiceServicer:
         comes, until the caller hangs up.
 
         Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-        number of disconnects.
+        number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,6 +203,9 @@ class ExchangeServiceServicer:
 
     def CollectDocument(self, request, context):
         """Hands a document over against the recipient's signed `collect` statement.
+
+        An agency that succeeded the recipient names it, by its primary code, in the statement's
+        `for_agency`; so it does in `status` and `recall-answer` statements.
 
         Afterwards [DownloadAttachment][hub.v1.ExchangeService.DownloadAttachment] releases the
         content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
@@ -236,9 +241,10 @@ class ExchangeServiceServicer:
     def RequestRecall(self, request, context):
         """Records the sender's signed `recall` statement: every recipient is asked for the document.
 
-        Content that is not yet collected is withheld from then on. Allowed in any state, once.
-        Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
-        `RECALL_ASKED_ALREADY`.
+        Content that is not yet collected is withheld from then on. Allowed in any state, once;
+        for the documents of an agency that was taken over, to its successor. Fails like
+        [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+        `RECALL_ASKED_ALREADY`, `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -255,9 +261,11 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOutbox(self, request, context):
-        """Lists what became of the caller's own documents in the order of `outbox_seq`.
+        """Lists what became of the caller's own documents, or of those of an agency it succeeded, in
+        the order of `outbox_seq`.
 
-        Read-only. A page is full unless it is the last.
+        Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+        agency's outbox.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,6 +274,7 @@ class ExchangeServiceServicer:
     def WatchOutbox(self, request, context):
         """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
         caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+        Fails like [ListOutbox][hub.v1.ExchangeService.ListOutbox].
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

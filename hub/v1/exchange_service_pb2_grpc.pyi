@@ -53,8 +53,9 @@ class ExchangeServiceStub:
     order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
     `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
     `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-    `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
-    `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+    `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
+    recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
+    `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
     """
     SubmitDocuments: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.SubmitDocumentsRequest, _exchange_service_pb2.SubmitDocumentsResponse]
     """Accepts or refuses up to 100 documents in one message, each by itself.
@@ -75,19 +76,23 @@ class ExchangeServiceStub:
     Read-only. Fails with `EXCHANGE_UNKNOWN`.
     """
     ListInbox: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListInboxRequest, _exchange_service_pb2.ListInboxResponse]
-    """Lists the caller's inbox in the order of `inbox_seq`.
+    """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
-    Read-only. A page is full unless it is the last.
+    Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+    agency's inbox.
     """
     WatchInbox: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.WatchInboxRequest, _exchange_service_pb2.WatchInboxResponse]
     """Streams the caller's inbox in the order of `inbox_seq`, first what is there, then what
     comes, until the caller hangs up.
 
     Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-    number of disconnects.
+    number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
     """
     CollectDocument: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.CollectDocumentRequest, _exchange_service_pb2.CollectDocumentResponse]
     """Hands a document over against the recipient's signed `collect` statement.
+
+    An agency that succeeded the recipient names it, by its primary code, in the statement's
+    `for_agency`; so it does in `status` and `recall-answer` statements.
 
     Afterwards [DownloadAttachment][hub.v1.ExchangeService.DownloadAttachment] releases the
     content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
@@ -111,9 +116,10 @@ class ExchangeServiceStub:
     RequestRecall: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.RequestRecallRequest, _exchange_service_pb2.RequestRecallResponse]
     """Records the sender's signed `recall` statement: every recipient is asked for the document.
 
-    Content that is not yet collected is withheld from then on. Allowed in any state, once.
-    Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
-    `RECALL_ASKED_ALREADY`.
+    Content that is not yet collected is withheld from then on. Allowed in any state, once;
+    for the documents of an agency that was taken over, to its successor. Fails like
+    [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+    `RECALL_ASKED_ALREADY`, `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED`.
     """
     AnswerRecall: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.AnswerRecallRequest, _exchange_service_pb2.AnswerRecallResponse]
     """Records a recipient's signed `recall-answer` statement: 15 agreed, 16 refused.
@@ -122,13 +128,16 @@ class ExchangeServiceStub:
     `RECALL_NOT_OPEN`.
     """
     ListOutbox: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListOutboxRequest, _exchange_service_pb2.ListOutboxResponse]
-    """Lists what became of the caller's own documents in the order of `outbox_seq`.
+    """Lists what became of the caller's own documents, or of those of an agency it succeeded, in
+    the order of `outbox_seq`.
 
-    Read-only. A page is full unless it is the last.
+    Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+    agency's outbox.
     """
     WatchOutbox: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.WatchOutboxRequest, _exchange_service_pb2.WatchOutboxResponse]
     """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
     caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+    Fails like [ListOutbox][hub.v1.ExchangeService.ListOutbox].
     """
     GetStatement: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.GetStatementRequest, _exchange_service_pb2.GetStatementResponse]
     """Returns the signed statement that an event records, with its proofs.
@@ -162,8 +171,9 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
     `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
     `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-    `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
-    `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+    `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
+    recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
+    `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
     """
     SubmitDocuments: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.SubmitDocumentsRequest, _exchange_service_pb2.SubmitDocumentsResponse]  # type: ignore[assignment]
     """Accepts or refuses up to 100 documents in one message, each by itself.
@@ -184,19 +194,23 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     Read-only. Fails with `EXCHANGE_UNKNOWN`.
     """
     ListInbox: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListInboxRequest, _exchange_service_pb2.ListInboxResponse]  # type: ignore[assignment]
-    """Lists the caller's inbox in the order of `inbox_seq`.
+    """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
-    Read-only. A page is full unless it is the last.
+    Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+    agency's inbox.
     """
     WatchInbox: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.WatchInboxRequest, _exchange_service_pb2.WatchInboxResponse]  # type: ignore[assignment]
     """Streams the caller's inbox in the order of `inbox_seq`, first what is there, then what
     comes, until the caller hangs up.
 
     Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-    number of disconnects.
+    number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
     """
     CollectDocument: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.CollectDocumentRequest, _exchange_service_pb2.CollectDocumentResponse]  # type: ignore[assignment]
     """Hands a document over against the recipient's signed `collect` statement.
+
+    An agency that succeeded the recipient names it, by its primary code, in the statement's
+    `for_agency`; so it does in `status` and `recall-answer` statements.
 
     Afterwards [DownloadAttachment][hub.v1.ExchangeService.DownloadAttachment] releases the
     content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
@@ -220,9 +234,10 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     RequestRecall: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.RequestRecallRequest, _exchange_service_pb2.RequestRecallResponse]  # type: ignore[assignment]
     """Records the sender's signed `recall` statement: every recipient is asked for the document.
 
-    Content that is not yet collected is withheld from then on. Allowed in any state, once.
-    Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
-    `RECALL_ASKED_ALREADY`.
+    Content that is not yet collected is withheld from then on. Allowed in any state, once;
+    for the documents of an agency that was taken over, to its successor. Fails like
+    [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+    `RECALL_ASKED_ALREADY`, `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED`.
     """
     AnswerRecall: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.AnswerRecallRequest, _exchange_service_pb2.AnswerRecallResponse]  # type: ignore[assignment]
     """Records a recipient's signed `recall-answer` statement: 15 agreed, 16 refused.
@@ -231,13 +246,16 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     `RECALL_NOT_OPEN`.
     """
     ListOutbox: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListOutboxRequest, _exchange_service_pb2.ListOutboxResponse]  # type: ignore[assignment]
-    """Lists what became of the caller's own documents in the order of `outbox_seq`.
+    """Lists what became of the caller's own documents, or of those of an agency it succeeded, in
+    the order of `outbox_seq`.
 
-    Read-only. A page is full unless it is the last.
+    Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+    agency's outbox.
     """
     WatchOutbox: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.WatchOutboxRequest, _exchange_service_pb2.WatchOutboxResponse]  # type: ignore[assignment]
     """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
     caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+    Fails like [ListOutbox][hub.v1.ExchangeService.ListOutbox].
     """
     GetStatement: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.GetStatementRequest, _exchange_service_pb2.GetStatementResponse]  # type: ignore[assignment]
     """Returns the signed statement that an event records, with its proofs.
@@ -274,8 +292,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
         `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
         `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-        `DIGEST_MISMATCH`, `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`,
-        `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+        `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
+        recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
+        `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
         """
 
     @_abc_1.abstractmethod
@@ -320,9 +339,10 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_service_pb2.ListInboxRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_service_pb2.ListInboxResponse, _abc.Awaitable[_exchange_service_pb2.ListInboxResponse]]:
-        """Lists the caller's inbox in the order of `inbox_seq`.
+        """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
-        Read-only. A page is full unless it is the last.
+        Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+        agency's inbox.
         """
 
     @_abc_1.abstractmethod
@@ -335,7 +355,7 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         comes, until the caller hangs up.
 
         Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-        number of disconnects.
+        number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
         """
 
     @_abc_1.abstractmethod
@@ -345,6 +365,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_service_pb2.CollectDocumentResponse, _abc.Awaitable[_exchange_service_pb2.CollectDocumentResponse]]:
         """Hands a document over against the recipient's signed `collect` statement.
+
+        An agency that succeeded the recipient names it, by its primary code, in the statement's
+        `for_agency`; so it does in `status` and `recall-answer` statements.
 
         Afterwards [DownloadAttachment][hub.v1.ExchangeService.DownloadAttachment] releases the
         content. Fails like [SubmitDocument][hub.v1.ExchangeService.SubmitDocument] where the
@@ -386,9 +409,10 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_exchange_service_pb2.RequestRecallResponse, _abc.Awaitable[_exchange_service_pb2.RequestRecallResponse]]:
         """Records the sender's signed `recall` statement: every recipient is asked for the document.
 
-        Content that is not yet collected is withheld from then on. Allowed in any state, once.
-        Fails like [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
-        `RECALL_ASKED_ALREADY`.
+        Content that is not yet collected is withheld from then on. Allowed in any state, once;
+        for the documents of an agency that was taken over, to its successor. Fails like
+        [CollectDocument][hub.v1.ExchangeService.CollectDocument], and with
+        `RECALL_ASKED_ALREADY`, `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED`.
         """
 
     @_abc_1.abstractmethod
@@ -409,9 +433,11 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_service_pb2.ListOutboxRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_service_pb2.ListOutboxResponse, _abc.Awaitable[_exchange_service_pb2.ListOutboxResponse]]:
-        """Lists what became of the caller's own documents in the order of `outbox_seq`.
+        """Lists what became of the caller's own documents, or of those of an agency it succeeded, in
+        the order of `outbox_seq`.
 
-        Read-only. A page is full unless it is the last.
+        Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
+        agency's outbox.
         """
 
     @_abc_1.abstractmethod
@@ -422,6 +448,7 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_exchange_service_pb2.WatchOutboxResponse], _abc.AsyncIterator[_exchange_service_pb2.WatchOutboxResponse]]:
         """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
         caller hangs up. Resumes anywhere, like [WatchInbox][hub.v1.ExchangeService.WatchInbox].
+        Fails like [ListOutbox][hub.v1.ExchangeService.ListOutbox].
         """
 
     @_abc_1.abstractmethod

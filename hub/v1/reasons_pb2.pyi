@@ -92,6 +92,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The sender recalled this document before; the first recall stands."""
     REASON_AGENCY_SUSPENDED: _Reason.ValueType  # 35
     """The agency is suspended: it reads and answers, but neither sends nor is sent to."""
+    REASON_AGENCY_SUCCEEDED: _Reason.ValueType  # 36
+    """Another agency (`successor`) took over: this one no longer sends, and has one successor."""
+    REASON_AGENCY_NOT_SUSPENDED: _Reason.ValueType  # 37
+    """An agency that is not suspended cannot be reinstated."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused: the closed list of reasons in `google.rpc.ErrorInfo.reason`,
@@ -168,4 +172,8 @@ REASON_RECALL_ASKED_ALREADY: Reason.ValueType  # 34
 """The sender recalled this document before; the first recall stands."""
 REASON_AGENCY_SUSPENDED: Reason.ValueType  # 35
 """The agency is suspended: it reads and answers, but neither sends nor is sent to."""
+REASON_AGENCY_SUCCEEDED: Reason.ValueType  # 36
+"""Another agency (`successor`) took over: this one no longer sends, and has one successor."""
+REASON_AGENCY_NOT_SUSPENDED: Reason.ValueType  # 37
+"""An agency that is not suspended cannot be reinstated."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -27,7 +27,7 @@ from hub.v1 import exchange_pb2 as hub_dot_v1_dot_exchange__pb2
 from hub.v1 import trust_pb2 as hub_dot_v1_dot_trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhub/v1/registry_service.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\x1a\x12hub/v1/trust.proto\"O\n\x06\x41gency\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0b\x32\x13.hub.v1.Certificate\"\xfe\x01\n\x0b\x43\x65rtificate\x12+\n\x07purpose\x18\x01 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x02 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x33\n\x0fnot_before_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x07 \x01(\x04\"G\n\x15RegisterAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\":\n\x16RegisterAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"\xa8\x01\n\x17\x45nrolCertificateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12+\n\x07purpose\x18\x03 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x04 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\"L\n\x18\x45nrolCertificateResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"<\n\x13ListAgenciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x14ListAgenciesResponse\x12 \n\x08\x61gencies\x18\x01 \x03(\x0b\x32\x0e.hub.v1.Agency\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x84\x02\n\x0fRegistryService\x12O\n\x0eRegisterAgency\x12\x1d.hub.v1.RegisterAgencyRequest\x1a\x1e.hub.v1.RegisterAgencyResponse\x12U\n\x10\x45nrolCertificate\x12\x1f.hub.v1.EnrolCertificateRequest\x1a .hub.v1.EnrolCertificateResponse\x12I\n\x0cListAgencies\x12\x1b.hub.v1.ListAgenciesRequest\x1a\x1c.hub.v1.ListAgenciesResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhub/v1/registry_service.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\x1a\x12hub/v1/trust.proto\"\x8a\x01\n\x06\x41gency\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0b\x32\x13.hub.v1.Certificate\x12\x13\n\x0bother_codes\x18\x04 \x03(\t\x12\x11\n\tsuspended\x18\x05 \x01(\x08\x12\x11\n\tsuccessor\x18\x06 \x01(\t\"\xfe\x01\n\x0b\x43\x65rtificate\x12+\n\x07purpose\x18\x01 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x02 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x33\n\x0fnot_before_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x07 \x01(\x04\"\\\n\x15RegisterAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0bother_codes\x18\x04 \x03(\t\":\n\x16RegisterAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"\xa8\x01\n\x17\x45nrolCertificateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12+\n\x07purpose\x18\x03 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x04 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\"L\n\x18\x45nrolCertificateResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"<\n\x13ListAgenciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x14ListAgenciesResponse\x12 \n\x08\x61gencies\x18\x01 \x03(\x0b\x32\x0e.hub.v1.Agency\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x13RenameAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tadd_codes\x18\x04 \x03(\t\x12\x14\n\x0cremove_codes\x18\x05 \x03(\t\"8\n\x14RenameAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"J\n\x14SuspendAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x15SuspendAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"<\n\x16ReinstateAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\";\n\x17ReinstateAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"M\n\x14SucceedAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x11\n\tsuccessor\x18\x03 \x01(\t\"9\n\x15SucceedAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"S\n\x0fSetGroupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07members\x18\x04 \x03(\t\"4\n\x10SetGroupResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt2\xfe\x04\n\x0fRegistryService\x12O\n\x0eRegisterAgency\x12\x1d.hub.v1.RegisterAgencyRequest\x1a\x1e.hub.v1.RegisterAgencyResponse\x12U\n\x10\x45nrolCertificate\x12\x1f.hub.v1.EnrolCertificateRequest\x1a .hub.v1.EnrolCertificateResponse\x12I\n\x0cListAgencies\x12\x1b.hub.v1.ListAgenciesRequest\x1a\x1c.hub.v1.ListAgenciesResponse\x12I\n\x0cRenameAgency\x12\x1b.hub.v1.RenameAgencyRequest\x1a\x1c.hub.v1.RenameAgencyResponse\x12L\n\rSuspendAgency\x12\x1c.hub.v1.SuspendAgencyRequest\x1a\x1d.hub.v1.SuspendAgencyResponse\x12R\n\x0fReinstateAgency\x12\x1e.hub.v1.ReinstateAgencyRequest\x1a\x1f.hub.v1.ReinstateAgencyResponse\x12L\n\rSucceedAgency\x12\x1c.hub.v1.SucceedAgencyRequest\x1a\x1d.hub.v1.SucceedAgencyResponse\x12=\n\x08SetGroup\x12\x17.hub.v1.SetGroupRequest\x1a\x18.hub.v1.SetGroupResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.registry_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
-  _globals['_AGENCY']._serialized_start=117
-  _globals['_AGENCY']._serialized_end=196
-  _globals['_CERTIFICATE']._serialized_start=199
-  _globals['_CERTIFICATE']._serialized_end=453
-  _globals['_REGISTERAGENCYREQUEST']._serialized_start=455
-  _globals['_REGISTERAGENCYREQUEST']._serialized_end=526
-  _globals['_REGISTERAGENCYRESPONSE']._serialized_start=528
-  _globals['_REGISTERAGENCYRESPONSE']._serialized_end=586
-  _globals['_ENROLCERTIFICATEREQUEST']._serialized_start=589
-  _globals['_ENROLCERTIFICATEREQUEST']._serialized_end=757
-  _globals['_ENROLCERTIFICATERESPONSE']._serialized_start=759
-  _globals['_ENROLCERTIFICATERESPONSE']._serialized_end=835
-  _globals['_LISTAGENCIESREQUEST']._serialized_start=837
-  _globals['_LISTAGENCIESREQUEST']._serialized_end=897
-  _globals['_LISTAGENCIESRESPONSE']._serialized_start=899
-  _globals['_LISTAGENCIESRESPONSE']._serialized_end=980
-  _globals['_REGISTRYSERVICE']._serialized_start=983
-  _globals['_REGISTRYSERVICE']._serialized_end=1243
+  _globals['_AGENCY']._serialized_start=118
+  _globals['_AGENCY']._serialized_end=256
+  _globals['_CERTIFICATE']._serialized_start=259
+  _globals['_CERTIFICATE']._serialized_end=513
+  _globals['_REGISTERAGENCYREQUEST']._serialized_start=515
+  _globals['_REGISTERAGENCYREQUEST']._serialized_end=607
+  _globals['_REGISTERAGENCYRESPONSE']._serialized_start=609
+  _globals['_REGISTERAGENCYRESPONSE']._serialized_end=667
+  _globals['_ENROLCERTIFICATEREQUEST']._serialized_start=670
+  _globals['_ENROLCERTIFICATEREQUEST']._serialized_end=838
+  _globals['_ENROLCERTIFICATERESPONSE']._serialized_start=840
+  _globals['_ENROLCERTIFICATERESPONSE']._serialized_end=916
+  _globals['_LISTAGENCIESREQUEST']._serialized_start=918
+  _globals['_LISTAGENCIESREQUEST']._serialized_end=978
+  _globals['_LISTAGENCIESRESPONSE']._serialized_start=980
+  _globals['_LISTAGENCIESRESPONSE']._serialized_end=1061
+  _globals['_RENAMEAGENCYREQUEST']._serialized_start=1063
+  _globals['_RENAMEAGENCYREQUEST']._serialized_end=1175
+  _globals['_RENAMEAGENCYRESPONSE']._serialized_start=1177
+  _globals['_RENAMEAGENCYRESPONSE']._serialized_end=1233
+  _globals['_SUSPENDAGENCYREQUEST']._serialized_start=1235
+  _globals['_SUSPENDAGENCYREQUEST']._serialized_end=1309
+  _globals['_SUSPENDAGENCYRESPONSE']._serialized_start=1311
+  _globals['_SUSPENDAGENCYRESPONSE']._serialized_end=1368
+  _globals['_REINSTATEAGENCYREQUEST']._serialized_start=1370
+  _globals['_REINSTATEAGENCYREQUEST']._serialized_end=1430
+  _globals['_REINSTATEAGENCYRESPONSE']._serialized_start=1432
+  _globals['_REINSTATEAGENCYRESPONSE']._serialized_end=1491
+  _globals['_SUCCEEDAGENCYREQUEST']._serialized_start=1493
+  _globals['_SUCCEEDAGENCYREQUEST']._serialized_end=1570
+  _globals['_SUCCEEDAGENCYRESPONSE']._serialized_start=1572
+  _globals['_SUCCEEDAGENCYRESPONSE']._serialized_end=1629
+  _globals['_SETGROUPREQUEST']._serialized_start=1631
+  _globals['_SETGROUPREQUEST']._serialized_end=1714
+  _globals['_SETGROUPRESPONSE']._serialized_start=1716
+  _globals['_SETGROUPRESPONSE']._serialized_end=1768
+  _globals['_REGISTRYSERVICE']._serialized_start=1771
+  _globals['_REGISTRYSERVICE']._serialized_end=2409
 # @@protoc_insertion_point(module_scope)

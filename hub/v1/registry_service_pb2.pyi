@@ -30,15 +30,26 @@ class Agency(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
+    OTHER_CODES_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Its code in the official directory (QĐ 20/2020/QĐ-TTg or the older 13-character form),
     1 to 35 characters: Latin letters, digits, dots and hyphens.
     """
     name: _builtins.str
     """Its public name, in Vietnamese."""
+    suspended: _builtins.bool
+    """Whether it is suspended."""
+    successor: _builtins.str
+    """The primary code of the agency that took over; empty while none has."""
     @_builtins.property
     def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Certificate]:
         """Its enrolled certificates, oldest first."""
+
+    @_builtins.property
+    def other_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further codes that documents may be addressed to, of the same form; at most 20."""
 
     def __init__(
         self,
@@ -46,10 +57,13 @@ class Agency(_message.Message):
         code: _builtins.str = ...,
         name: _builtins.str = ...,
         certificates: _abc.Iterable[Global___Certificate] | None = ...,
+        other_codes: _abc.Iterable[_builtins.str] | None = ...,
+        suspended: _builtins.bool = ...,
+        successor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "code", b"code", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "code", b"code", "name", b"name", "other_codes", b"other_codes", "successor", b"successor", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -114,22 +128,30 @@ class RegisterAgencyRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    OTHER_CODES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID chosen by the caller, one per intention. Required."""
     code: _builtins.str
     """The agency's code. Required."""
     name: _builtins.str
     """The agency's public name, 1 to 200 characters. Required."""
+    @_builtins.property
+    def other_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further codes that documents may be addressed to, at most 20: the same agency has one code
+        of QĐ 20/2020/QĐ-TTg and one of the older 13-character form. A code has one agency.
+        """
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         code: _builtins.str = ...,
         name: _builtins.str = ...,
+        other_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "other_codes", b"other_codes", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,3 +302,291 @@ class ListAgenciesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgenciesResponse: _TypeAlias = ListAgenciesResponse  # noqa: Y015
+
+@_typing.final
+class RenameAgencyRequest(_message.Message):
+    """The request for [RegistryService.RenameAgency][hub.v1.RegistryService.RenameAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ADD_CODES_FIELD_NUMBER: _builtins.int
+    REMOVE_CODES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    agency: _builtins.str
+    """The agency's primary code. Required."""
+    name: _builtins.str
+    """Its new public name, 1 to 200 characters; empty: the name stays."""
+    @_builtins.property
+    def add_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes that it gets beside those it has; of all but the primary one there are at most 20."""
+
+    @_builtins.property
+    def remove_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes that it loses. The primary code cannot be among them."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        name: _builtins.str = ...,
+        add_codes: _abc.Iterable[_builtins.str] | None = ...,
+        remove_codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_codes", b"add_codes", "agency", b"agency", "name", b"name", "remove_codes", b"remove_codes", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenameAgencyRequest: _TypeAlias = RenameAgencyRequest  # noqa: Y015
+
+@_typing.final
+class RenameAgencyResponse(_message.Message):
+    """The response of [RegistryService.RenameAgency][hub.v1.RegistryService.RenameAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Agency.AgencyRenamed`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenameAgencyResponse: _TypeAlias = RenameAgencyResponse  # noqa: Y015
+
+@_typing.final
+class SuspendAgencyRequest(_message.Message):
+    """The request for [RegistryService.SuspendAgency][hub.v1.RegistryService.SuspendAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    agency: _builtins.str
+    """The agency's primary code. Required."""
+    reason: _builtins.str
+    """Why, as one code word: small letters, digits and hyphens, 1 to 40. It stands in the log for
+    ever, so it must say nothing about people. Required.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendAgencyRequest: _TypeAlias = SuspendAgencyRequest  # noqa: Y015
+
+@_typing.final
+class SuspendAgencyResponse(_message.Message):
+    """The response of [RegistryService.SuspendAgency][hub.v1.RegistryService.SuspendAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Agency.AgencySuspended`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendAgencyResponse: _TypeAlias = SuspendAgencyResponse  # noqa: Y015
+
+@_typing.final
+class ReinstateAgencyRequest(_message.Message):
+    """The request for [RegistryService.ReinstateAgency][hub.v1.RegistryService.ReinstateAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    agency: _builtins.str
+    """The agency's primary code. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateAgencyRequest: _TypeAlias = ReinstateAgencyRequest  # noqa: Y015
+
+@_typing.final
+class ReinstateAgencyResponse(_message.Message):
+    """The response of [RegistryService.ReinstateAgency][hub.v1.RegistryService.ReinstateAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Agency.AgencyReinstated`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateAgencyResponse: _TypeAlias = ReinstateAgencyResponse  # noqa: Y015
+
+@_typing.final
+class SucceedAgencyRequest(_message.Message):
+    """The request for [RegistryService.SucceedAgency][hub.v1.RegistryService.SucceedAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    agency: _builtins.str
+    """The primary code of the agency that is taken over. Required."""
+    successor: _builtins.str
+    """The primary code of the agency that takes over. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        successor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "request_id", b"request_id", "successor", b"successor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SucceedAgencyRequest: _TypeAlias = SucceedAgencyRequest  # noqa: Y015
+
+@_typing.final
+class SucceedAgencyResponse(_message.Message):
+    """The response of [RegistryService.SucceedAgency][hub.v1.RegistryService.SucceedAgency]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Agency.AgencySucceededBy`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SucceedAgencyResponse: _TypeAlias = SucceedAgencyResponse  # noqa: Y015
+
+@_typing.final
+class SetGroupRequest(_message.Message):
+    """The request for [RegistryService.SetGroup][hub.v1.RegistryService.SetGroup]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    group: _builtins.str
+    """The group's own code word: small letters, digits and hyphens, 1 to 40. Required."""
+    name: _builtins.str
+    """The group's public name, 1 to 200 characters. Required."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The members by any of their codes, at most 1,000, each agency once. Empty: the group is no
+        more.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        group: _builtins.str = ...,
+        name: _builtins.str = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "members", b"members", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetGroupRequest: _TypeAlias = SetGroupRequest  # noqa: Y015
+
+@_typing.final
+class SetGroupResponse(_message.Message):
+    """The response of [RegistryService.SetGroup][hub.v1.RegistryService.SetGroup]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Group.GroupChanged`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetGroupResponse: _TypeAlias = SetGroupResponse  # noqa: Y015

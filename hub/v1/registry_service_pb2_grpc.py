@@ -54,6 +54,31 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.ListAgenciesRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListAgenciesResponse.FromString,
                 _registered_method=True)
+        self.RenameAgency = channel.unary_unary(
+                '/hub.v1.RegistryService/RenameAgency',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.RenameAgencyRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.RenameAgencyResponse.FromString,
+                _registered_method=True)
+        self.SuspendAgency = channel.unary_unary(
+                '/hub.v1.RegistryService/SuspendAgency',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.SuspendAgencyRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.SuspendAgencyResponse.FromString,
+                _registered_method=True)
+        self.ReinstateAgency = channel.unary_unary(
+                '/hub.v1.RegistryService/ReinstateAgency',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ReinstateAgencyRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ReinstateAgencyResponse.FromString,
+                _registered_method=True)
+        self.SucceedAgency = channel.unary_unary(
+                '/hub.v1.RegistryService/SucceedAgency',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.SucceedAgencyRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.SucceedAgencyResponse.FromString,
+                _registered_method=True)
+        self.SetGroup = channel.unary_unary(
+                '/hub.v1.RegistryService/SetGroup',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.SetGroupRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.SetGroupResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -92,6 +117,58 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenameAgency(self, request, context):
+        """Gives an agency another public name, or other codes; its primary code stays for ever.
+
+        Fails with `AGENCY_UNKNOWN`, `AGENCY_EXISTS` (a code is another's), `TOO_LARGE` or
+        `REQUEST_MALFORMED`, also where nothing would change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendAgency(self, request, context):
+        """Suspends an agency: it reads and answers, but neither sends nor is sent to.
+
+        In force when the call returns. Fails with `AGENCY_UNKNOWN`, `AGENCY_SUSPENDED` (it is
+        already) or `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstateAgency(self, request, context):
+        """Ends an agency's suspension.
+
+        In force when the call returns. Fails with `AGENCY_UNKNOWN` or `AGENCY_NOT_SUSPENDED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SucceedAgency(self, request, context):
+        """Hands an agency over to a successor, for good.
+
+        From then on the agency no longer sends; what is addressed to its codes goes to the
+        successor's inbox; the successor reads its boxes and speaks for it. Fails with
+        `AGENCY_UNKNOWN`, `AGENCY_SUCCEEDED` (one of the two has a successor: name the last of the
+        chain) or `REQUEST_MALFORMED` (an agency cannot succeed itself).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetGroup(self, request, context):
+        """Gives a group of agencies its name and members, all of them; makes the group if need be.
+
+        Groups decide nothing: senders read them with
+        [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
+        with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +186,31 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListAgencies,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListAgenciesRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.ListAgenciesResponse.SerializeToString,
+            ),
+            'RenameAgency': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameAgency,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.RenameAgencyRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.RenameAgencyResponse.SerializeToString,
+            ),
+            'SuspendAgency': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendAgency,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.SuspendAgencyRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.SuspendAgencyResponse.SerializeToString,
+            ),
+            'ReinstateAgency': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstateAgency,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ReinstateAgencyRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ReinstateAgencyResponse.SerializeToString,
+            ),
+            'SucceedAgency': grpc.unary_unary_rpc_method_handler(
+                    servicer.SucceedAgency,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.SucceedAgencyRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.SucceedAgencyResponse.SerializeToString,
+            ),
+            'SetGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGroup,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.SetGroupRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.SetGroupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -197,6 +299,141 @@ class RegistryService:
             '/hub.v1.RegistryService/ListAgencies',
             hub_dot_v1_dot_registry__service__pb2.ListAgenciesRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.ListAgenciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameAgency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/RenameAgency',
+            hub_dot_v1_dot_registry__service__pb2.RenameAgencyRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.RenameAgencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendAgency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/SuspendAgency',
+            hub_dot_v1_dot_registry__service__pb2.SuspendAgencyRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.SuspendAgencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstateAgency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ReinstateAgency',
+            hub_dot_v1_dot_registry__service__pb2.ReinstateAgencyRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ReinstateAgencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SucceedAgency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/SucceedAgency',
+            hub_dot_v1_dot_registry__service__pb2.SucceedAgencyRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.SucceedAgencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/SetGroup',
+            hub_dot_v1_dot_registry__service__pb2.SetGroupRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.SetGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,

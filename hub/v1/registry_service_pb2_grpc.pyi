@@ -54,6 +54,38 @@ class RegistryServiceStub:
 
     Read-only.
     """
+    RenameAgency: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RenameAgencyRequest, _registry_service_pb2.RenameAgencyResponse]
+    """Gives an agency another public name, or other codes; its primary code stays for ever.
+
+    Fails with `AGENCY_UNKNOWN`, `AGENCY_EXISTS` (a code is another's), `TOO_LARGE` or
+    `REQUEST_MALFORMED`, also where nothing would change.
+    """
+    SuspendAgency: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendAgencyRequest, _registry_service_pb2.SuspendAgencyResponse]
+    """Suspends an agency: it reads and answers, but neither sends nor is sent to.
+
+    In force when the call returns. Fails with `AGENCY_UNKNOWN`, `AGENCY_SUSPENDED` (it is
+    already) or `REQUEST_MALFORMED`.
+    """
+    ReinstateAgency: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReinstateAgencyRequest, _registry_service_pb2.ReinstateAgencyResponse]
+    """Ends an agency's suspension.
+
+    In force when the call returns. Fails with `AGENCY_UNKNOWN` or `AGENCY_NOT_SUSPENDED`.
+    """
+    SucceedAgency: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SucceedAgencyRequest, _registry_service_pb2.SucceedAgencyResponse]
+    """Hands an agency over to a successor, for good.
+
+    From then on the agency no longer sends; what is addressed to its codes goes to the
+    successor's inbox; the successor reads its boxes and speaks for it. Fails with
+    `AGENCY_UNKNOWN`, `AGENCY_SUCCEEDED` (one of the two has a successor: name the last of the
+    chain) or `REQUEST_MALFORMED` (an agency cannot succeed itself).
+    """
+    SetGroup: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SetGroupRequest, _registry_service_pb2.SetGroupResponse]
+    """Gives a group of agencies its name and members, all of them; makes the group if need be.
+
+    Groups decide nothing: senders read them with
+    [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
+    with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -80,6 +112,38 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Lists the registered agencies by rising code.
 
     Read-only.
+    """
+    RenameAgency: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RenameAgencyRequest, _registry_service_pb2.RenameAgencyResponse]  # type: ignore[assignment]
+    """Gives an agency another public name, or other codes; its primary code stays for ever.
+
+    Fails with `AGENCY_UNKNOWN`, `AGENCY_EXISTS` (a code is another's), `TOO_LARGE` or
+    `REQUEST_MALFORMED`, also where nothing would change.
+    """
+    SuspendAgency: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendAgencyRequest, _registry_service_pb2.SuspendAgencyResponse]  # type: ignore[assignment]
+    """Suspends an agency: it reads and answers, but neither sends nor is sent to.
+
+    In force when the call returns. Fails with `AGENCY_UNKNOWN`, `AGENCY_SUSPENDED` (it is
+    already) or `REQUEST_MALFORMED`.
+    """
+    ReinstateAgency: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReinstateAgencyRequest, _registry_service_pb2.ReinstateAgencyResponse]  # type: ignore[assignment]
+    """Ends an agency's suspension.
+
+    In force when the call returns. Fails with `AGENCY_UNKNOWN` or `AGENCY_NOT_SUSPENDED`.
+    """
+    SucceedAgency: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SucceedAgencyRequest, _registry_service_pb2.SucceedAgencyResponse]  # type: ignore[assignment]
+    """Hands an agency over to a successor, for good.
+
+    From then on the agency no longer sends; what is addressed to its codes goes to the
+    successor's inbox; the successor reads its boxes and speaks for it. Fails with
+    `AGENCY_UNKNOWN`, `AGENCY_SUCCEEDED` (one of the two has a successor: name the last of the
+    chain) or `REQUEST_MALFORMED` (an agency cannot succeed itself).
+    """
+    SetGroup: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SetGroupRequest, _registry_service_pb2.SetGroupResponse]  # type: ignore[assignment]
+    """Gives a group of agencies its name and members, all of them; makes the group if need be.
+
+    Groups decide nothing: senders read them with
+    [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
+    with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -122,6 +186,68 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the registered agencies by rising code.
 
         Read-only.
+        """
+
+    @_abc_1.abstractmethod
+    def RenameAgency(
+        self,
+        request: _registry_service_pb2.RenameAgencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RenameAgencyResponse, _abc.Awaitable[_registry_service_pb2.RenameAgencyResponse]]:
+        """Gives an agency another public name, or other codes; its primary code stays for ever.
+
+        Fails with `AGENCY_UNKNOWN`, `AGENCY_EXISTS` (a code is another's), `TOO_LARGE` or
+        `REQUEST_MALFORMED`, also where nothing would change.
+        """
+
+    @_abc_1.abstractmethod
+    def SuspendAgency(
+        self,
+        request: _registry_service_pb2.SuspendAgencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.SuspendAgencyResponse, _abc.Awaitable[_registry_service_pb2.SuspendAgencyResponse]]:
+        """Suspends an agency: it reads and answers, but neither sends nor is sent to.
+
+        In force when the call returns. Fails with `AGENCY_UNKNOWN`, `AGENCY_SUSPENDED` (it is
+        already) or `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReinstateAgency(
+        self,
+        request: _registry_service_pb2.ReinstateAgencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ReinstateAgencyResponse, _abc.Awaitable[_registry_service_pb2.ReinstateAgencyResponse]]:
+        """Ends an agency's suspension.
+
+        In force when the call returns. Fails with `AGENCY_UNKNOWN` or `AGENCY_NOT_SUSPENDED`.
+        """
+
+    @_abc_1.abstractmethod
+    def SucceedAgency(
+        self,
+        request: _registry_service_pb2.SucceedAgencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.SucceedAgencyResponse, _abc.Awaitable[_registry_service_pb2.SucceedAgencyResponse]]:
+        """Hands an agency over to a successor, for good.
+
+        From then on the agency no longer sends; what is addressed to its codes goes to the
+        successor's inbox; the successor reads its boxes and speaks for it. Fails with
+        `AGENCY_UNKNOWN`, `AGENCY_SUCCEEDED` (one of the two has a successor: name the last of the
+        chain) or `REQUEST_MALFORMED` (an agency cannot succeed itself).
+        """
+
+    @_abc_1.abstractmethod
+    def SetGroup(
+        self,
+        request: _registry_service_pb2.SetGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.SetGroupResponse, _abc.Awaitable[_registry_service_pb2.SetGroupResponse]]:
+        """Gives a group of agencies its name and members, all of them; makes the group if need be.
+
+        Groups decide nothing: senders read them with
+        [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
+        with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,6 +30,7 @@ from hub.application.vault import Vault
 from hub.domain.aggregate import Aggregate
 from hub.domain.catalogue import EVENTS, REGISTRY_TOPICS
 from hub.domain.delivery import Delivery
+from hub.domain.group import Group
 from hub.ledger.batch import load_registry
 from hub.ledger.receipts import ReceiptBook
 from hub.ledger.sequencer import Sequencer
@@ -153,7 +154,10 @@ def test_every_aggregate_is_made_again_from_its_events(history):
         aggregate = None
         if not isinstance(events[0], Aggregate.Created):
             first = events[0]
-            aggregate = Delivery.begin(UUID(first.exchange), first.agency, first.timestamp)
+            if isinstance(first, Group.GroupChanged):
+                aggregate = Group.begin(aggregate_id, first.timestamp)
+            else:
+                aggregate = Delivery.begin(UUID(first.exchange), first.agency, first.timestamp)
         for event in events:
             aggregate = event.mutate(aggregate)
         assert (aggregate.id, aggregate.version) == (aggregate_id, len(events))
@@ -206,7 +210,8 @@ def test_every_statement_verifies_with_the_key_it_was_accepted_with(history):
         if "statement" not in event.data:
             continue
         signed = statement_of(event, history.log, history.vault)
-        agency = event.data.get("agency") or event.data["sender"]
+        record = event.data["statement"]
+        agency = record.get("by_agency") or event.data.get("agency") or event.data["sender"]
         key = registry.keys[agency, signed.key_id]
         key.public_key.verify(signed.pae, signed.signature)
         assert key.position == event.data["enrolment"]
@@ -227,6 +232,10 @@ def test_the_first_history_holds_every_event_of_its_release():
 
     assert {event.topic for event in History(first).events} == {
         "hub.Agency.AgencyRegistered",
+        "hub.Agency.AgencyReinstated",
+        "hub.Agency.AgencyRenamed",
+        "hub.Agency.AgencySucceededBy",
+        "hub.Agency.AgencySuspended",
         "hub.Agency.CertificateEnrolled",
         "hub.Agency.SubmissionRefused",
         "hub.Delivery.DeliveryExpired",
@@ -237,6 +246,7 @@ def test_the_first_history_holds_every_event_of_its_release():
         "hub.Exchange.DocumentSubmitted",
         "hub.Exchange.DocumentUpdated",
         "hub.Exchange.RecallRequested",
+        "hub.Group.GroupChanged",
         "hub.HubKey.HubKeyActivated",
         "hub.HubKey.HubKeyAnnounced",
         "hub.Log.LogOpened",

@@ -318,7 +318,7 @@ class MemoryHub:
         self.agencies = Agencies(
             lane=self.lane, registry=lambda: self.engine.registry, suitability=self.suitability
         )
-        self.own_receipts = OwnReceipts(self.receipts, at_once)
+        self.own_receipts = OwnReceipts(self.receipts, at_once, lambda: self.engine.registry)
         # Every receipt anybody was given, by position: it must never change.
         self.kept: dict[int, Recorded] = {}
         if load:

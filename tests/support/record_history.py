@@ -21,10 +21,13 @@ from typing import Any
 from uuid import UUID
 
 from adapters.memory.faults import Fault
+from hub.application.directory import SetGroup
 from hub.errors import HubError
 from hub.proof.dsse import SignedStatement
 from hub.proof.signatures import Algorithm
+from tests.support.agencies import reinstate, rename, succeed, suspend
 from tests.support.builders import (
+    OPERATOR,
     MemoryHub,
     Party,
     check_whole,
@@ -35,6 +38,7 @@ from tests.support.builders import (
 )
 
 REPLAY = Path(__file__).parents[1] / "replay"
+OLD_CODE = "000.99.03.H29"
 PARTIES = tuple(
     Party(f"000.00.0{number}.H29", algorithm) for number, algorithm in enumerate(Algorithm, 1)
 )
@@ -75,6 +79,7 @@ def live() -> MemoryHub:
             hub.submit(noi_vu.code, answer)
         hub.submit(noi_vu.code, answer)
         go_on(hub, envelope, day)
+    reorganise(hub)
     check_whole(hub)
     return hub
 
@@ -99,6 +104,27 @@ def go_on(hub: MemoryHub, envelope: SignedStatement, day: int) -> None:
             limit = hub.clock() + timedelta(hours=8)
             hub.submit(y_te.code, y_te.envelope(noi_vu.code, expires_at=instant(limit)))
     hub.expire()
+
+
+def reorganise(hub: MemoryHub) -> None:
+    """Another code, a suspension, a group, and a successor that speaks for both its sides."""
+    quan_1, tai_chinh, y_te, noi_vu = PARTIES
+    rename(hub, y_te.code, "Sở Y tế mới", add=(OLD_CODE,))
+    suspend(hub, noi_vu.code)
+    reinstate(hub, noi_vu.code)
+    hub.done(SetGroup(OPERATOR, new_request_id(), "cac-so", "Các sở", (OLD_CODE, noi_vu.code)))
+    before = quan_1.envelope(OLD_CODE)
+    hub.submit(quan_1.code, before)
+    sent = y_te.envelope(tai_chinh.code)
+    hub.submit(y_te.code, sent)
+    succeed(hub, y_te.code, noi_vu.code)
+    hub.submit(quan_1.code, quan_1.envelope(OLD_CODE))
+    for_y_te = {"for_agency": y_te.code}
+    hub.collect(noi_vu.code, noi_vu.collect(before, **for_y_te))
+    hub.report(noi_vu.code, noi_vu.status(before, "06", **for_y_te))
+    hub.recall(quan_1.code, quan_1.recall(before))
+    hub.answer(noi_vu.code, noi_vu.recall_answer(before, "15", **for_y_te))
+    hub.recall(noi_vu.code, noi_vu.recall(sent))
 
 
 def recorded(hub: MemoryHub) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """One event of every kind in the catalogue, the same in every run."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from hub.domain.agency import Agency
 from hub.domain.aggregate import StatementRecord
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
+from hub.domain.group import Group
 from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
@@ -51,6 +53,7 @@ def sample_events() -> list[Any]:
         agency_id=new_id(),
         at=next(steps),
         code="H29.1.1",
+        other_codes=["000.01.01.H29"],
         name="UBND Quận 1",
         by="operator",
         request_id="6f2a5c1e-0000-4000-8000-000000000001",
@@ -150,10 +153,46 @@ def sample_events() -> list[Any]:
     )
     aggregates = (log, key, principal, agency, exchange, delivery, uncollected, refusal)
     # Some facts lie between those of another aggregate; their times say where.
-    return sorted(
+    events = sorted(
         (event for aggregate in aggregates for event in aggregate.collect_events()),
         key=lambda event: event.timestamp,
     )
+    # Last, as each kind of event draws its nonce in this order.
+    return events + _of_agencies(agency, new_id(), steps)
+
+
+def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> list[Any]:
+    """What becomes of an agency after it was registered, and a group."""
+    numbers = iter(range(101, 200))
+
+    def asked() -> dict[str, str]:
+        return {
+            "by": "operator",
+            "request_id": f"6f2a5c1e-0000-4000-8000-000000000{next(numbers)}",
+        }
+
+    agency.rename(
+        at=next(steps),
+        name="UBND phường Sài Gòn",
+        add_codes=["H29.1.1.9"],
+        remove_codes=[],
+        **asked(),
+    )
+    agency.suspend(at=next(steps), reason="key-compromised", **asked())
+    agency.reinstate(at=next(steps), **asked())
+    successor = Agency.register(
+        agency_id=agency.id, at=FIRST, code="H29.1.2", name="UBND Quận 2", **asked()
+    )
+    agency.succeed(at=next(steps), successor=successor, **asked())
+    group = Group.begin(group_id, FIRST)
+    group.change(
+        at=next(steps),
+        group="quan-huyen",
+        name="UBND các quận, huyện",
+        members=["H29.1.1", "H29.1.2"],
+        **asked(),
+    )
+    return [*agency.collect_events(), *group.collect_events()]
 
 
 def statement(kind: str) -> StatementRecord:

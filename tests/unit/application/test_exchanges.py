@@ -13,6 +13,7 @@ from hub.application.agencies import RegisterAgency
 from hub.application.exchanges import AskAgain
 from hub.application.intake import require_allowed
 from hub.application.ports import RequestKey
+from hub.application.standing import addressees_of
 from hub.domain.delivery import DeliveryState
 from hub.errors import (
     ContentLost,
@@ -166,7 +167,8 @@ def test_what_is_let_through_fits_into_a_leaf(hub):
     hub.log._tables.inbox_heads |= dict.fromkeys(codes, 9_999_999_998)
     at = instant(START + timedelta(days=30, microseconds=1))
     envelope = signing.envelope(*codes, contents=contents, expires_at=at, created_at=at)
-    require_allowed(read_statement(envelope))
+    read = read_statement(envelope)
+    require_allowed(read, addressees_of(read, hub.engine.registry))
 
     leaf = hub.submit(SENDER, envelope, contents).receipt.leaf
 
@@ -225,7 +227,7 @@ def test_a_retry_gets_the_first_answer_though_recipients_and_rules_have_changed(
     def refuse(*_):
         raise TooLarge("the rules have changed")
 
-    monkeypatch.setattr("hub.application.intake.require_recipients", refuse)
+    monkeypatch.setattr("hub.application.exchanges.addressees_of", refuse)
 
     assert hub.submit(SENDER, envelope) == first
 

@@ -85,6 +85,8 @@ def test_a_million_attempts_do_not_make_the_limit_slow_to_ask(hub):
 def test_the_reasons_that_are_recorded_are_a_closed_list():
     assert hub_errors().keys() > RECORDED_REASONS
     assert sorted(RECORDED_REASONS) == [
+        "AGENCY_SUCCEEDED",
+        "AGENCY_SUSPENDED",
         "CONTENT_MISSING",
         "DIGEST_MISMATCH",
         "KEY_EXPIRED",

@@ -216,6 +216,17 @@ def test_schema_and_reader_agree_on_several_changes_at_once(name: str):
         require_agreement(kind, value, value)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("envelope")])
+def test_schema_and_reader_agree_about_whom_a_successor_speaks_for(name: str):
+    kind, base = name.split("-", maxsplit=1)[0], payload(name)
+    taken = [
+        new
+        for new in STRANGE
+        if require_agreement(kind, mutated(base, ("for_agency",), new), ("for_agency", new))
+    ]
+    assert {None, "000.00.01.H99"} <= {new for new in taken if isinstance(new, str | None)}
+
+
 def test_schema_and_reader_agree_about_each_others_statements():
     for kind in KINDS:
         for name in NAMES:

@@ -15,7 +15,12 @@ from hub.errors import AgencyUnknown, PrincipalUnknown, RoleNotPermitted
 from hub.server.errors import DETAILS_KEY
 from hub.server.identity import ROLES_OF_SERVICE, Identities
 from hub.server.interceptors import CallInterceptor, current_caller
-from hub.v1 import exchange_service_pb2, ledger_service_pb2, registry_service_pb2
+from hub.v1 import (
+    directory_service_pb2,
+    exchange_service_pb2,
+    ledger_service_pb2,
+    registry_service_pb2,
+)
 from tests.support.builders import (
     OPERATOR,
     RECIPIENT,
@@ -79,7 +84,12 @@ def identities(hub: MemoryHub) -> Identities:
 
 
 def test_each_service_of_the_protos_says_whom_it_serves():
-    files = (exchange_service_pb2, ledger_service_pb2, registry_service_pb2)
+    files = (
+        exchange_service_pb2,
+        ledger_service_pb2,
+        registry_service_pb2,
+        directory_service_pb2,
+    )
     services = {
         service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()
     }
