@@ -250,7 +250,8 @@ class Exchanges:
     async def statement(self, agency: str, position: int) -> Evidence:
         """The statement that an event records, for the sender and the recipient concerned.
 
-        Raises PositionUnknown for any other event, and ContentLost when it was erased.
+        Raises PositionUnknown for any other event, ContentLost when it was erased, and for a
+        recipient NotCollected or ContentWithheld where an envelope is not released to it.
         """
         return await self._offload(lambda: self._statement(agency, position))
 
@@ -388,9 +389,13 @@ class Exchanges:
     def _statement(self, agency: str, position: int) -> Evidence:
         recorded = self._receipts.receipt(position)
         event = parse_leaf(recorded.receipt.leaf)
-        parties = parties_of(event)
-        if "statement" not in event.data or parties.isdisjoint(self._represented(agency)):
+        mine = self._represented(agency)
+        if "statement" not in event.data or parties_of(event).isdisjoint(mine):
             raise PositionUnknown("no such position in the log", position=str(position))
+        if event.topic == Exchange.Created.TOPIC and event.data["sender"] not in mine:
+            # The envelope is the document too: nobody reads it here and denies it.
+            rows = self._views.deliveries(event.id)
+            _require_released([row for row in rows if row.recipient in mine], event.id)
         return self._evidence(recorded)
 
     def _evidence(self, recorded: Recorded) -> Evidence:

@@ -15,14 +15,23 @@ _AT_ONCE = 200
 async def expire_overdue(views: Views, lane: Lane, offload: Offloader, *, at: datetime) -> int:
     """Record `DeliveryExpired` for every delivery whose limit has passed; how many it were.
 
-    The lane decides again for each: a document collected in the meantime does not expire.
+    The lane decides again for each: a document collected in the meantime does not expire. One
+    that fails does not hold up the others; afterwards the first failure is raised.
     """
     expired = 0
+    failures: list[Exception] = []
     while rows := await offload(lambda: views.overdue(at, _AT_ONCE)):
-        recorded = [await _expire(row, lane) for row in rows]
-        expired += sum(recorded)
-        if not any(recorded):
-            break  # The lists are behind the log; the next round sees them caught up.
+        before = expired
+        for row in rows:
+            try:
+                expired += await _expire(row, lane)
+            except Exception as error:
+                failures.append(error)
+        # No progress: the lists are behind the log, and the next round sees them caught up.
+        if failures or expired == before:
+            break
+    if failures:
+        raise failures[0]
     return expired
 
 

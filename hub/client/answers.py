@@ -182,7 +182,7 @@ class VerifiedStatement:
 
     `payload` is what it says. `fact` proves that the hub recorded it then, under the
     certificate of `enrolment`. `about` is the envelope it speaks of, verified likewise; None
-    where `payload` is an envelope itself.
+    where `payload` is an envelope itself, and where this agency has not collected it.
     """
 
     exchange_id: str

@@ -44,13 +44,24 @@ from hub.client.retry import RetryPolicy
 from hub.client.signing import Signer
 from hub.client.speaking import Speaker
 from hub.client.state import StateDirectory
-from hub.client.verification import ReceiptVerifier, require_about
-from hub.errors import HubError, RequestMalformed, VerificationFailed
+from hub.client.verification import ReceiptVerifier, require_about, require_recorded
+from hub.errors import (
+    ContentWithheld,
+    HubError,
+    NotCollected,
+    RequestMalformed,
+    VerificationFailed,
+)
 from hub.proof.checkpoint import Checkpoint
 from hub.proof.envelope import Action
+from hub.proof.receipt import VerifiedReceipt
 from hub.proof.statements import Envelope
 from hub.v1 import exchange_service_pb2 as calls
-from hub.v1.ledger_service_pb2 import GetCheckpointRequest, GetConsistencyProofRequest
+from hub.v1.ledger_service_pb2 import (
+    GetCheckpointRequest,
+    GetConsistencyProofRequest,
+    GetReceiptRequest,
+)
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -311,9 +322,11 @@ class HubClient:
         """What somebody signed about a document of ours, by the position of an item.
 
         Verified throughout, with the envelope it speaks of: so a sender proves a recipient's
-        01, and a recipient reads why its document is recalled. In the boxes of an agency
-        that this one succeeded, `agency` is its primary code. Raises PositionUnknown where no
-        statement of concern to this agency stands, and ContentLost when it was erased.
+        01, and a recipient reads why its document is recalled. Of an envelope this agency has
+        not collected, the log's record takes the place. In the boxes of an agency that this
+        one succeeded, `agency` is its primary code. Raises PositionUnknown where no statement
+        of concern to this agency stands, ContentLost when it was erased, and NotCollected or
+        ContentWithheld for an envelope that is not released to it.
         """
         if not 0 <= position < 2**63:
             raise RequestMalformed("a position is counted from 0")
@@ -322,7 +335,12 @@ class HubClient:
             require_about(said, said, agency=agency or self._agency)
             return said
         exchange = await self.exchange(said.exchange_id)
-        about = await self._statement_at(exchange.position)
+        try:
+            about = await self._statement_at(exchange.position)
+        except (NotCollected, ContentWithheld):
+            submission = await self._fact_at(exchange.position)
+            require_recorded(said, submission, agency=agency or self._agency)
+            return said
         require_about(said, about, agency=agency or self._agency)
         return replace(said, about=about)
 
@@ -353,6 +371,14 @@ class HubClient:
             return self._drafting.envelope(submission)
         except HubError as refusal:
             return refusal
+
+    async def _fact_at(self, position: int) -> VerifiedReceipt:
+        request = GetReceiptRequest(position=position)
+        response = await self._line.call(self._line.ledger.GetReceipt, request)
+        fact = await self._verifier.verify(receipt_of(response.receipt))
+        if fact.position != position:
+            raise VerificationFailed("the receipt proves another position", step="statement")
+        return fact
 
     async def _statement_at(self, position: int) -> VerifiedStatement:
         request = calls.GetStatementRequest(position=position)

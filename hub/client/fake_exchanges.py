@@ -361,6 +361,9 @@ class FakeExchanges:
         said, parties = self._statements.get(request.position, (None, frozenset()))
         if said is None or caller.code not in parties:
             raise PositionUnknown("no such position in the log")
+        exchange = self._opened_at(request.position)
+        if exchange is not None and exchange.sender is not caller:
+            _require_collected(exchange, caller)
         return calls.GetStatementResponse(
             evidence=wire.StatementEvidence(
                 statement=to_wire(said.signed),
@@ -380,10 +383,7 @@ class FakeExchanges:
             raise ExchangeUnknown("no such exchange")
         if caller.code not in exchange.deliveries:
             raise NotAParty("content is released to recipients")
-        if caller.code not in exchange.collected:
-            raise NotCollected("sign a collect statement first")
-        if exchange.deliveries[caller.code].recall == wire.RECALL_STATE_AGREED:
-            raise ContentWithheld("this agency agreed to the recall of the document")
+        _require_collected(exchange, caller)
         if request.attachment_index >= len(exchange.contents):
             raise RequestMalformed("no such attachment")
         content = exchange.contents[request.attachment_index]
@@ -580,6 +580,11 @@ class FakeExchanges:
             delivery.position = acceptance.receipt.position
             delivery.update_time.CopyFrom(exchange.sender.outbox[-1].record_time)
 
+    def _opened_at(self, position: int) -> _Exchange | None:
+        """The exchange that was opened by the fact at a position."""
+        opened = (one for one in self._exchanges.values() if one.position == position)
+        return next(opened, None)
+
     def _keep(self, position: int, said: _Said, others: Iterable[str]) -> None:
         self._statements[position] = (said, frozenset({said.caller.code, *others}))
 
@@ -679,12 +684,22 @@ def _require_contents(envelope: Envelope, contents: Sequence[bytes]) -> None:
 def _require_released(exchange: _Exchange, recipient: FakeAgency) -> None:
     """What was recalled or has expired is withheld, unless it was collected before."""
     delivery = exchange.deliveries[recipient.code]
+    if delivery.recall == wire.RECALL_STATE_AGREED:
+        raise ContentWithheld("this agency agreed to the recall of the document")
     if recipient.code in exchange.collected:
         return
     if delivery.expired:
         raise ContentWithheld("the document expired before it was collected")
     if exchange.recalled and delivery.recall != wire.RECALL_STATE_REFUSED:
         raise ContentWithheld("the sender has recalled this document; answer with 15 or 16")
+
+
+def _require_collected(exchange: _Exchange, recipient: FakeAgency) -> None:
+    """Content and envelope are released against a collect statement, unless taken back since."""
+    if recipient.code not in exchange.collected:
+        raise NotCollected("sign a collect statement first")
+    if exchange.deliveries[recipient.code].recall == wire.RECALL_STATE_AGREED:
+        raise ContentWithheld("this agency agreed to the recall of the document")
 
 
 def _numbered(agencies: Sequence[FakeAgency]) -> list[dict[str, Any]]:

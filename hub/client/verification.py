@@ -267,6 +267,40 @@ def require_about(said: VerifiedStatement, about: VerifiedStatement, *, agency: 
         raise _wrong_statement(f"is about a document that does not concern {agency}")
 
 
+def require_recorded(said: VerifiedStatement, submission: VerifiedReceipt, *, agency: str) -> None:
+    """Check a statement against the log's record of an envelope that was not shown to us.
+
+    1. The record is of the exchange, and of the digest that was named. 2. Its sender recalls,
+    its recipients say all else; or the event says that it was a successor. 3. This agency is
+    one of them. What `require_about` learns from the sender's signature is the hub's record
+    here. Raises VerificationFailed(step="statement").
+    """
+    # (1) The envelope that was named.
+    event = submission.event
+    record = JsonObject(dict(event.data), "the event", "statement")
+    if event.topic != SUBMITTED or str(event.id) != said.exchange_id:
+        raise _wrong_statement("is shown with something else than its envelope")
+    digest = None if isinstance(said.payload, Envelope) else said.payload.envelope_digest
+    if record.child("statement").text("digest") != digest:
+        raise _wrong_statement("speaks of another envelope than the exchange's")
+    # (2) Who said it.
+    sender = record.text("sender")
+    recipients = {item.text("agency") for item in record.children("recipients")}
+    data = JsonObject(dict(said.fact.event.data), "the event", "statement")
+    if isinstance(said.payload, Recall):
+        if _by_agency(data) is None and said.author != sender:
+            raise _wrong_statement(f"is a recall by {said.author} of a document of {sender}")
+    elif (meant := data.text("agency")) not in recipients:
+        raise _wrong_statement(f"is by {meant}, to whom the document was not sent")
+    elif _by_agency(data) is None and said.author != meant:
+        raise _wrong_statement(f"is by {said.author}, and recorded as by {meant}")
+    if data.text("sender") != sender:
+        raise _wrong_statement("was recorded under another sender")
+    # (3) Our part in it.
+    if agency not in {sender, *recipients}:
+        raise _wrong_statement(f"is about a document that does not concern {agency}")
+
+
 def _recorded_as(statement: Statement) -> str:
     """The topic of the event that records a statement."""
     match statement:

@@ -283,8 +283,9 @@ class ExchangeServiceServicer:
     def GetStatement(self, request, context):
         """Returns the signed statement that an event records, with its proofs.
 
-        Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
-        with `CONTENT_LOST` when the statement was erased.
+        Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
+        after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
+        recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

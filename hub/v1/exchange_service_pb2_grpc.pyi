@@ -142,8 +142,9 @@ class ExchangeServiceStub:
     GetStatement: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.GetStatementRequest, _exchange_service_pb2.GetStatementResponse]
     """Returns the signed statement that an event records, with its proofs.
 
-    Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
-    with `CONTENT_LOST` when the statement was erased.
+    Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
+    after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
+    recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
     """
 
 @_typing.type_check_only
@@ -260,8 +261,9 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     GetStatement: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.GetStatementRequest, _exchange_service_pb2.GetStatementResponse]  # type: ignore[assignment]
     """Returns the signed statement that an event records, with its proofs.
 
-    Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
-    with `CONTENT_LOST` when the statement was erased.
+    Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
+    after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
+    recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
     """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -459,8 +461,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_exchange_service_pb2.GetStatementResponse, _abc.Awaitable[_exchange_service_pb2.GetStatementResponse]]:
         """Returns the signed statement that an event records, with its proofs.
 
-        Read-only, for the sender and the recipient concerned. Fails with `POSITION_UNKNOWN`, and
-        with `CONTENT_LOST` when the statement was erased.
+        Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
+        after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
+        recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

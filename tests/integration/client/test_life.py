@@ -54,7 +54,8 @@ async def test_a_recall_reaches_the_recipient_with_its_reason_and_the_answer_com
     read = await recipient.statement(recall.position)
     assert isinstance(read.payload, Recall)
     assert (read.author, read.payload.reason) == ("H29.3", "Sai số liệu")
-    assert read.about.payload.document.subject == letter.subject
+    # The reason is for everybody it was sent to; the envelope is not, before it is collected.
+    assert read.about is None
     with pytest.raises(ContentWithheld):
         await recipient.collect(document.envelope_digest)
 
@@ -80,7 +81,11 @@ async def test_a_refused_recall_needs_a_reason_and_releases_the_document(sender,
     [item] = await everything(sender.outbox())
     assert item.code == "16"
     assert (await sender.statement(item.position)).payload.reason == "Đã thực hiện"
+    with pytest.raises(NotCollected):
+        await recipient.statement((await recipient.exchange(item.exchange_id)).position)
     assert (await recipient.collect(sent)).document.subject == letter.subject
+    recall = (await everything(recipient.inbox()))[-1]
+    assert (await recipient.statement(recall.position)).about.statement.digest.hex() == sent
 
 
 async def test_what_was_collected_before_the_recall_stays_until_it_is_agreed(

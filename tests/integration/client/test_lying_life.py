@@ -10,7 +10,7 @@ import pytest
 from hub.client import HubClient
 from hub.client.errors import InboxGap, OutboxGap, UnexpectedAnswer
 from hub.client.signing import KeySigner, sign_statement
-from hub.errors import VerificationFailed
+from hub.errors import NotCollected, VerificationFailed
 from hub.proof.leaf import encode_leaf, parse_leaf
 from hub.proof.signatures import Algorithm
 from hub.v1 import exchange_service_pb2 as calls
@@ -111,8 +111,9 @@ async def test_a_recall_by_somebody_else_than_the_sender_is_not_believed(
     assert caught.value.step == "statement"
 
 
+@pytest.mark.parametrize("collected", [True, False], ids=["shown", "not-shown"])
 async def test_a_recall_of_a_document_that_was_not_sent_to_us_is_not_believed(
-    fake, sender, recipient, letter
+    fake, sender, recipient, letter, collected
 ):
     fake.enrol("H30")
     elsewhere = await sender.submit(letter, [], ["H30"])
@@ -123,10 +124,13 @@ async def test_a_recall_of_a_document_that_was_not_sent_to_us_is_not_believed(
         rules._statements[position] = (said, parties | {"H29.7"})
     [exchange] = rules._exchanges.values()
     exchange.deliveries["H29.7"] = exchange.deliveries["H30"]
+    if collected:
+        exchange.collected.add("H29.7")
 
     with pytest.raises(VerificationFailed, match=r"does not concern H29\.7"):
         await recipient.statement(recalled.position)
-    with pytest.raises(VerificationFailed, match=r"does not concern H29\.7"):
+    refused = VerificationFailed if collected else NotCollected
+    with pytest.raises(refused, match=r"does not concern H29\.7" if collected else "collect"):
         await recipient.statement(elsewhere.position)
 
 

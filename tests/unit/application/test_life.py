@@ -375,6 +375,41 @@ def test_more_than_one_round_of_overdue_documents_all_expire(hub, monkeypatch):
     check_whole(hub)
 
 
+def test_an_envelope_is_shown_to_its_recipient_only_against_a_collect_statement(hub, envelope):
+    position = hub.views.inbox(RECIPIENT, 0, 1)[0][0].position
+    assert run(hub.exchanges.statement(SENDER, position)).statement == envelope
+    with pytest.raises(NotCollected):
+        run(hub.exchanges.statement(RECIPIENT, position))
+
+    hub.collect(RECIPIENT, recipient.collect(envelope))
+    assert run(hub.exchanges.statement(RECIPIENT, position)).statement == envelope
+
+    hub.recall(SENDER, sender.recall(envelope))
+    hub.answer(RECIPIENT, recipient.recall_answer(envelope, "15"))
+    with pytest.raises(ContentWithheld):
+        run(hub.exchanges.statement(RECIPIENT, position))
+
+
+def test_a_delivery_that_cannot_expire_does_not_hold_up_the_others(hub, monkeypatch):
+    for hours in (1, 2, 3):
+        expiring(hub, RECIPIENT, hours=hours)
+    hub.clock.advance(timedelta(hours=9))
+    first = hub.views.overdue(hub.clock(), 1)[0].exchange_id
+    decide = ExpireDelivery.decide
+
+    def fail_first(command: ExpireDelivery, session: Any) -> None:
+        if command.exchange_id == first:
+            raise LookupError("this one has no events")
+        decide(command, session)
+
+    monkeypatch.setattr(ExpireDelivery, "decide", fail_first)
+
+    with pytest.raises(LookupError):
+        hub.expire()
+
+    assert hub.topics().count("DeliveryExpired") == 2
+
+
 def test_an_expired_document_can_be_recalled_and_answered(hub):
     envelope = expiring(hub, RECIPIENT)
     hub.clock.advance(timedelta(hours=1))

@@ -9,7 +9,7 @@ from hub.application.intake import INLINE_BYTES_MAX, judge, require_allowed
 from hub.application.registry import Caller, Role
 from hub.application.standing import addressees_of
 from hub.domain.values import uuid7
-from hub.errors import HubError, PositionUnknown
+from hub.errors import HubError, NotCollected, PositionUnknown
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import LEAF_BYTES_MAX, parse_leaf
 from hub.proof.statements import Recall, RecallAnswer, read_statement
@@ -391,7 +391,8 @@ def test_a_successor_recalls_and_replaces_what_its_predecessor_sent(hub):
 
 
 def test_a_successor_holds_the_receipts_of_what_it_took_over(hub):
-    position = hub.submit(SENDER, sender.envelope()).position
+    envelope = sender.envelope()
+    position = hub.submit(SENDER, envelope).position
     registered = hub.engine.registry.agencies[RECIPIENT].position
     caller = Caller(Role.AGENCY, OTHER)
     for hidden in (position, registered):
@@ -402,6 +403,10 @@ def test_a_successor_holds_the_receipts_of_what_it_took_over(hub):
 
     for shown in (position, registered, succeeded.position):
         assert run(hub.own_receipts.receipt(caller, shown)).position == shown
+    # The envelope too, but like everybody else only against a collect statement.
+    with pytest.raises(NotCollected):
+        run(hub.exchanges.statement(OTHER, position))
+    hub.collect(OTHER, other.collect(envelope, for_agency=RECIPIENT))
     assert run(hub.exchanges.statement(OTHER, position)).recorded.position == position
 
 

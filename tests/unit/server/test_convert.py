@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 
 from hub.application import intake
-from hub.domain.delivery import DeliveryState
-from hub.errors import RequestMalformed
+from hub.application.ports import NoticeKind
+from hub.domain.delivery import DeliveryState, RecallState
+from hub.errors import Overloaded, RequestMalformed, TooLarge
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
 from hub.server import convert
+from hub.server.errors import status_details
 from hub.v1 import exchange_pb2, trust_pb2
 from tests.support.builders import (
     OTHER,
@@ -163,3 +165,70 @@ def test_an_agency_shows_its_certificates(hub):
     assert certificate.algorithm == trust_pb2.KEY_ALGORITHM_ED25519
     assert certificate.key_id == entry.certificates[0].key_id
     assert certificate.digest.hex() == entry.certificates[0].certificate
+
+
+# --- Boxes and batches ----------------------------------------------------------------------
+
+
+def names(enum, prefix: str) -> dict[int, str]:
+    return {number: name.removeprefix(prefix) for name, number in enum.items() if number}
+
+
+def test_every_kind_of_notice_has_its_kind_on_the_wire():
+    inbox = names(exchange_pb2.InboxItemKind, "INBOX_ITEM_KIND_")
+    outbox = names(exchange_pb2.OutboxItemKind, "OUTBOX_ITEM_KIND_")
+    ours = {kind for kind in NoticeKind if kind < NoticeKind.HANDED_OVER}
+
+    assert {kind.value: kind.name for kind in ours} == inbox
+    assert set(convert._OUTBOX_KINDS) == set(NoticeKind) - ours
+    assert {
+        kind.name.removeprefix("DELIVERY_"): outbox[number]
+        for kind, number in convert._OUTBOX_KINDS.items()
+    } == {name: name for name in outbox.values()}
+
+
+def test_the_states_of_a_recall_are_those_on_the_wire():
+    wire = names(exchange_pb2.RecallState, "RECALL_STATE_")
+
+    assert {state.value: state.name for state in RecallState if state} == wire
+
+
+def test_a_line_of_each_box_says_all_there_is(hub):
+    old = sender.envelope(RECIPIENT)
+    hub.submit(SENDER, old)
+    newer = sender.envelope(OTHER, action="replace", relates_to=old.digest.hex())
+    newer_id = parse_leaf(hub.submit(SENDER, newer).receipt.leaf).id
+    recorded = hub.report(RECIPIENT, recipient.status(old, "04"))
+
+    (_, told) = [convert.inbox_item(*row) for row in hub.views.inbox(RECIPIENT, 0, 9)]
+    (line,) = [convert.outbox_item(*row) for row in hub.views.outbox(SENDER, 0, 9)]
+
+    assert told.kind == exchange_pb2.INBOX_ITEM_KIND_REPLACED
+    assert told.by_exchange == told.replaced_by == str(newer_id)
+    assert (told.state, told.recall, told.expired) == (DeliveryState.ASSIGNED, 0, False)
+    assert (line.outbox_seq, line.recipient, line.code) == (1, RECIPIENT, "04")
+    assert line.kind == exchange_pb2.OUTBOX_ITEM_KIND_STATUS
+    assert (line.position, line.envelope_digest) == (recorded.position, old.digest)
+    assert line.record_time.ToDatetime(tzinfo=START.tzinfo) == START
+
+
+def test_a_batch_has_a_largest_size():
+    convert.require_batch(0)
+    convert.require_batch(100)
+    with pytest.raises(TooLarge) as refusal:
+        convert.require_batch(101)
+    assert refusal.value.metadata == {"limit": "100"}
+
+
+def test_a_refusal_in_a_batch_is_what_a_single_call_would_carry():
+    refusal = Overloaded("come back later", retry_after_ms="7")
+
+    result = convert.submit_result(refusal)
+
+    assert result.error.SerializeToString() == status_details(refusal)
+    assert len(result.error.details) == 2
+
+
+def test_a_bug_in_one_document_of_a_batch_is_no_refusal():
+    with pytest.raises(ZeroDivisionError):
+        convert.submit_result(ZeroDivisionError())
