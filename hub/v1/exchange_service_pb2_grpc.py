@@ -38,7 +38,9 @@ class ExchangeServiceStub:
     payload gets the identical answer, across retries, crashes and restarts, even when the
     retry was signed anew; with another payload it is refused with `REQUEST_ID_REUSED`.
     Only acceptance binds a `request_id`: after a refusal it can be mended and sent again.
-    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again.
+    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again. So do the statuses
+    `UNAVAILABLE`, `DEADLINE_EXCEEDED` and `CANCELLED` without a reason: the connection was lost,
+    or the hub stopped at just that moment.
     """
 
     def __init__(self, channel):
@@ -132,7 +134,9 @@ class ExchangeServiceServicer:
     payload gets the identical answer, across retries, crashes and restarts, even when the
     retry was signed anew; with another payload it is refused with `REQUEST_ID_REUSED`.
     Only acceptance binds a `request_id`: after a refusal it can be mended and sent again.
-    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again.
+    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again. So do the statuses
+    `UNAVAILABLE`, `DEADLINE_EXCEEDED` and `CANCELLED` without a reason: the connection was lost,
+    or the hub stopped at just that moment.
     """
 
     def SubmitDocument(self, request, context):
@@ -385,7 +389,9 @@ class ExchangeService:
     payload gets the identical answer, across retries, crashes and restarts, even when the
     retry was signed anew; with another payload it is refused with `REQUEST_ID_REUSED`.
     Only acceptance binds a `request_id`: after a refusal it can be mended and sent again.
-    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again.
+    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again. So do the statuses
+    `UNAVAILABLE`, `DEADLINE_EXCEEDED` and `CANCELLED` without a reason: the connection was lost,
+    or the hub stopped at just that moment.
     """
 
     @staticmethod

@@ -39,7 +39,9 @@ class ExchangeServiceStub:
     payload gets the identical answer, across retries, crashes and restarts, even when the
     retry was signed anew; with another payload it is refused with `REQUEST_ID_REUSED`.
     Only acceptance binds a `request_id`: after a refusal it can be mended and sent again.
-    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again.
+    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again. So do the statuses
+    `UNAVAILABLE`, `DEADLINE_EXCEEDED` and `CANCELLED` without a reason: the connection was lost,
+    or the hub stopped at just that moment.
     """
 
     @_typing.overload
@@ -161,7 +163,9 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     payload gets the identical answer, across retries, crashes and restarts, even when the
     retry was signed anew; with another payload it is refused with `REQUEST_ID_REUSED`.
     Only acceptance binds a `request_id`: after a refusal it can be mended and sent again.
-    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again.
+    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again. So do the statuses
+    `UNAVAILABLE`, `DEADLINE_EXCEEDED` and `CANCELLED` without a reason: the connection was lost,
+    or the hub stopped at just that moment.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -279,7 +283,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     payload gets the identical answer, across retries, crashes and restarts, even when the
     retry was signed anew; with another payload it is refused with `REQUEST_ID_REUSED`.
     Only acceptance binds a `request_id`: after a refusal it can be mended and sent again.
-    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again.
+    `RECEIPT_DELAYED` and `UNAVAILABLE` mean: send the very same bytes again. So do the statuses
+    `UNAVAILABLE`, `DEADLINE_EXCEEDED` and `CANCELLED` without a reason: the connection was lost,
+    or the hub stopped at just that moment.
     """
 
     @_abc_1.abstractmethod
