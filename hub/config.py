@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -62,6 +64,33 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe lines that are written."""
+
+    work_begin: time = time(7, 30)
+    """When offices open, in `time_zone`."""
+
+    work_end: time = time(17, 0)
+    """When offices close, in `time_zone`: what arrives from then on belongs to the next
+    working day, and what had to be done that day is late."""
+
+    time_zone: str = "Asia/Ho_Chi_Minh"
+    """Where offices work, as the IANA database names it: deadlines are reckoned there."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{name!r} is no time zone of the IANA database") from error
+        return name
+
+    @model_validator(mode="after")
+    def _works_by_day(self) -> Self:
+        if self.work_begin.tzinfo or self.work_end.tzinfo:
+            raise ValueError("work_begin and work_end are local times, without an offset")
+        if self.work_begin >= self.work_end:
+            raise ValueError("work_begin must be earlier than work_end")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -148,12 +149,28 @@ view_documents = Table(
     Column("attachment_bytes", BigInteger, nullable=False),
     # No foreign key: both documents may come in one batch, the older one first.
     Column("replaced_by", ID, nullable=True),
+    Column("type_code", String, nullable=False),
+    Column("priority", String, nullable=False),
+    Column("issued_on", Date, nullable=True),
+    Column("due_on", Date, nullable=True),
+    # What lists are searched by, made from the words beside it and overwritten with them.
+    Column("folded_code", String, nullable=False),
+    Column("folded_type_name", String, nullable=False),
+    Column("folded_type_code", String, nullable=False),
+    Column("folded_subject", String, nullable=False),
+    Index("view_documents_by_sender", "sender", "position"),
     sqlite_with_rowid=False,
 )
 
 # Few deliveries have a limit and stand open: this index is small, and it is all that the
 # search for those overdue looks at. A query must say the same words for it to be used.
 MAY_EXPIRE = "NOT collected AND NOT expired AND expires_at_us IS NOT NULL"
+
+# Deliveries that somebody may be late with: not collected (state 1), or with a due date and
+# neither refused (4) nor finished (8). They are few, however long an inbox has grown.
+NOT_COLLECTED = "state = 1"
+NOT_ANSWERED = "answer_by IS NOT NULL AND state NOT IN (4, 8)"
+MAY_BE_LATE = f"{NOT_COLLECTED} OR {NOT_ANSWERED}"
 
 view_deliveries = Table(
     "view_deliveries",
@@ -168,13 +185,21 @@ view_deliveries = Table(
     Column("expires_at_us", BigInteger, nullable=True),
     Column("position", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
-    # Only to refuse a number that is another's: inboxes are read from the notices.
+    Column("answer_by", Date, nullable=True),
+    # Refuses a number that is another's, and is the order of what was received.
     Index("view_deliveries_by_number", "recipient", "inbox_seq", unique=True),
     Index(
         "view_deliveries_overdue",
         "expires_at_us",
         sqlite_where=text(MAY_EXPIRE),
         postgresql_where=text(MAY_EXPIRE),
+    ),
+    Index(
+        "view_deliveries_waiting",
+        "recipient",
+        "inbox_seq",
+        sqlite_where=text(MAY_BE_LATE),
+        postgresql_where=text(MAY_BE_LATE),
     ),
     sqlite_with_rowid=False,
 )

@@ -13,6 +13,7 @@ from adapters.storage import schema
 from adapters.storage.engine import Database, insert_rows, upsert
 from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow, ViewChanges
 from hub.domain.delivery import DeliveryState, RecallState
+from hub.domain.folding import as_searched, fold
 from hub.errors import LedgerMismatch
 
 _state = schema.view_state.c
@@ -21,7 +22,7 @@ _deliveries = schema.view_deliveries.c
 _notices = schema.view_notices.c
 
 # All in the order of the fields of their rows.
-_DOCUMENT = (
+DOCUMENT = (
     _documents.exchange_id,
     _documents.sender,
     _documents.envelope_digest,
@@ -33,8 +34,12 @@ _DOCUMENT = (
     _documents.attachment_count,
     _documents.attachment_bytes,
     _documents.replaced_by,
+    _documents.type_code,
+    _documents.priority,
+    _documents.issued_on,
+    _documents.due_on,
 )
-_DELIVERY = (
+DELIVERY = (
     _deliveries.exchange_id,
     _deliveries.recipient,
     _deliveries.inbox_seq,
@@ -45,6 +50,7 @@ _DELIVERY = (
     _deliveries.expires_at_us,
     _deliveries.position,
     _deliveries.updated_at_us,
+    _deliveries.answer_by,
 )
 _NOTICE = (
     _notices.outbox,
@@ -112,29 +118,29 @@ class Views:
 
     def document(self, exchange_id: UUID) -> DocumentRow | None:
         """One document."""
-        statement = sa.select(*_DOCUMENT).where(_documents.exchange_id == exchange_id.bytes)
+        statement = sa.select(*DOCUMENT).where(_documents.exchange_id == exchange_id.bytes)
         with self._database.reading() as connection:
             row = connection.execute(statement).first()
-        return None if row is None else _document(row)
+        return None if row is None else document_of(row)
 
     def delivery(self, exchange_id: UUID, recipient: str) -> DeliveryRow | None:
         """The delivery of a document at one recipient."""
-        statement = sa.select(*_DELIVERY).where(
+        statement = sa.select(*DELIVERY).where(
             _deliveries.exchange_id == exchange_id.bytes, _deliveries.recipient == recipient
         )
         with self._database.reading() as connection:
             row = connection.execute(statement).first()
-        return None if row is None else _delivery(row)
+        return None if row is None else delivery_of(row)
 
     def deliveries(self, exchange_id: UUID) -> Sequence[DeliveryRow]:
         """All deliveries of a document, by recipient code."""
         statement = (
-            sa.select(*_DELIVERY)
+            sa.select(*DELIVERY)
             .where(_deliveries.exchange_id == exchange_id.bytes)
             .order_by(_deliveries.recipient)
         )
         with self._database.reading() as connection:
-            return [_delivery(row) for row in connection.execute(statement)]
+            return [delivery_of(row) for row in connection.execute(statement)]
 
     def inbox(
         self, agency: str, after: int, limit: int
@@ -145,14 +151,14 @@ class Views:
         """
         statement = (
             _lines(agency, after, limit, outbox=False)
-            .add_columns(*_DELIVERY, *_DOCUMENT)
+            .add_columns(*DELIVERY, *DOCUMENT)
             .join_from(schema.view_notices, schema.view_deliveries)
             .join_from(schema.view_deliveries, schema.view_documents)
         )
-        one, two = len(_NOTICE), len(_NOTICE) + len(_DELIVERY)
+        one, two = len(_NOTICE), len(_NOTICE) + len(DELIVERY)
         with self._database.reading() as connection:
             return [
-                (_notice(row[:one]), _delivery(row[one:two]), _document(row[two:]))
+                (_notice(row[:one]), delivery_of(row[one:two]), document_of(row[two:]))
                 for row in connection.execute(statement)
             ]
 
@@ -165,7 +171,7 @@ class Views:
         """
         statement = (
             _lines(agency, after, limit, outbox=True)
-            .add_columns(*_DOCUMENT)
+            .add_columns(*DOCUMENT)
             .join_from(
                 schema.view_notices,
                 schema.view_documents,
@@ -175,7 +181,7 @@ class Views:
         split = len(_NOTICE)
         with self._database.reading() as connection:
             return [
-                (_notice(row[:split]), _document(row[split:]))
+                (_notice(row[:split]), document_of(row[split:]))
                 for row in connection.execute(statement)
             ]
 
@@ -185,22 +191,22 @@ class Views:
         Oldest limit first, then by exchange and recipient.
         """
         statement = (
-            sa.select(*_DELIVERY)
-            .where(sa.text(schema.MAY_EXPIRE), _deliveries.expires_at_us <= _microseconds(at))
+            sa.select(*DELIVERY)
+            .where(sa.text(schema.MAY_EXPIRE), _deliveries.expires_at_us <= microseconds(at))
             .order_by(_deliveries.expires_at_us, _deliveries.exchange_id, _deliveries.recipient)
             .limit(limit)
         )
         with self._database.reading() as connection:
-            return [_delivery(row) for row in connection.execute(statement)]
+            return [delivery_of(row) for row in connection.execute(statement)]
 
     def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
         """Every row of one snapshot: documents, deliveries and notices, each by their key."""
-        documents = sa.select(*_DOCUMENT).order_by(_documents.exchange_id)
-        deliveries = sa.select(*_DELIVERY).order_by(_deliveries.exchange_id, _deliveries.recipient)
+        documents = sa.select(*DOCUMENT).order_by(_documents.exchange_id)
+        deliveries = sa.select(*DELIVERY).order_by(_deliveries.exchange_id, _deliveries.recipient)
         notices = sa.select(*_NOTICE).order_by(_notices.outbox, _notices.agency, _notices.seq)
         with self._database.reading() as connection:
-            yield from map(_document, connection.execute(documents, execution_options=_STREAM))
-            yield from map(_delivery, connection.execute(deliveries, execution_options=_STREAM))
+            yield from map(document_of, connection.execute(documents, execution_options=_STREAM))
+            yield from map(delivery_of, connection.execute(deliveries, execution_options=_STREAM))
             yield from map(_notice, connection.execute(notices, execution_options=_STREAM))
 
 
@@ -249,13 +255,21 @@ def _document_values(row: DocumentRow) -> dict[str, Any]:
         "sender": row.sender,
         "envelope_digest": row.envelope_digest,
         "position": row.position,
-        "accepted_at_us": _microseconds(row.accepted_at),
+        "accepted_at_us": microseconds(row.accepted_at),
         "code": row.code,
         "type_name": row.type_name,
         "subject": row.subject,
         "attachment_count": row.attachment_count,
         "attachment_bytes": row.attachment_bytes,
         "replaced_by": _optional_id(row.replaced_by),
+        "type_code": row.type_code,
+        "priority": row.priority,
+        "issued_on": row.issued_on,
+        "due_on": row.due_on,
+        "folded_code": fold(row.code),
+        "folded_type_name": fold(row.type_name),
+        "folded_type_code": fold(row.type_code),
+        "folded_subject": as_searched(row.subject),
     }
 
 
@@ -268,9 +282,10 @@ def _delivery_values(row: DeliveryRow) -> dict[str, Any]:
         "collected": row.collected,
         "recall": int(row.recall),
         "expired": row.expired,
-        "expires_at_us": None if row.expires_at is None else _microseconds(row.expires_at),
+        "expires_at_us": None if row.expires_at is None else microseconds(row.expires_at),
         "position": row.position,
-        "updated_at_us": _microseconds(row.updated_at),
+        "updated_at_us": microseconds(row.updated_at),
+        "answer_by": row.due_on,
     }
 
 
@@ -286,13 +301,15 @@ def _notice_values(row: NoticeRow) -> tuple[Any, ...]:
         row.code,
         _optional_id(row.by_exchange),
         row.position,
-        _microseconds(row.recorded_at),
+        microseconds(row.recorded_at),
     )
 
 
-def _document(row: Sequence[Any]) -> DocumentRow:
-    exchange_id, sender, digest, position, accepted_at_us, *others, replaced_by = row
-    code, type_name, subject, attachment_count, attachment_bytes = others
+def document_of(row: Sequence[Any]) -> DocumentRow:
+    """The row that the columns of DOCUMENT hold."""
+    exchange_id, sender, digest, position, accepted_at_us, *others = row
+    code, type_name, subject, attachment_count, attachment_bytes, replaced_by, *more = others
+    type_code, priority, issued_on, due_on = more
     return DocumentRow(
         UUID(bytes=exchange_id),
         sender,
@@ -305,12 +322,17 @@ def _document(row: Sequence[Any]) -> DocumentRow:
         attachment_count,
         attachment_bytes,
         _optional_uuid(replaced_by),
+        type_code,
+        priority,
+        issued_on,
+        due_on,
     )
 
 
-def _delivery(row: Sequence[Any]) -> DeliveryRow:
+def delivery_of(row: Sequence[Any]) -> DeliveryRow:
+    """The row that the columns of DELIVERY hold."""
     exchange_id, recipient, inbox_seq, state, collected, recall, expired, *others = row
-    expires_at_us, position, updated_at_us = others
+    expires_at_us, position, updated_at_us, due_on = others
     return DeliveryRow(
         UUID(bytes=exchange_id),
         recipient,
@@ -322,6 +344,7 @@ def _delivery(row: Sequence[Any]) -> DeliveryRow:
         None if expires_at_us is None else _instant(expires_at_us),
         position,
         _instant(updated_at_us),
+        due_on,
     )
 
 
@@ -349,7 +372,8 @@ def _optional_uuid(exchange_id: bytes | None) -> UUID | None:
     return None if exchange_id is None else UUID(bytes=exchange_id)
 
 
-def _microseconds(at: datetime) -> int:
+def microseconds(at: datetime) -> int:
+    """An instant as the database keeps it."""
     return (at - _EPOCH) // _MICROSECOND
 
 

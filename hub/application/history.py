@@ -14,6 +14,7 @@ from hub.domain.aggregate import Aggregate
 from hub.domain.delivery import Delivery, delivery_id
 from hub.domain.exchange import Exchange
 from hub.domain.group import Group
+from hub.domain.log import Log
 
 _CACHED_AGGREGATES_MAX = 8192
 
@@ -25,6 +26,11 @@ class History:
         self._log = log
         self._mapper = mapper
         self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
+
+    def log(self) -> Log:
+        """The log itself, once it was opened: the aggregate of the event at position 0."""
+        (opened,) = self._log.entries(0, 1)
+        return cast(Log, self._existing(opened.aggregate_id))
 
     def exchange(self, exchange_id: UUID) -> Exchange:
         """An exchange that is known to exist."""

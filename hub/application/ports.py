@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from hub.domain.deadlines import Passed
 from hub.domain.delivery import DeliveryState, RecallState
 
 Clock = Callable[[], datetime]
@@ -337,7 +338,11 @@ class KeyCustody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """What lists show of a document; `replaced_by` is the exchange that replaced it."""
+    """What lists show of a document; `replaced_by` is the exchange that replaced it.
+
+    All but ids, times, counts and digests comes from the envelope's words and is empty once
+    they were erased. `priority` is a value of `hub.proof.envelope.Priority`.
+    """
 
     exchange_id: UUID
     sender: str
@@ -350,6 +355,10 @@ class DocumentRow:
     attachment_count: int
     attachment_bytes: int
     replaced_by: UUID | None
+    type_code: str = ""
+    priority: str = ""
+    issued_on: date | None = None
+    due_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +366,8 @@ class DeliveryRow:
     """Where a document is at one recipient; `position` is that of the event that says so.
 
     `inbox_seq` is the number of the document itself in the recipient's inbox. `expires_at` is
-    the sender's limit for collecting it.
+    the sender's limit for collecting it. `due_on` is the document's, so that those that wait
+    for an answer are found; it goes with the document's words when they are erased.
     """
 
     exchange_id: UUID
@@ -370,6 +380,7 @@ class DeliveryRow:
     expires_at: datetime | None
     position: int
     updated_at: datetime
+    due_on: date | None = None
 
 
 class NoticeKind(IntEnum):
@@ -474,4 +485,84 @@ class Views(Protocol):
 
     def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
         """Every row in a fixed order, to be compared with a rebuild."""
+        ...
+
+
+# --- Lists of documents -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """Which documents of a list are wanted: all that is given must hold.
+
+    `states` are those of a delivery, any of them. `other_agency` is the sender of what was
+    received, a recipient of what was sent. `type` is a kind's name or code, `code` a part of
+    number and notation, both folded; `words` are folded words of the subject, all of which
+    must occur. Ranges of time include their beginning and not their end; ranges of dates
+    include both. `overdue_only` keeps what is late, see `hub.domain.deadlines`. What was
+    recalled with consent is not found by its words.
+    """
+
+    states: tuple[DeliveryState, ...] = ()
+    other_agency: str = ""
+    type: str = ""
+    priorities: tuple[str, ...] = ()
+    code: str = ""
+    words: tuple[str, ...] = ()
+    accepted_from: datetime | None = None
+    accepted_before: datetime | None = None
+    issued_from: date | None = None
+    issued_to: date | None = None
+    overdue_only: bool = False
+    recalled: bool | None = None
+    replaced: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many deliveries of one document stand alike."""
+
+    state: DeliveryState
+    recall: RecallState
+    expired: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRows:
+    """A stretch of what an agency received. `next_before` is None when nothing is older."""
+
+    rows: Sequence[tuple[DeliveryRow, DocumentRow]]
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SentRows:
+    """A stretch of what an agency sent, each with all its deliveries counted."""
+
+    rows: Sequence[tuple[DocumentRow, Sequence[Tally]]]
+    next_before: int | None
+
+
+class DocumentLists(Protocol):
+    """What an agency received and sent, newest first. Untrusted and disposable, like Views.
+
+    A call looks at a bounded number of rows, whatever the filter, and so may return fewer
+    than `limit`, or none, while older ones fit: `next_before` says where to go on. It names
+    a place that later documents do not move.
+    """
+
+    def received(
+        self, agency: str, wanted: DocumentFilter, passed: Passed, before: int | None, limit: int
+    ) -> ReceivedRows:
+        """Documents in an agency's inbox with an `inbox_seq` below `before`, by falling one."""
+        ...
+
+    def sent(
+        self, agency: str, wanted: DocumentFilter, passed: Passed, before: int | None, limit: int
+    ) -> SentRows:
+        """Documents an agency sent with a position below `before`, by falling position.
+
+        What the filter says of deliveries must hold for one of them, all of it.
+        """
         ...

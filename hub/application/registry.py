@@ -1,11 +1,11 @@
-"""Who may do what, as the registry events say it up to one position."""
+"""Who may do what, and by which calendar, as the registry events say it up to one position."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 from hub.domain.agency import Agency
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.domain.group import Group
+from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.values import parse_time
 from hub.errors import KeyExpired, KeyNotYetValid, KeyUnknown, LedgerMismatch
@@ -86,6 +87,17 @@ class GroupEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarEntry:
+    """The last correction of one day: whether it is a working day, and on what basis."""
+
+    day: date
+    working: bool
+    basis: str
+    by: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """The register at one position. Never changed: each registry event makes a new one.
 
@@ -101,6 +113,7 @@ class Registry:
     other_codes: Mapping[str, str] = field(default_factory=dict)
     predecessors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, GroupEntry] = field(default_factory=dict)
+    calendar: Mapping[date, CalendarEntry] = field(default_factory=dict)
 
     def caller(self, certificate: str) -> Caller | None:
         """Who holds the transport certificate with this SHA-256 (hexadecimal)."""
@@ -172,6 +185,8 @@ class Registry:
                 return newer._with_successor(event.data)
             case Group.GroupChanged.TOPIC:
                 return newer._with_group(event, position)
+            case Log.CalendarCorrected.TOPIC:
+                return newer._with_correction(event.data, position)
         return newer
 
     def _with_principal(self, data: Mapping[str, Any]) -> Registry:
@@ -239,6 +254,11 @@ class Registry:
             return replace(newer, callers={**newer.callers, entry.certificate: caller})
         key = _enrolled_key(entry, evidence)
         return replace(newer, keys={**newer.keys, (code, entry.key_id): key})
+
+    def _with_correction(self, data: Mapping[str, Any], position: int) -> Registry:
+        day = date.fromisoformat(data["day"])
+        entry = CalendarEntry(day, data["working"], data["basis"], data["by"], position)
+        return replace(self, calendar={**self.calendar, day: entry})
 
 
 def _enrolled_key(

@@ -10,31 +10,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from adapters.calendar import vietnamese_working_day
 from adapters.storage.content import ContentStore
 from adapters.storage.document_keys import DocumentKeys
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
+from adapters.storage.lists import DocumentLists
 from adapters.storage.tree import TreeStore
 from adapters.storage.views import Views
 from adapters.system import system_clock, system_randomness
 from hub.application.agencies import Agencies
 from hub.application.agency_changes import AgencyChanges
 from hub.application.audit import OwnReceipts
+from hub.application.calendar import Calendar
 from hub.application.certificates import Suitability
 from hub.application.directory import Directory
 from hub.application.exchanges import Exchanges
 from hub.application.expiry import expire_overdue
+from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
 from hub.application.refusals import RefusalRecorder
 from hub.application.vault import Vault
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.upgrade import database_url, require_schema
 from hub.config import Settings
+from hub.domain.working_days import WorkingDays
 from hub.errors import HubError
 from hub.ledger.batch import BatchEngine
 from hub.ledger.fair_queue import Limits
@@ -71,6 +77,7 @@ class Core:
     log: EventRecorder
     store: TreeStore
     views: Views
+    lists: DocumentLists
     content: ContentStore
     vault: Vault
     signer: CheckpointSigner
@@ -137,6 +144,7 @@ def _core(
         log=log,
         store=store,
         views=views,
+        lists=DocumentLists(database),
         content=ContentStore(folder.content, system_randomness),
         vault=vault,
         signer=signer,
@@ -250,11 +258,26 @@ class HubProcess:
                 client_authorities=core.folder.transport_authorities,
             ),
             interceptor=CallInterceptor(Identities(registry)),
-            exchange=ExchangeServicer(exchanges, self._watchers),
+            exchange=ExchangeServicer(exchanges, self._watchers, self._listing()),
             ledger=LedgerServicer(OwnReceipts(core.receipts, self._offload, registry)),
-            registry=RegistryServicer(agencies, AgencyChanges(self._lane), directory),
+            registry=RegistryServicer(
+                agencies,
+                AgencyChanges(self._lane),
+                directory,
+                Calendar(lane=self._lane, registry=registry),
+            ),
             directory=DirectoryServicer(directory),
             watchers=self._watchers,
+        )
+
+    def _listing(self) -> Listing:
+        core = self._core
+        return Listing(
+            lists=core.lists,
+            registry=lambda: core.engine.registry,
+            calendar=working_days(core.settings),
+            offload=self._offload,
+            clock=system_clock,
         )
 
     async def _watch_readiness(self) -> None:
@@ -293,6 +316,16 @@ class HubProcess:
         swept = await self._offload(lambda: sweep(self._core, before=started))
         if swept:
             _logger.info("swept content of submissions that were never recorded", count=swept)
+
+
+def working_days(settings: Settings) -> WorkingDays:
+    """The calendar before any correction, with the hours of this hub's offices."""
+    return WorkingDays(
+        vietnamese_working_day,
+        ZoneInfo(settings.time_zone),
+        settings.work_begin,
+        settings.work_end,
+    )
 
 
 def sweep(core: Core, *, before: datetime) -> int:

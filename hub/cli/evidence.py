@@ -9,7 +9,7 @@ import typer
 
 from hub.cli.console import say, say_fields, say_json, shown
 from hub.cli.messages import _
-from hub.cli.session import JsonOption, ProfileOption, agency, code_in_words, run
+from hub.cli.session import JsonOption, OfOption, ProfileOption, agency, code_in_words, run
 from hub.client.answers import VerifiedStatement
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 
@@ -27,6 +27,7 @@ def evidence(
         Path, typer.Option(metavar="FILE", dir_okay=False, help="Where the receipt file goes.")
     ],
     profile: ProfileOption,
+    of: OfOption = "",
     json_: JsonOption = False,
 ) -> None:
     """Get what somebody signed about a document that one sent or received, and keep it.
@@ -36,14 +37,14 @@ def evidence(
     """
     if not out.parent.is_dir():
         raise typer.BadParameter(_("the folder for the receipt is not there"))
-    verified = run(_get(profile, position))
+    verified = run(_get(profile, position, of))
     out.write_bytes(verified.evidence())
     _report(verified, position, out, json_)
 
 
-async def _get(profile: Path, position: int) -> VerifiedStatement:
+async def _get(profile: Path, position: int, of: str) -> VerifiedStatement:
     async with agency(profile) as (hub, _finished):
-        return await hub.statement(position)
+        return await hub.statement(position, agency=of)
 
 
 def _report(verified: VerifiedStatement, position: int, out: Path, as_json: bool) -> None:

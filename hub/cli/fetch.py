@@ -10,7 +10,7 @@ import typer
 
 from hub.cli.console import say, say_fields, say_json, shown
 from hub.cli.messages import _
-from hub.cli.session import JsonOption, ProfileOption, agency, find, run
+from hub.cli.session import JsonOption, OfOption, ProfileOption, agency, find, run
 from hub.client import CollectedDocument, HubClient
 from hub.client.state import write_durably
 
@@ -25,6 +25,7 @@ def fetch(
             metavar="EXCHANGE_OR_NUMBER", help="An exchange's id, or a number in the inbox."
         ),
     ],
+    *,
     into: Annotated[
         Path,
         typer.Option(
@@ -35,6 +36,7 @@ def fetch(
     no_arrived: Annotated[
         bool, typer.Option("--no-arrived", help="Do not report the document as arrived (01).")
     ] = False,
+    of: OfOption = "",
     json_: JsonOption = False,
 ) -> None:
     """Sign for a document and bring it here, verified throughout.
@@ -42,20 +44,23 @@ def fetch(
     The receipts go into the folder `receipts` beside the files. When everything is here and
     as the sender signed it, the document is reported as arrived (01).
     """
-    run(_fetch(profile, name, into, not no_arrived, json_))
+    run(_fetch(profile, name, into, of=of, arrived=not no_arrived, as_json=json_))
 
 
-async def _fetch(profile: Path, name: str, into: Path, arrived: bool, as_json: bool) -> None:
+async def _fetch(
+    profile: Path, name: str, into: Path, *, of: str, arrived: bool, as_json: bool
+) -> None:
     # Before any attachment, so that none of that name can take its place.
     receipts = into / RECEIPTS
     receipts.mkdir(parents=True, exist_ok=True)
     async with agency(profile) as (hub, _finished):
-        document = await hub.collect((await find(hub, name)).envelope_digest)
+        named = await find(hub, name, of)
+        document = await hub.collect(named.envelope_digest, for_agency=of or None)
         evidence = _evidence_of(document)
         kept = _keep(receipts, document, evidence)
         files = await hub.download(document, into)
         if arrived:
-            kept += _keep(receipts, document, {_ARRIVED: await _report_arrived(hub, document)})
+            kept += _keep(receipts, document, {_ARRIVED: await _report_arrived(hub, document, of)})
     _report(document, files, kept, as_json)
 
 
@@ -63,8 +68,9 @@ def _evidence_of(document: CollectedDocument) -> dict[str, bytes]:
     return {"document": document.evidence(), "collect": document.handover.evidence()}
 
 
-async def _report_arrived(hub: HubClient, document: CollectedDocument) -> bytes:
-    return (await hub.report_status(document.envelope_digest, _ARRIVED)).evidence()
+async def _report_arrived(hub: HubClient, document: CollectedDocument, of: str) -> bytes:
+    digest = document.envelope_digest
+    return (await hub.report_status(digest, _ARRIVED, for_agency=of or None)).evidence()
 
 
 def _keep(folder: Path, document: CollectedDocument, evidence: Mapping[str, bytes]) -> list[Path]:

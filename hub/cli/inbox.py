@@ -9,7 +9,7 @@ import typer
 
 from hub.cli.console import local_time, say, say_json, say_table, shown, size
 from hub.cli.messages import N_, _
-from hub.cli.session import JsonOption, ProfileOption, agency, run, standing_in_words
+from hub.cli.session import JsonOption, OfOption, ProfileOption, agency, run, standing_in_words
 from hub.client import InboxItem
 from hub.client.answers import InboxItemKind
 
@@ -30,18 +30,19 @@ def inbox(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on with every new item until interrupted.")
     ] = False,
+    of: OfOption = "",
     json_: JsonOption = False,
 ) -> None:
     """List what has come in: documents, and what senders did with them later.
 
     What is listed is the hub's word; the document itself is verified when it is fetched.
     """
-    run(_watch(profile, after, json_) if watch else _list(profile, after, json_))
+    run(_watch(profile, after, of, json_) if watch else _list(profile, after, of, json_))
 
 
-async def _list(profile: Path, after: int, as_json: bool) -> None:
+async def _list(profile: Path, after: int, of: str, as_json: bool) -> None:
     async with agency(profile) as (hub, _finished):
-        items = [item async for item in hub.inbox(after)]
+        items = [item async for item in hub.inbox(after, agency=of)]
     if as_json:
         say_json([_members(item) for item in items])
     elif not items:
@@ -51,9 +52,9 @@ async def _list(profile: Path, after: int, as_json: bool) -> None:
         say_table(columns, [_row(item) for item in items])
 
 
-async def _watch(profile: Path, after: int, as_json: bool) -> None:
+async def _watch(profile: Path, after: int, of: str, as_json: bool) -> None:
     async with agency(profile) as (hub, _finished):
-        async for item in hub.watch_inbox(after):
+        async for item in hub.watch_inbox(after, agency=of):
             if as_json:
                 say_json(_members(item), on_one_line=True)
             else:

@@ -13,6 +13,7 @@ import typer
 from hub.cli import (
     agency,
     agency_changes,
+    calendar,
     demo,
     evidence,
     fetch,
@@ -20,6 +21,7 @@ from hub.cli import (
     inbox,
     init,
     ledger,
+    lists,
     migrate,
     outbox,
     recall,
@@ -82,7 +84,7 @@ def _app() -> typer.Typer:
     for command in (
         demo.demo, init.init, serve.serve, migrate.migrate, send.send, inbox.inbox, fetch.fetch,
         status.status, outbox.outbox, recall.recall, recall.answer, evidence.evidence,
-        verify.verify,
+        verify.verify, lists.received, lists.sent,
     ):  # fmt: skip
         app.command()(command)
     agencies = typer.Typer(no_args_is_help=True, help="Register agencies and their certificates.")
@@ -99,6 +101,10 @@ def _app() -> typer.Typer:
     groups.command("list")(group.list_)
     agencies.add_typer(groups, name="group")
     app.add_typer(agencies, name="agency")
+    calendars = typer.Typer(no_args_is_help=True, help="Correct the calendar of working days.")
+    calendars.command("set")(calendar.set_)
+    calendars.command("list")(calendar.list_)
+    app.add_typer(calendars, name="calendar")
     ledgers = typer.Typer(no_args_is_help=True, help="Check a hub's log on its own machine.")
     ledgers.command("fsck")(ledger.fsck)
     app.add_typer(ledgers, name="ledger")

@@ -11,7 +11,7 @@ import typer
 
 from hub.cli.console import local_time, say, say_json, shown
 from hub.cli.messages import N_, _
-from hub.cli.session import JsonOption, ProfileOption, agency, code_in_words, run
+from hub.cli.session import JsonOption, OfOption, ProfileOption, agency, code_in_words, run
 from hub.client.answers import OutboxItem, OutboxItemKind
 
 _UNKNOWN = N_("unknown here")
@@ -29,18 +29,19 @@ def outbox(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on with every new item until interrupted.")
     ] = False,
+    of: OfOption = "",
     json_: JsonOption = False,
 ) -> None:
     """List what has become of the documents that were sent, below the exchange of each.
 
     What is listed is the hub's word; `lienthong evidence` gets what the recipient signed.
     """
-    run(_watch(profile, after, json_) if watch else _list(profile, after, json_))
+    run(_watch(profile, after, of, json_) if watch else _list(profile, after, of, json_))
 
 
-async def _list(profile: Path, after: int, as_json: bool) -> None:
+async def _list(profile: Path, after: int, of: str, as_json: bool) -> None:
     async with agency(profile) as (hub, _finished):
-        items = [item async for item in hub.outbox(after)]
+        items = [item async for item in hub.outbox(after, agency=of)]
     if as_json:
         say_json([_members(item) for item in items])
     elif not items:
@@ -49,9 +50,9 @@ async def _list(profile: Path, after: int, as_json: bool) -> None:
         _show(items)
 
 
-async def _watch(profile: Path, after: int, as_json: bool) -> None:
+async def _watch(profile: Path, after: int, of: str, as_json: bool) -> None:
     async with agency(profile) as (hub, _finished):
-        async for item in hub.watch_outbox(after):
+        async for item in hub.watch_outbox(after, agency=of):
             if as_json:
                 say_json(_members(item), on_one_line=True)
             else:

@@ -12,6 +12,7 @@ from hub.cli.messages import _
 from hub.cli.said import report, said_before
 from hub.cli.session import (
     JsonOption,
+    OfOption,
     ProfileOption,
     ReceiptOption,
     agency,
@@ -75,6 +76,7 @@ def answer(
         str | None, typer.Option(metavar="TEXT", help="Why; a refusal (16) needs it.")
     ] = None,
     receipt: ReceiptOption = None,
+    of: OfOption = "",
     json_: JsonOption = False,
 ) -> None:
     """Answer a sender that asks for its document back; the first answer stands.
@@ -83,7 +85,7 @@ def answer(
     """
     require_place_for(receipt)
     code = _AGREED if says is Answer.AGREE else _REFUSED
-    accepted = run(_answer(profile, name, code, reason))
+    accepted = run(_answer(profile, name, code, reason, of))
     sentence = _("Answered, and the receipt holds.")
     report(sentence, accepted, code=code, receipt=receipt, as_json=json_)
 
@@ -95,8 +97,10 @@ async def _recall(profile: Path, exchange: str, reason: str) -> Accepted:
         return before or await hub.recall(digest, reason)
 
 
-async def _answer(profile: Path, name: str, code: str, reason: str | None) -> Accepted:
+async def _answer(profile: Path, name: str, code: str, reason: str | None, of: str) -> Accepted:
     async with agency(profile) as (hub, finished):
-        digest = (await find(hub, name)).envelope_digest
+        digest = (await find(hub, name, of)).envelope_digest
         before = said_before(finished, RecallAnswer.MEDIA_TYPE, envelope_digest=digest, code=code)
-        return before or await hub.answer_recall(digest, agreed=code == _AGREED, reason=reason)
+        return before or await hub.answer_recall(
+            digest, agreed=code == _AGREED, reason=reason, for_agency=of or None
+        )

@@ -28,7 +28,7 @@ from hub.client.drafting import VIETNAM, now
 from hub.proof.envelope import Action, Priority, Signer
 from hub.proof.statements import Envelope
 
-_DATES = ["%Y-%m-%d", "%d/%m/%Y"]
+DATES = ["%Y-%m-%d", "%d/%m/%Y"]
 _TIMES = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M"]
 
 
@@ -61,7 +61,11 @@ def send(
     ] = None,
     issued_on: Annotated[
         datetime | None,
-        typer.Option(formats=_DATES, metavar="DATE", help="The date of issue; today if left out."),
+        typer.Option(formats=DATES, metavar="DATE", help="The date of issue; today if left out."),
+    ] = None,
+    due_on: Annotated[
+        datetime | None,
+        typer.Option(formats=DATES, metavar="DATE", help="By when it should be dealt with."),
     ] = None,
     signer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who signed the document itself.")
@@ -110,6 +114,7 @@ def send(
         type_name=type_name,
         subject=subject,
         issued_on=issued_on.date() if issued_on else today(),
+        due_on=due_on.date() if due_on else None,
         signer=_signer(signer, signer_position, signer_competence),
         priority=priority,
     )

@@ -36,6 +36,14 @@ ReceiptOption = Annotated[
     Path | None,
     typer.Option("--receipt", metavar="FILE", help="Write a copy of the receipt there."),
 ]
+OfOption = Annotated[
+    str,
+    typer.Option(
+        "--of",
+        metavar="CODE",
+        help="In the boxes of an agency that this one has taken over, by its primary code.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -137,12 +145,12 @@ def require_place_for(receipt: Path | None) -> None:
         raise typer.BadParameter(_("the folder for the receipt is not there"))
 
 
-async def find(hub: HubClient, name: str) -> Named:
-    """The document of an exchange id, or of a number in the inbox."""
+async def find(hub: HubClient, name: str, of: str = "") -> Named:
+    """The document of an exchange id, or of a number in the inbox, or in that of `of`."""
     if _UUID.fullmatch(name):
         return await find_exchange(hub, name)
     if name.isascii() and name.isdigit() and 0 < int(name) < 2**63:
-        async for item in hub.inbox(after=int(name) - 1):
+        async for item in hub.inbox(after=int(name) - 1, agency=of):
             return Named(item.exchange_id, item.envelope_digest)
     raise CommandFailed(
         "NOT_FOUND",

@@ -13,6 +13,7 @@ from hub.cli.messages import _
 from hub.cli.said import report
 from hub.cli.session import (
     JsonOption,
+    OfOption,
     ProfileOption,
     ReceiptOption,
     agency,
@@ -57,6 +58,7 @@ def status(
         str | None, typer.Option(metavar="TEXT", help="Why; a refusal (02) needs it.")
     ] = None,
     receipt: ReceiptOption = None,
+    of: OfOption = "",
     json_: JsonOption = False,
 ) -> None:
     """Report what has become of a document; without a code, show it.
@@ -66,23 +68,25 @@ def status(
     if code is None:
         if reason or receipt:
             raise typer.BadParameter(_("--reason and --receipt belong to a code"))
-        _show(run(_ask(profile, name)), json_)
+        _show(run(_ask(profile, name, of)), json_)
         return
     require_place_for(receipt)
-    accepted = run(_say(profile, name, code, reason))
+    accepted = run(_say(profile, name, code, reason, of))
     sentence = _("Reported, and the receipt holds.")
     report(sentence, accepted, code=code.value, receipt=receipt, as_json=json_)
 
 
-async def _ask(profile: Path, name: str) -> Exchange:
+async def _ask(profile: Path, name: str, of: str) -> Exchange:
     async with agency(profile) as (hub, _finished):
-        return await hub.exchange((await find(hub, name)).exchange_id)
+        return await hub.exchange((await find(hub, name, of)).exchange_id)
 
 
-async def _say(profile: Path, name: str, code: Code, reason: str | None) -> Accepted:
+async def _say(profile: Path, name: str, code: Code, reason: str | None, of: str) -> Accepted:
     async with agency(profile) as (hub, _finished):
-        named = await find(hub, name)
-        return await hub.report_status(named.envelope_digest, code.value, reason)
+        named = await find(hub, name, of)
+        return await hub.report_status(
+            named.envelope_digest, code.value, reason, for_agency=of or None
+        )
 
 
 def _show(exchange: Exchange, as_json: bool) -> None:

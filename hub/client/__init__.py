@@ -19,6 +19,7 @@ from hub.client.answers import (
 from hub.client.client import HubClient
 from hub.client.drafting import AttachmentDraft, DocumentDraft, Submission
 from hub.client.errors import HubUnreachable
+from hub.client.lists import DocumentFilter, ReceivedDocument, SentDocument
 from hub.client.profile import ClientProfile
 from hub.client.registry import RegistryClient
 from hub.client.retry import RetryPolicy
@@ -31,6 +32,7 @@ __all__ = [
     "ClientProfile",
     "CollectedDocument",
     "DocumentDraft",
+    "DocumentFilter",
     "Fetched",
     "HubClient",
     "HubUnreachable",
@@ -40,8 +42,10 @@ __all__ = [
     "OutboxItem",
     "OutboxItemKind",
     "RecallState",
+    "ReceivedDocument",
     "RegistryClient",
     "RetryPolicy",
+    "SentDocument",
     "Signer",
     "Submission",
     "SyncHubClient",

@@ -38,6 +38,7 @@ from hub.client.drafting import (
 from hub.client.errors import ProfileInvalid
 from hub.client.journal import Journal
 from hub.client.line import Line
+from hub.client.lists import DocumentFilter, ReceivedDocument, SentDocument, received, sent
 from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
@@ -343,6 +344,27 @@ class HubClient:
             return said
         require_about(said, about, agency=agency or self._agency)
         return replace(said, about=about)
+
+    def received(
+        self, filters: DocumentFilter | None = None, *, agency: str = ""
+    ) -> AsyncIterator[ReceivedDocument]:
+        """Every document this agency received, newest first, page by page; or those wanted.
+
+        By the hub's word, like the inbox. To process what comes in, follow the inbox: it
+        proves that nothing is missing, a list does not. `agency` as in `inbox`. Raises
+        RequestMalformed for a filter that cannot be.
+        """
+        return received(self._line, filters or DocumentFilter(), agency)
+
+    def sent(
+        self, filters: DocumentFilter | None = None, *, agency: str = ""
+    ) -> AsyncIterator[SentDocument]:
+        """Every document this agency sent, newest first, page by page; or those wanted.
+
+        `exchange` names the recipients of one of them. `agency` as in `inbox`. Raises
+        RequestMalformed.
+        """
+        return sent(self._line, filters or DocumentFilter(), agency)
 
     async def exchange(self, exchange_id: str) -> Exchange:
         """What the hub says became of a document. Raises ExchangeUnknown."""

@@ -14,10 +14,12 @@ from typing import Any, TypeVar, cast
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hub.client import fake_lists
 from hub.client.answers import statement_of, to_wire
 from hub.client.fake_log import FakeLog
 from hub.errors import (
     AgencyMismatch,
+    AgencyUnknown,
     ContentMissing,
     ContentWithheld,
     DigestMismatch,
@@ -99,13 +101,15 @@ class _Notice:
     """A line of an inbox: what happened to which document, recorded where."""
 
     kind: wire.InboxItemKind.ValueType
-    exchange: _Exchange
+    exchange: FakeExchange
     position: int
     by_exchange: str = ""
 
 
 @dataclass(slots=True)
-class _Exchange:
+class FakeExchange:
+    """A document on its way, its content, and where it is at each recipient."""
+
     exchange_id: str
     envelope: Envelope
     signed: SignedStatement
@@ -158,7 +162,7 @@ class FakeExchanges:
     def __init__(self, log: FakeLog) -> None:
         self.agencies: dict[str, FakeAgency] = {}
         self._log = log
-        self._exchanges: dict[str, _Exchange] = {}
+        self._exchanges: dict[str, FakeExchange] = {}
         self._answers: dict[tuple[str, str], tuple[SignedStatement, Message]] = {}
         # By position: who signed what, and whom it concerns.
         self._statements: dict[int, tuple[_Said, frozenset[str]]] = {}
@@ -330,6 +334,7 @@ class FakeExchanges:
 
     def inbox(self, caller: FakeAgency, request: calls.ListInboxRequest) -> calls.ListInboxResponse:
         """One page of the inbox."""
+        require_own_box(caller, request.agency)
         lines, more = _page(caller.inbox, request.after, request.page_size)
         items = [_inbox_item(caller, seq, notice) for seq, notice in lines]
         return calls.ListInboxResponse(items=items, more=more)
@@ -338,8 +343,27 @@ class FakeExchanges:
         self, caller: FakeAgency, request: calls.ListOutboxRequest
     ) -> calls.ListOutboxResponse:
         """One page of the outbox."""
+        require_own_box(caller, request.agency)
         lines, more = _page(caller.outbox, request.after, request.page_size)
         return calls.ListOutboxResponse(items=[item for _, item in lines], more=more)
+
+    def received(
+        self, caller: FakeAgency, request: calls.ListReceivedRequest
+    ) -> calls.ListReceivedResponse:
+        """One page of the documents received."""
+        require_own_box(caller, request.agency)
+        documents = [
+            (seq, notice.exchange)
+            for seq, notice in enumerate(caller.inbox, start=1)
+            if notice.kind == wire.INBOX_ITEM_KIND_DOCUMENT
+        ]
+        return fake_lists.received(caller.code, documents, request)
+
+    def sent(self, caller: FakeAgency, request: calls.ListSentRequest) -> calls.ListSentResponse:
+        """One page of the documents sent."""
+        require_own_box(caller, request.agency)
+        own = [exchange for exchange in self._exchanges.values() if exchange.sender is caller]
+        return fake_lists.sent(own, request)
 
     def inbox_news(self, caller: FakeAgency, after: int) -> calls.WatchInboxResponse | None:
         """The line of the inbox after that number, if there is one."""
@@ -441,7 +465,7 @@ class FakeExchanges:
         if envelope.document.secrecy != "none":
             raise SecretDocument("documents marked as state secrets are not exchanged here")
 
-    def _known_exchange(self, caller: FakeAgency, digest: str) -> _Exchange:
+    def _known_exchange(self, caller: FakeAgency, digest: str) -> FakeExchange:
         for exchange in self._exchanges.values():
             if exchange.digest == digest and (
                 exchange.sender is caller or caller.code in exchange.deliveries
@@ -449,13 +473,13 @@ class FakeExchanges:
                 return exchange
         raise ExchangeUnknown("no such exchange")
 
-    def _own_exchange(self, caller: FakeAgency, digest: str) -> _Exchange:
+    def _own_exchange(self, caller: FakeAgency, digest: str) -> FakeExchange:
         exchange = self._known_exchange(caller, digest)
         if exchange.sender is not caller:
             raise ExchangeUnknown("no such exchange")
         return exchange
 
-    def _received_exchange(self, caller: FakeAgency, digest: str) -> _Exchange:
+    def _received_exchange(self, caller: FakeAgency, digest: str) -> FakeExchange:
         exchange = self._known_exchange(caller, digest)
         if caller.code not in exchange.deliveries:
             raise NotAParty("only a recipient can say this")
@@ -463,7 +487,7 @@ class FakeExchanges:
 
     # --- What is recorded ---------------------------------------------------------------
 
-    def _open(self, said: _Said, envelope: Envelope, contents: tuple[bytes, ...]) -> _Exchange:
+    def _open(self, said: _Said, envelope: Envelope, contents: tuple[bytes, ...]) -> FakeExchange:
         at, exchange_id = datetime.now(UTC), uuid.uuid4()
         recipients = [self.agencies[code] for code in envelope.recipients]
         facts = said.facts(envelope) | {
@@ -487,7 +511,7 @@ class FakeExchanges:
             )
             for agency in recipients
         }
-        exchange = _Exchange(
+        exchange = FakeExchange(
             str(exchange_id), envelope, said.signed, said.caller, contents, position, at, deliveries
         )
         self._exchanges[exchange.exchange_id] = exchange
@@ -496,7 +520,7 @@ class FakeExchanges:
             agency.inbox.append(_Notice(wire.INBOX_ITEM_KIND_DOCUMENT, exchange, position))
         return exchange
 
-    def _supersede(self, older: _Exchange, newer: _Exchange) -> None:
+    def _supersede(self, older: FakeExchange, newer: FakeExchange) -> None:
         replaces = newer.envelope.action is Action.REPLACE
         recipients = self._recipients(older)
         position = self.record(
@@ -518,7 +542,7 @@ class FakeExchanges:
     def _record_delivery(
         self,
         topic: str,
-        exchange: _Exchange,
+        exchange: FakeExchange,
         said: _Said,
         statement: Collect | Status | RecallAnswer,
         kind: wire.OutboxItemKind.ValueType,
@@ -544,7 +568,7 @@ class FakeExchanges:
 
     def _tell_sender(
         self,
-        exchange: _Exchange,
+        exchange: FakeExchange,
         recipient: FakeAgency,
         kind: wire.OutboxItemKind.ValueType,
         *,
@@ -568,7 +592,7 @@ class FakeExchanges:
 
     def _advance(
         self,
-        exchange: _Exchange,
+        exchange: FakeExchange,
         recipient: FakeAgency,
         state: wire.DeliveryState.ValueType,
         acceptance: wire.Acceptance,
@@ -580,7 +604,7 @@ class FakeExchanges:
             delivery.position = acceptance.receipt.position
             delivery.update_time.CopyFrom(exchange.sender.outbox[-1].record_time)
 
-    def _opened_at(self, position: int) -> _Exchange | None:
+    def _opened_at(self, position: int) -> FakeExchange | None:
         """The exchange that was opened by the fact at a position."""
         opened = (one for one in self._exchanges.values() if one.position == position)
         return next(opened, None)
@@ -588,15 +612,15 @@ class FakeExchanges:
     def _keep(self, position: int, said: _Said, others: Iterable[str]) -> None:
         self._statements[position] = (said, frozenset({said.caller.code, *others}))
 
-    def _recipients(self, exchange: _Exchange) -> list[FakeAgency]:
+    def _recipients(self, exchange: FakeExchange) -> list[FakeAgency]:
         return [self.agencies[code] for code in exchange.deliveries]
 
-    def _acceptance(self, exchange: _Exchange, position: int) -> wire.Acceptance:
+    def _acceptance(self, exchange: FakeExchange, position: int) -> wire.Acceptance:
         return wire.Acceptance(
             exchange_id=exchange.exchange_id, receipt=self.receipt(position), warnings=[]
         )
 
-    def _document(self, exchange: _Exchange) -> wire.Document:
+    def _document(self, exchange: FakeExchange) -> wire.Document:
         return wire.Document(
             exchange_id=exchange.exchange_id,
             envelope=to_wire(exchange.signed),
@@ -681,7 +705,7 @@ def _require_contents(envelope: Envelope, contents: Sequence[bytes]) -> None:
             raise DigestMismatch(f"{attachment.name} hashes to {actual}")
 
 
-def _require_released(exchange: _Exchange, recipient: FakeAgency) -> None:
+def _require_released(exchange: FakeExchange, recipient: FakeAgency) -> None:
     """What was recalled or has expired is withheld, unless it was collected before."""
     delivery = exchange.deliveries[recipient.code]
     if delivery.recall == wire.RECALL_STATE_AGREED:
@@ -694,7 +718,7 @@ def _require_released(exchange: _Exchange, recipient: FakeAgency) -> None:
         raise ContentWithheld("the sender has recalled this document; answer with 15 or 16")
 
 
-def _require_collected(exchange: _Exchange, recipient: FakeAgency) -> None:
+def _require_collected(exchange: FakeExchange, recipient: FakeAgency) -> None:
     """Content and envelope are released against a collect statement, unless taken back since."""
     if recipient.code not in exchange.collected:
         raise NotCollected("sign a collect statement first")
@@ -706,8 +730,14 @@ def _numbered(agencies: Sequence[FakeAgency]) -> list[dict[str, Any]]:
     return [{"agency": agency.code, "inbox_seq": len(agency.inbox) + 1} for agency in agencies]
 
 
-def _delivery_id(exchange: _Exchange, recipient: FakeAgency) -> uuid.UUID:
+def _delivery_id(exchange: FakeExchange, recipient: FakeAgency) -> uuid.UUID:
     return uuid.uuid5(uuid.UUID(exchange.exchange_id), recipient.code)
+
+
+def require_own_box(caller: FakeAgency, agency: str) -> None:
+    """Nobody has a successor here, so nobody reads another's box. Raises AgencyUnknown."""
+    if agency not in ("", caller.code):
+        raise AgencyUnknown("no such agency among those whose boxes you may read", code=agency)
 
 
 def _page(lines: Sequence[M], after: int, page_size: int) -> tuple[list[tuple[int, M]], bool]:

@@ -1,4 +1,4 @@
-"""What an operator does with a hub: register agencies, enrol their certificates, list them."""
+"""What an operator does with a hub: register agencies, enrol certificates, keep the calendar."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -38,6 +38,7 @@ SUSPENDED_TOPIC = "hub.Agency.AgencySuspended"
 REINSTATED_TOPIC = "hub.Agency.AgencyReinstated"
 SUCCEEDED_TOPIC = "hub.Agency.AgencySucceededBy"
 GROUP_TOPIC = "hub.Group.GroupChanged"
+CORRECTED_TOPIC = "hub.Log.CalendarCorrected"
 PAGE_SIZE = 100
 
 _ALGORITHMS = {
@@ -92,6 +93,17 @@ class RegisteredAgency:
     other_codes: tuple[str, ...] = ()
     suspended: bool = False
     successor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarCorrection:
+    """Whether one day is a working day, by an operator's decision and the hub's word."""
+
+    day: date
+    working: bool
+    basis: str
+    by: str
+    position: int
 
 
 class RegistryClient:
@@ -307,6 +319,40 @@ class RegistryClient:
                 raise UnexpectedAnswer("a page of agencies that leads to itself")
             token = page.next_page_token
 
+    async def correct_calendar(
+        self, day: date, *, working: bool, basis: str, request_id: str | None = None
+    ) -> Registered:
+        """Say of a day whether offices work on it; `basis` names the public decision.
+
+        Counts for deadlines from the next call on. Raises RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.CorrectCalendarRequest(
+            request_id=request_id, day=day.isoformat(), working=working, basis=basis
+        )
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.CorrectCalendar, request)
+            receipt = receipt_of(response.receipt)
+            expected = {"day": day.isoformat(), "basis": basis, "request_id": request_id}
+            fact = await self._verified(receipt, CORRECTED_TOPIC, expected)
+            if fact.event.data.get("working") is not working:
+                raise VerificationFailed("the recorded fact has another working", step="fact")
+        return Registered(request_id, receipt, fact)
+
+    async def list_calendar_corrections(self) -> AsyncIterator[CalendarCorrection]:
+        """Every corrected day by rising day, page by page."""
+        token = ""
+        while True:
+            request = calls.ListCalendarCorrectionsRequest(page_size=PAGE_SIZE, page_token=token)
+            page = await self._line.call(self._line.registry.ListCalendarCorrections, request)
+            for correction in page.corrections:
+                yield _correction(correction)
+            if not page.next_page_token:
+                return
+            if page.next_page_token == token:
+                raise UnexpectedAnswer("a page of corrections that leads to itself")
+            token = page.next_page_token
+
     async def _recorded(
         self, message: wire.Receipt, topic: str, expected: dict[str, str]
     ) -> Registered:
@@ -378,4 +424,14 @@ def _certificate(certificate: calls.Certificate) -> EnrolledCertificate:
         not_before=certificate.not_before_time.ToDatetime(tzinfo=UTC),
         not_after=certificate.not_after_time.ToDatetime(tzinfo=UTC),
         position=certificate.position,
+    )
+
+
+def _correction(correction: calls.CalendarCorrection) -> CalendarCorrection:
+    try:
+        day = date.fromisoformat(correction.day)
+    except ValueError as error:
+        raise UnexpectedAnswer("a date that is none") from error
+    return CalendarCorrection(
+        day, correction.working, correction.basis, correction.by, correction.position
     )

@@ -23,6 +23,7 @@ from hub.client.answers import (
 from hub.client.client import HubClient
 from hub.client.directory import ListedAgency, ListedGroup
 from hub.client.drafting import AttachmentDraft, DocumentDraft, Submission
+from hub.client.lists import DocumentFilter, ReceivedDocument, SentDocument
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
 from hub.client.signing import Signer
@@ -174,6 +175,18 @@ class SyncHubClient:
     def statement(self, position: int, *, agency: str = "") -> VerifiedStatement:
         """See `HubClient.statement`."""
         return self._run(self._hub.statement(position, agency=agency))
+
+    def received(
+        self, filters: DocumentFilter | None = None, *, agency: str = ""
+    ) -> Iterator[ReceivedDocument]:
+        """See `HubClient.received`."""
+        return self._iterate(self._hub.received(filters, agency=agency))
+
+    def sent(
+        self, filters: DocumentFilter | None = None, *, agency: str = ""
+    ) -> Iterator[SentDocument]:
+        """See `HubClient.sent`."""
+        return self._iterate(self._hub.sent(filters, agency=agency))
 
     def exchange(self, exchange_id: str) -> Exchange:
         """See `HubClient.exchange`."""

@@ -24,7 +24,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from hub.client.errors import ERROR_DOMAIN, ERROR_INFO_URL, RETRY_INFO_URL, STATUS_DETAILS_KEY
-from hub.client.fake_exchanges import FakeAgency, FakeExchanges
+from hub.client.fake_exchanges import FakeAgency, FakeExchanges, require_own_box
 from hub.client.fake_log import FakeLog
 from hub.client.fake_pki import FakeAuthority, key_pem, new_key
 from hub.client.profile import ClientProfile
@@ -372,17 +372,25 @@ class _ExchangeServicer(ExchangeServiceServicer):
     def ListOutbox(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "ListOutbox", self._rules.outbox)
 
+    def ListReceived(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "ListReceived", self._rules.received)
+
+    def ListSent(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "ListSent", self._rules.sent)
+
     def GetStatement(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "GetStatement", self._rules.statement)
 
     def WatchInbox(self, request: Any, context: Any) -> Any:
         def lines(caller: FakeAgency, _: Any) -> Any:
+            require_own_box(caller, request.agency)
             return self._hub.follow(caller, request.after, context, self._rules.inbox_news)
 
         return self._hub.stream(request, context, "WatchInbox", lines)
 
     def WatchOutbox(self, request: Any, context: Any) -> Any:
         def lines(caller: FakeAgency, _: Any) -> Any:
+            require_own_box(caller, request.agency)
             return self._hub.follow(caller, request.after, context, self._rules.outbox_news)
 
         return self._hub.stream(request, context, "WatchOutbox", lines)

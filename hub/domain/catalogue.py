@@ -48,11 +48,13 @@ EVENTS: dict[str, type[Any]] = {
         Agency.AgencyReinstated,
         Agency.AgencySucceededBy,
         Group.GroupChanged,
+        Log.CalendarCorrected,
     )
 }
 
-# Facts that decide who may do what. The head of the log remembers the position of the last
-# one, so that a check made outside the writing lane can tell whether it is out of date.
+# Facts that decide who may do what, and by which calendar. The head of the log remembers the
+# position of the last one, so that a check made outside the writing lane can tell whether it
+# is out of date.
 REGISTRY_TOPICS = frozenset(
     event_class.TOPIC
     for event_class in (
@@ -66,5 +68,6 @@ REGISTRY_TOPICS = frozenset(
         Agency.AgencyReinstated,
         Agency.AgencySucceededBy,
         Group.GroupChanged,
+        Log.CalendarCorrected,
     )
 )

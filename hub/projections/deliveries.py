@@ -112,6 +112,10 @@ def _document(event: Event, position: int, envelope: Envelope | None) -> Documen
         attachment_count=len(attachments),
         attachment_bytes=sum(attachment["size"] for attachment in attachments),
         replaced_by=None,
+        type_code=(document.type_code or "") if document else "",
+        priority=document.priority.value if document else "",
+        issued_on=document.issued_on if document else None,
+        due_on=document.due_on if document else None,
     )
 
 
@@ -149,6 +153,7 @@ class _Stretch:
                     else None,
                     position=position,
                     updated_at=event.time,
+                    due_on=document.due_on,
                 )
             )
             self._notify(NoticeKind.DOCUMENT, event, position, consignment)

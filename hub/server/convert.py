@@ -1,4 +1,4 @@
-"""Wire messages to our types and back: the only module that speaks both languages."""
+"""Wire messages to our types and back. Nothing else speaks both languages but `convert_lists`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hub.application.exchanges import Exchanges
-from hub.server import convert
+from hub.application.listing import Listing
+from hub.server import convert, convert_lists
 from hub.server.interceptors import current_caller
 from hub.server.watchers import Watchers
 from hub.v1 import exchange_service_pb2 as pb
@@ -20,9 +21,10 @@ CHUNK_BYTES_MAX = 256 * 1024
 class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
     """Every method acts for the agency named by the client certificate."""
 
-    def __init__(self, exchanges: Exchanges, watchers: Watchers) -> None:
+    def __init__(self, exchanges: Exchanges, watchers: Watchers, listing: Listing) -> None:
         self._exchanges = exchanges
         self._watchers = watchers
+        self._listing = listing
 
     async def SubmitDocument(
         self, request: pb.SubmitDocumentRequest, context: Any
@@ -171,3 +173,25 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         """A statement with its proofs."""
         proven = await self._exchanges.statement(current_caller().name, request.position)
         return pb.GetStatementResponse(evidence=convert.evidence(proven))
+
+    async def ListReceived(
+        self, request: pb.ListReceivedRequest, context: Any
+    ) -> pb.ListReceivedResponse:
+        """A page of what was received."""
+        page = await self._listing.received(
+            self._exchanges.box(current_caller().name, request.agency),
+            convert_lists.document_filter(request.filter),
+            request.page_token,
+            convert_lists.page_size(request.page_size),
+        )
+        return convert_lists.list_received_response(page)
+
+    async def ListSent(self, request: pb.ListSentRequest, context: Any) -> pb.ListSentResponse:
+        """A page of what was sent."""
+        page = await self._listing.sent(
+            self._exchanges.box(current_caller().name, request.agency),
+            convert_lists.document_filter(request.filter),
+            request.page_token,
+            convert_lists.page_size(request.page_size),
+        )
+        return convert_lists.list_sent_response(page)

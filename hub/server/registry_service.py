@@ -6,8 +6,9 @@ from typing import Any
 
 from hub.application.agencies import Agencies
 from hub.application.agency_changes import AgencyChanges
+from hub.application.calendar import Calendar
 from hub.application.directory import Directory
-from hub.server import convert
+from hub.server import convert, convert_lists
 from hub.server.interceptors import current_caller
 from hub.v1 import registry_service_pb2 as pb
 from hub.v1 import registry_service_pb2_grpc
@@ -16,10 +17,13 @@ from hub.v1 import registry_service_pb2_grpc
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     """Every method acts for the operator named by the client certificate."""
 
-    def __init__(self, agencies: Agencies, changes: AgencyChanges, directory: Directory) -> None:
+    def __init__(
+        self, agencies: Agencies, changes: AgencyChanges, directory: Directory, calendar: Calendar
+    ) -> None:
         self._agencies = agencies
         self._changes = changes
         self._directory = directory
+        self._calendar = calendar
 
     async def RegisterAgency(
         self, request: pb.RegisterAgencyRequest, context: Any
@@ -120,3 +124,26 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             members=request.members,
         )
         return pb.SetGroupResponse(receipt=convert.receipt(recorded))
+
+    async def CorrectCalendar(
+        self, request: pb.CorrectCalendarRequest, context: Any
+    ) -> pb.CorrectCalendarResponse:
+        """Say whether a day is a working day."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._calendar.correct(
+            current_caller().name,
+            request.request_id,
+            day=convert_lists.day(request.day, "day"),
+            working=request.working,
+            basis=request.basis,
+        )
+        return pb.CorrectCalendarResponse(receipt=convert.receipt(recorded))
+
+    async def ListCalendarCorrections(
+        self, request: pb.ListCalendarCorrectionsRequest, context: Any
+    ) -> pb.ListCalendarCorrectionsResponse:
+        """A page of the corrected days."""
+        size = convert.page_size(request.page_size)
+        after = convert_lists.day_of_token(request.page_token)
+        entries = self._calendar.corrections(after, size + 1)
+        return convert_lists.list_corrections_response(entries, size)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from hub.v1 import exchange_pb2 as _exchange_pb2
+from hub.v1 import lists_pb2 as _lists_pb2
 from hub.v1 import status_details_pb2 as _status_details_pb2
 import builtins as _builtins
 import sys
@@ -759,3 +760,131 @@ class GetStatementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015
+
+@_typing.final
+class ListReceivedRequest(_message.Message):
+    """The request for [ExchangeService.ListReceived][hub.v1.ExchangeService.ListReceived]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many documents at the most: 0 means 50; more than 200 count as 200."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before with the same filter, or empty for the newest."""
+    agency: _builtins.str
+    """Whose documents, by any code: empty means the caller's own; else an agency it succeeded."""
+    @_builtins.property
+    def filter(self) -> _lists_pb2.DocumentFilter:
+        """Which documents are wanted. Not set, all of them."""
+
+    def __init__(
+        self,
+        *,
+        filter: _lists_pb2.DocumentFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        agency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReceivedRequest: _TypeAlias = ListReceivedRequest  # noqa: Y015
+
+@_typing.final
+class ListReceivedResponse(_message.Message):
+    """The response of [ExchangeService.ListReceived][hub.v1.ExchangeService.ListReceived]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_lists_pb2.ReceivedDocument]:
+        """The documents, newest first."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[_lists_pb2.ReceivedDocument] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReceivedResponse: _TypeAlias = ListReceivedResponse  # noqa: Y015
+
+@_typing.final
+class ListSentRequest(_message.Message):
+    """The request for [ExchangeService.ListSent][hub.v1.ExchangeService.ListSent]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many documents at the most: 0 means 50; more than 200 count as 200."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before with the same filter, or empty for the newest."""
+    agency: _builtins.str
+    """Whose documents, by any code: empty means the caller's own; else an agency it succeeded."""
+    @_builtins.property
+    def filter(self) -> _lists_pb2.DocumentFilter:
+        """Which documents are wanted. Not set, all of them."""
+
+    def __init__(
+        self,
+        *,
+        filter: _lists_pb2.DocumentFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        agency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSentRequest: _TypeAlias = ListSentRequest  # noqa: Y015
+
+@_typing.final
+class ListSentResponse(_message.Message):
+    """The response of [ExchangeService.ListSent][hub.v1.ExchangeService.ListSent]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_lists_pb2.SentDocument]:
+        """The documents, newest first."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[_lists_pb2.SentDocument] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSentResponse: _TypeAlias = ListSentResponse  # noqa: Y015

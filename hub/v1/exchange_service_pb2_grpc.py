@@ -119,6 +119,16 @@ class ExchangeServiceStub:
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.FromString,
                 _registered_method=True)
+        self.ListReceived = channel.unary_unary(
+                '/hub.v1.ExchangeService/ListReceived',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListReceivedRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListReceivedResponse.FromString,
+                _registered_method=True)
+        self.ListSent = channel.unary_unary(
+                '/hub.v1.ExchangeService/ListSent',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListSentRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListSentResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer:
@@ -295,6 +305,30 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReceived(self, request, context):
+        """Lists the documents the caller received, or an agency it succeeded, newest first.
+
+        Read-only. A page may hold fewer than asked for, even none, and lead on: a call looks at
+        5,000 deliveries at the most. Only an empty `next_page_token` ends the list. Pages neither
+        miss nor double a document while new ones arrive; one whose state changes meanwhile is
+        judged as it stands when its page is read. Fails with `REQUEST_MALFORMED` for a filter
+        that cannot be, and for a page token of another agency, list or filter; with
+        `AGENCY_UNKNOWN` for any other agency's list.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSent(self, request, context):
+        """Lists the documents the caller sent, or an agency it succeeded, newest first.
+
+        Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
+        call looks at 1,000 documents at the most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -367,6 +401,16 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.GetStatement,
                     request_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.FromString,
                     response_serializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.SerializeToString,
+            ),
+            'ListReceived': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReceived,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListReceivedRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.ListReceivedResponse.SerializeToString,
+            ),
+            'ListSent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSent,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListSentRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.ListSentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -762,6 +806,60 @@ class ExchangeService:
             '/hub.v1.ExchangeService/GetStatement',
             hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.SerializeToString,
             hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReceived(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/ListReceived',
+            hub_dot_v1_dot_exchange__service__pb2.ListReceivedRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.ListReceivedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/ListSent',
+            hub_dot_v1_dot_exchange__service__pb2.ListSentRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.ListSentResponse.FromString,
             options,
             channel_credentials,
             insecure,

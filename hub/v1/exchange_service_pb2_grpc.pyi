@@ -148,6 +148,22 @@ class ExchangeServiceStub:
     after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
     recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
     """
+    ListReceived: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListReceivedRequest, _exchange_service_pb2.ListReceivedResponse]
+    """Lists the documents the caller received, or an agency it succeeded, newest first.
+
+    Read-only. A page may hold fewer than asked for, even none, and lead on: a call looks at
+    5,000 deliveries at the most. Only an empty `next_page_token` ends the list. Pages neither
+    miss nor double a document while new ones arrive; one whose state changes meanwhile is
+    judged as it stands when its page is read. Fails with `REQUEST_MALFORMED` for a filter
+    that cannot be, and for a page token of another agency, list or filter; with
+    `AGENCY_UNKNOWN` for any other agency's list.
+    """
+    ListSent: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListSentRequest, _exchange_service_pb2.ListSentResponse]
+    """Lists the documents the caller sent, or an agency it succeeded, newest first.
+
+    Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
+    call looks at 1,000 documents at the most.
+    """
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -268,6 +284,22 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
     after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
     recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
+    """
+    ListReceived: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListReceivedRequest, _exchange_service_pb2.ListReceivedResponse]  # type: ignore[assignment]
+    """Lists the documents the caller received, or an agency it succeeded, newest first.
+
+    Read-only. A page may hold fewer than asked for, even none, and lead on: a call looks at
+    5,000 deliveries at the most. Only an empty `next_page_token` ends the list. Pages neither
+    miss nor double a document while new ones arrive; one whose state changes meanwhile is
+    judged as it stands when its page is read. Fails with `REQUEST_MALFORMED` for a filter
+    that cannot be, and for a page token of another agency, list or filter; with
+    `AGENCY_UNKNOWN` for any other agency's list.
+    """
+    ListSent: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListSentRequest, _exchange_service_pb2.ListSentResponse]  # type: ignore[assignment]
+    """Lists the documents the caller sent, or an agency it succeeded, newest first.
+
+    Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
+    call looks at 1,000 documents at the most.
     """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -470,6 +502,34 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
         after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
         recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReceived(
+        self,
+        request: _exchange_service_pb2.ListReceivedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.ListReceivedResponse, _abc.Awaitable[_exchange_service_pb2.ListReceivedResponse]]:
+        """Lists the documents the caller received, or an agency it succeeded, newest first.
+
+        Read-only. A page may hold fewer than asked for, even none, and lead on: a call looks at
+        5,000 deliveries at the most. Only an empty `next_page_token` ends the list. Pages neither
+        miss nor double a document while new ones arrive; one whose state changes meanwhile is
+        judged as it stands when its page is read. Fails with `REQUEST_MALFORMED` for a filter
+        that cannot be, and for a page token of another agency, list or filter; with
+        `AGENCY_UNKNOWN` for any other agency's list.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSent(
+        self,
+        request: _exchange_service_pb2.ListSentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.ListSentResponse, _abc.Awaitable[_exchange_service_pb2.ListSentResponse]]:
+        """Lists the documents the caller sent, or an agency it succeeded, newest first.
+
+        Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
+        call looks at 1,000 documents at the most.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -590,3 +590,159 @@ class SetGroupResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetGroupResponse: _TypeAlias = SetGroupResponse  # noqa: Y015
+
+@_typing.final
+class CorrectCalendarRequest(_message.Message):
+    """The request for [RegistryService.CorrectCalendar][hub.v1.RegistryService.CorrectCalendar]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    WORKING_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    day: _builtins.str
+    """The day: an ISO 8601 date from 2000 to 2099, e.g. `2026-01-02`. Required."""
+    working: _builtins.bool
+    """Whether offices work on it."""
+    basis: _builtins.str
+    """The public decision that says so, e.g. `QĐ 123/QĐ-TTg`, 1 to 200 characters. It stays in
+    the log for ever. Required.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        day: _builtins.str = ...,
+        working: _builtins.bool = ...,
+        basis: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "day", b"day", "request_id", b"request_id", "working", b"working"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectCalendarRequest: _TypeAlias = CorrectCalendarRequest  # noqa: Y015
+
+@_typing.final
+class CorrectCalendarResponse(_message.Message):
+    """The response of [RegistryService.CorrectCalendar][hub.v1.RegistryService.CorrectCalendar]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Log.CalendarCorrected`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectCalendarResponse: _TypeAlias = CorrectCalendarResponse  # noqa: Y015
+
+@_typing.final
+class ListCalendarCorrectionsRequest(_message.Message):
+    """The request for
+    [RegistryService.ListCalendarCorrections][hub.v1.RegistryService.ListCalendarCorrections].
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many days at the most: 0 means 100; more than 1,000 count as 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before, or empty for the first."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCalendarCorrectionsRequest: _TypeAlias = ListCalendarCorrectionsRequest  # noqa: Y015
+
+@_typing.final
+class ListCalendarCorrectionsResponse(_message.Message):
+    """The response of
+    [RegistryService.ListCalendarCorrections][hub.v1.RegistryService.ListCalendarCorrections].
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORRECTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def corrections(self) -> _containers.RepeatedCompositeFieldContainer[Global___CalendarCorrection]:
+        """The corrected days."""
+
+    def __init__(
+        self,
+        *,
+        corrections: _abc.Iterable[Global___CalendarCorrection] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrections", b"corrections", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCalendarCorrectionsResponse: _TypeAlias = ListCalendarCorrectionsResponse  # noqa: Y015
+
+@_typing.final
+class CalendarCorrection(_message.Message):
+    """A day whose calendar was corrected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    WORKING_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """An ISO 8601 date."""
+    working: _builtins.bool
+    """Whether offices work on it."""
+    basis: _builtins.str
+    """The public decision that says so."""
+    by: _builtins.str
+    """The operator who recorded it."""
+    position: _builtins.int
+    """Where the correction stands in the log, counted from 0."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        working: _builtins.bool = ...,
+        basis: _builtins.str = ...,
+        by: _builtins.str = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "by", b"by", "day", b"day", "position", b"position", "working", b"working"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalendarCorrection: _TypeAlias = CalendarCorrection  # noqa: Y015

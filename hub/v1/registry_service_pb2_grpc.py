@@ -79,6 +79,16 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.SetGroupRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.SetGroupResponse.FromString,
                 _registered_method=True)
+        self.CorrectCalendar = channel.unary_unary(
+                '/hub.v1.RegistryService/CorrectCalendar',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.CorrectCalendarRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.CorrectCalendarResponse.FromString,
+                _registered_method=True)
+        self.ListCalendarCorrections = channel.unary_unary(
+                '/hub.v1.RegistryService/ListCalendarCorrections',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -169,6 +179,26 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CorrectCalendar(self, request, context):
+        """Says of one day whether it is a working day, over what the hub's list of public holidays
+        says: days are swapped by decree, sometimes a week before.
+
+        Counts from the next call on, for every deadline that is reckoned then. The last
+        correction of a day counts. Fails with `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCalendarCorrections(self, request, context):
+        """Lists the days whose calendar was corrected, by rising day, each as it counts now.
+
+        Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -211,6 +241,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.SetGroup,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.SetGroupRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.SetGroupResponse.SerializeToString,
+            ),
+            'CorrectCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectCalendar,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.CorrectCalendarRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.CorrectCalendarResponse.SerializeToString,
+            ),
+            'ListCalendarCorrections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCalendarCorrections,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -434,6 +474,60 @@ class RegistryService:
             '/hub.v1.RegistryService/SetGroup',
             hub_dot_v1_dot_registry__service__pb2.SetGroupRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.SetGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/CorrectCalendar',
+            hub_dot_v1_dot_registry__service__pb2.CorrectCalendarRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.CorrectCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCalendarCorrections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ListCalendarCorrections',
+            hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -86,6 +86,18 @@ class RegistryServiceStub:
     [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
     with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
     """
+    CorrectCalendar: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CorrectCalendarRequest, _registry_service_pb2.CorrectCalendarResponse]
+    """Says of one day whether it is a working day, over what the hub's list of public holidays
+    says: days are swapped by decree, sometimes a week before.
+
+    Counts from the next call on, for every deadline that is reckoned then. The last
+    correction of a day counts. Fails with `REQUEST_MALFORMED`.
+    """
+    ListCalendarCorrections: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListCalendarCorrectionsRequest, _registry_service_pb2.ListCalendarCorrectionsResponse]
+    """Lists the days whose calendar was corrected, by rising day, each as it counts now.
+
+    Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -144,6 +156,18 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Groups decide nothing: senders read them with
     [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
     with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
+    """
+    CorrectCalendar: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CorrectCalendarRequest, _registry_service_pb2.CorrectCalendarResponse]  # type: ignore[assignment]
+    """Says of one day whether it is a working day, over what the hub's list of public holidays
+    says: days are swapped by decree, sometimes a week before.
+
+    Counts from the next call on, for every deadline that is reckoned then. The last
+    correction of a day counts. Fails with `REQUEST_MALFORMED`.
+    """
+    ListCalendarCorrections: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListCalendarCorrectionsRequest, _registry_service_pb2.ListCalendarCorrectionsResponse]  # type: ignore[assignment]
+    """Lists the days whose calendar was corrected, by rising day, each as it counts now.
+
+    Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -248,6 +272,30 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Groups decide nothing: senders read them with
         [ListGroups][hub.v1.DirectoryService.ListGroups] and sign the members one by one. Fails
         with `AGENCY_UNKNOWN`, `TOO_LARGE` (more than 1,000 members) or `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def CorrectCalendar(
+        self,
+        request: _registry_service_pb2.CorrectCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.CorrectCalendarResponse, _abc.Awaitable[_registry_service_pb2.CorrectCalendarResponse]]:
+        """Says of one day whether it is a working day, over what the hub's list of public holidays
+        says: days are swapped by decree, sometimes a week before.
+
+        Counts from the next call on, for every deadline that is reckoned then. The last
+        correction of a day counts. Fails with `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCalendarCorrections(
+        self,
+        request: _registry_service_pb2.ListCalendarCorrectionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListCalendarCorrectionsResponse, _abc.Awaitable[_registry_service_pb2.ListCalendarCorrectionsResponse]]:
+        """Lists the days whose calendar was corrected, by rising day, each as it counts now.
+
+        Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -222,6 +222,9 @@ async def test_a_successor_takes_over_everything(hub, open_as, registry, tmp_pat
     assert refusal.value.metadata["successor"] == Y_TE
     with pytest.raises(AgencySucceeded):
         await registry.succeed_agency(Y_TE, TAI_CHINH)
+    received = [one.document.exchange_id async for one in new.received(agency=TAI_CHINH)]
+    assert received == [before.exchange_id]
+    assert [one.recipient_count async for one in new.sent(agency=TAI_CHINH)] == [1]
     listed = await new.directory.agency(TAI_CHINH)
     assert listed.successor == listed.receiver == Y_TE
 
@@ -230,7 +233,7 @@ async def test_boxes_of_others_answer_as_those_of_nobody(hub):
     async with raw_stub(hub.speaker(QUAN_1).transport, hub.port) as stub:
         said = set()
         for agency in (TAI_CHINH, "H-NOBODY"):
-            for method in ("ListInbox", "ListOutbox"):
+            for method in ("ListInbox", "ListOutbox", "ListReceived", "ListSent"):
                 request = getattr(exchange_service_pb2, f"{method}Request")(agency=agency)
                 refusal = await refusal_of(getattr(stub, method)(request))
                 require_told(refusal, "AGENCY_UNKNOWN")

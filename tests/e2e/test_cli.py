@@ -86,10 +86,10 @@ class Site:
         out, err = process.communicate(timeout=30)
         return Ended(process.returncode, out, err)
 
-    def send(self, file: Path, *options: object, language: str = "") -> Ended:
+    def send(self, file: Path, *options: object, language: str = "", who: str = SENDER) -> Ended:
         return self.type(
             "send", file, "--number", "125", "--notation", "UBND-VP", "--type", "Công văn",
-            *options, profile=SENDER, language=language,
+            *options, profile=who, language=language,
         )  # fmt: skip
 
     def _environment(self, language: str) -> dict[str, str]:

@@ -249,6 +249,7 @@ def test_the_first_history_holds_every_event_of_its_release():
         "hub.Group.GroupChanged",
         "hub.HubKey.HubKeyActivated",
         "hub.HubKey.HubKeyAnnounced",
+        "hub.Log.CalendarCorrected",
         "hub.Log.LogOpened",
         "hub.Principal.PrincipalEnrolled",
     }

@@ -14,13 +14,14 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from adapters.memory.faults import Fault
+from hub.application.calendar import CorrectCalendar
 from hub.application.directory import SetGroup
 from hub.errors import HubError
 from hub.proof.dsse import SignedStatement
@@ -113,6 +114,8 @@ def reorganise(hub: MemoryHub) -> None:
     suspend(hub, noi_vu.code)
     reinstate(hub, noi_vu.code)
     hub.done(SetGroup(OPERATOR, new_request_id(), "cac-so", "Các sở", (OLD_CODE, noi_vu.code)))
+    swapped = date(2026, 1, 2)
+    hub.done(CorrectCalendar(OPERATOR, new_request_id(), swapped, False, "QĐ 1/QĐ-TTg"))
     before = quan_1.envelope(OLD_CODE)
     hub.submit(quan_1.code, before)
     sent = y_te.envelope(tai_chinh.code)
@@ -180,7 +183,7 @@ def _plain(value: object) -> Any:
             return base64.b64encode(value).decode()
         case UUID():
             return str(value)
-        case datetime():
+        case date():  # An instant, too.
             return value.isoformat()
         case Enum():
             return value.name

@@ -1,7 +1,7 @@
 """One event of every kind in the catalogue, the same in every run."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -158,7 +158,16 @@ def sample_events() -> list[Any]:
         key=lambda event: event.timestamp,
     )
     # Last, as each kind of event draws its nonce in this order.
-    return events + _of_agencies(agency, new_id(), steps)
+    events += _of_agencies(agency, new_id(), steps)
+    log.correct_calendar(
+        at=next(steps),
+        day=date(2026, 1, 10),
+        working=True,
+        basis="QĐ 123/QĐ-TTg",
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000006",
+    )
+    return [*events, *log.collect_events()]
 
 
 def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> list[Any]:

@@ -1,6 +1,7 @@
 """Settings are checked before anything starts, and say what is wrong with them."""
 
 import os
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,9 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "reader_threads": 1,
         "log_format": "text",
         "log_level": "debug",
+        "work_begin": time(8),
+        "work_end": time(16, 30),
+        "time_zone": "Asia/Bangkok",
     }
     text = "\n".join(
         f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
@@ -110,3 +114,26 @@ def test_settings_do_not_change_while_a_hub_runs(tmp_path):
 
     with pytest.raises(ValidationError):
         settings.batch_max = 1
+
+
+def test_office_hours_are_local_times_in_a_known_zone(tmp_path):
+    settings = load(
+        tmp_path, 'origin = "hub.example/log"\nwork_begin = 08:00:00\nwork_end = "16:30"\n'
+    )
+    assert (settings.work_begin, settings.work_end) == (time(8), time(16, 30))
+    assert settings.time_zone == "Asia/Ho_Chi_Minh"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('work_end = "07:30"', "work_begin must be earlier than work_end"),
+        ('work_end = "17:00+07:00"', "local times, without an offset"),
+        ('time_zone = "Asia/Atlantis"', "no time zone of the IANA database"),
+        ('time_zone = "../etc/passwd"', "no time zone of the IANA database"),
+        ('time_zone = ""', "no time zone of the IANA database"),
+    ],
+)
+def test_office_hours_that_cannot_be_are_refused(tmp_path, line, said):
+    with pytest.raises(ConfigInvalid, match=said):
+        load(tmp_path, f'origin = "hub.example/log"\n{line}\n')

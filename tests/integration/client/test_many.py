@@ -18,6 +18,7 @@ from hub.client import (
 )
 from hub.client.errors import JournalFull, UnexpectedAnswer
 from hub.errors import (
+    AgencyUnknown,
     LogFrozen,
     RecipientUnknown,
     SecretDocument,
@@ -339,3 +340,14 @@ async def test_a_result_that_says_nothing_leaves_its_document_pending(fake, send
 def test_the_blocking_client_sends_many_too(profiles, policy, one):
     with SyncHubClient(profiles["H29.3"], policy=policy) as hub:
         assert [type(result) for result in hub.submit_many([one, one])] == [Accepted] * 2
+
+
+async def test_the_fake_hub_shows_nobody_the_boxes_of_another(sender, recipient):
+    for read in (sender.inbox, sender.outbox, sender.watch_inbox, sender.watch_outbox):
+        with pytest.raises(AgencyUnknown):
+            await anext(read(agency="H-OTHER"))
+    for search in (sender.received, sender.sent):
+        with pytest.raises(AgencyUnknown):
+            await anext(search(agency="H-OTHER"))
+    own = [item async for item in sender.inbox(agency=sender._agency)]
+    assert own == []

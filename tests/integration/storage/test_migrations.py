@@ -147,6 +147,22 @@ def test_a_migrated_database_goes_on_like_a_new_one(first_url: str):
     database.close()
 
 
+def test_the_third_migration_keeps_the_log_and_empties_the_views(first_url: str):
+    database = Database(first_url)
+    with database.writing() as connection:
+        command.upgrade(alembic_config(connection), "0002")
+        connection.exec_driver_sql("UPDATE view_state SET position = 2")
+        connection.exec_driver_sql("INSERT INTO outbox_heads VALUES ('H01', 3)")
+    before = rows_of(database, *LOG_TABLES, "outbox_heads")
+
+    migrate(first_url)
+
+    assert schema_is_current(first_url)
+    assert rows_of(database, *LOG_TABLES, "outbox_heads") == before
+    assert (Views(database).position(), list(Views(database).rows())) == (0, [])
+    database.close()
+
+
 def test_several_processes_may_migrate_at_once(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/hub.db"
     context = multiprocessing.get_context("spawn")

@@ -51,7 +51,7 @@ def test_the_version_is_the_packages(command):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["senf"], "Error: No such command 'senf'. Did you mean 'send'?"),
+        (["fetsh"], "Error: No such command 'fetsh'. Did you mean 'fetch'?"),
         (["inbox"], "Error: Missing option '--profile' (env var: 'LIENTHONG_PROFILE')."),
         (["inbox", "--nope"], "Error: No such option: --nope"),
         (["--lang", "xx", "inbox"], "'xx' is not one of 'vi', 'en'."),
