@@ -110,7 +110,9 @@ class MemoryViews:
         found = [
             (row.expires_at, row.exchange_id, row.recipient)
             for row in self._deliveries.values()
-            if not row.collected and not row.expired and row.expires_at and row.expires_at <= at
+            if not (row.collected or row.expired or row.recall is RecallState.AGREED)
+            and row.expires_at
+            and row.expires_at <= at
         ]
         return [
             self._deliveries[exchange_id, recipient]

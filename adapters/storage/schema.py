@@ -162,9 +162,10 @@ view_documents = Table(
     sqlite_with_rowid=False,
 )
 
-# Few deliveries have a limit and stand open: this index is small, and it is all that the
-# search for those overdue looks at. A query must say the same words for it to be used.
-MAY_EXPIRE = "NOT collected AND NOT expired AND expires_at_us IS NOT NULL"
+# Few deliveries have a limit and stand open, neither collected nor given back by agreement
+# (recall 2): this index is small, and it is all that the search for those overdue looks at.
+# A query must say the same words for it to be used.
+MAY_EXPIRE = "NOT collected AND NOT expired AND recall <> 2 AND expires_at_us IS NOT NULL"
 
 # Deliveries that somebody may be late with: not collected (state 1), or with a due date and
 # neither refused (4) nor finished (8). They are few, however long an inbox has grown.

@@ -19,7 +19,7 @@ from hub.application.standing import (
 )
 from hub.application.vault import Vault
 from hub.domain.aggregate import StatementRecord
-from hub.domain.delivery import Delivery
+from hub.domain.delivery import Delivery, RecallState
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
 from hub.errors import ExchangeUnknown, Unavailable
 from hub.proof.dsse import SignedStatement
@@ -199,11 +199,12 @@ class ExpireDelivery:
         return None
 
     def decide(self, session: Session) -> None:
-        """Record `DeliveryExpired`, unless the document was collected in the meantime."""
+        """Record `DeliveryExpired`, unless the document was collected or recalled meanwhile."""
         exchange = session.history.exchange(self.exchange_id)
         delivery = session.history.delivery(self.exchange_id, self.recipient, session.at)
-        if delivery.collected or delivery.expired or session.at < self.expires_at:
-            raise NothingRecorded("the document was collected, or its time has not come")
+        over = delivery.collected or delivery.expired or delivery.recall is RecallState.AGREED
+        if over or session.at < self.expires_at:
+            raise NothingRecorded("the document is not waited for, or its time has not come")
         (inbox_seq,) = session.next_inbox_seqs([self.recipient])
         delivery.expire(
             at=session.at,

@@ -56,7 +56,7 @@ async def _watch(profile: Path, after: int, of: str, as_json: bool) -> None:
             if as_json:
                 say_json(_members(item), on_one_line=True)
             else:
-                say("  ".join([*_cells(item), item.exchange_id]))
+                say("  ".join([*_cells(item), item.exchange_id, _document(item)]).rstrip())
 
 
 def _show(items: Sequence[OutboxItem]) -> None:
@@ -64,7 +64,10 @@ def _show(items: Sequence[OutboxItem]) -> None:
     widths = [max(map(len, column)) for column in zip(*cells.values(), strict=True)]
     for exchange_id, facts in groupby(items, lambda item: item.exchange_id):
         say(_("Exchange {id}", id=exchange_id), style="bold")
-        for item in facts:
+        first, *later = facts
+        if first.document_code:
+            say(f"  {_document(first)}")
+        for item in (first, *later):
             number, *rest = cells[item.outbox_seq]
             aligned = [text.ljust(width) for text, width in zip(rest, widths[1:], strict=True)]
             say("  " + "  ".join([number.rjust(widths[0]), *aligned]).rstrip())
@@ -80,6 +83,12 @@ def _cells(item: OutboxItem) -> list[str]:
     ]
 
 
+def _document(item: OutboxItem) -> str:
+    if not item.document_code:
+        return ""
+    return f"{shown(item.document_code)}: {shown(item.subject)}"
+
+
 def _members(item: OutboxItem) -> dict[str, Any]:
     return {
         "number": item.outbox_seq,
@@ -90,4 +99,6 @@ def _members(item: OutboxItem) -> dict[str, Any]:
         "code": item.code,
         "recorded_at": item.recorded_at.isoformat(),
         "position": item.position,
+        "document_code": item.document_code,
+        "subject": item.subject,
     }

@@ -265,7 +265,8 @@ class OutboxItem:
     """One line of this agency's outbox: what became of its document at one recipient.
 
     Only the hub's word: `HubClient.statement` at `position` proves what the recipient signed.
-    `code` is that of a status or of an answer to a recall, else None.
+    `code` is that of a status or of an answer to a recall, else None. `document_code` is the
+    document's number and notation; it and `subject` are empty once they were erased.
     """
 
     outbox_seq: int
@@ -276,6 +277,8 @@ class OutboxItem:
     code: str | None
     recorded_at: datetime
     position: int
+    document_code: str
+    subject: str
 
     @classmethod
     def of(cls, item: wire.OutboxItem) -> OutboxItem:
@@ -289,6 +292,8 @@ class OutboxItem:
             code=item.code or None,
             recorded_at=_instant(item.record_time),
             position=item.position,
+            document_code=item.document_code,
+            subject=item.subject,
         )
 
 

@@ -587,6 +587,8 @@ class FakeExchanges:
                 code=code,
                 record_time=_timestamp(at),
                 position=position,
+                document_code=exchange.envelope.document.code,
+                subject=exchange.envelope.document.subject,
             )
         )
 

@@ -214,6 +214,8 @@ def outbox_item(notice: NoticeRow, document: DocumentRow) -> exchange_pb2.Outbox
         code=notice.code,
         record_time=timestamp(notice.recorded_at),
         position=notice.position,
+        document_code=document.code,
+        subject=document.subject,
     )
 
 

@@ -508,6 +508,8 @@ class OutboxItem(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    DOCUMENT_CODE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     outbox_seq: _builtins.int
     """The item's place in this outbox: 1, 2, 3 … with no gap."""
     exchange_id: _builtins.str
@@ -522,6 +524,10 @@ class OutboxItem(_message.Message):
     """For a status 01 to 06, for an answer to a recall 15 or 16; else empty."""
     position: _builtins.int
     """Where the fact stands in the log, counted from 0."""
+    document_code: _builtins.str
+    """The document's number and notation, e.g. `125/UBND-VP`; empty once its words were erased."""
+    subject: _builtins.str
+    """The document's subject ("trích yếu"); empty once its words were erased."""
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded (the hub's clock)."""
@@ -537,10 +543,12 @@ class OutboxItem(_message.Message):
         code: _builtins.str = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
         position: _builtins.int = ...,
+        document_code: _builtins.str = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "kind", b"kind", "outbox_seq", b"outbox_seq", "position", b"position", "recipient", b"recipient", "record_time", b"record_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "document_code", b"document_code", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "kind", b"kind", "outbox_seq", b"outbox_seq", "position", b"position", "recipient", b"recipient", "record_time", b"record_time", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

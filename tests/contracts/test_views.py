@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -198,8 +199,10 @@ def test_deliveries_are_overdue_from_the_instant_of_their_limit_on_oldest_first(
     assert views.delivery(ONE, "H02") == late
 
 
-@pytest.mark.parametrize("closed", [{"collected": True}, {"expired": True}])
-def test_what_was_collected_or_has_expired_is_not_overdue(views: Views, closed: dict[str, bool]):
+@pytest.mark.parametrize(
+    "closed", [{"collected": True}, {"expired": True}, {"recall": RecallState.AGREED}]
+)
+def test_what_nobody_waits_for_is_not_overdue(views: Views, closed: dict[str, Any]):
     open_row = new_delivery(ONE, "H02", 1, expires_at=AT)
     views.apply(ViewChanges([new_document(ONE)], [open_row], []), start=0, end=1)
     assert list(views.overdue(AT, 10)) == [open_row]

@@ -388,8 +388,8 @@ def test_watching_what_became_of_ones_documents(site: Site, letter: Path, tmp_pa
         )
         assert watch.stdout is not None
         line = watch.stdout.readline().split()
-        assert (line[0], line[3:5], line[-1]) == (
-            str(seen + 1), [HEALTH_CODE, "collected"], sent["exchange"],
+        assert (line[0], line[3:5], line[-3:]) == (
+            str(seen + 1), [HEALTH_CODE, "collected"], [sent["exchange"], "125/UBND-VP:", "mới"],
         )  # fmt: skip
         watch.send_signal(signal.SIGINT)
         _out, err = watch.communicate(timeout=20)

@@ -154,18 +154,21 @@ class Model:
         for code in doc.at:
             self.inboxes[code].append((kind, doc, by))
 
-    def expire(self, at: datetime) -> None:
-        """What the job records, in the order in which it looks."""
-        due = [
-            (doc.expires_at, doc.id, code, doc)
+    def expire(self, at: datetime, recorded: list[tuple[UUID, str]]) -> None:
+        """All that is due was recorded, in any order: what fails at first is tried again last."""
+        due = {
+            (doc.id, code): doc
             for doc in self.docs
             for code, delivered in doc.at.items()
             if doc.expires_at is not None
             and doc.expires_at <= at
             and not delivered.collected
             and not delivered.expired
-        ]
-        for _, _, code, doc in sorted(due, key=lambda each: each[:3]):
+            and delivered.recall is not RecallState.AGREED
+        }
+        assert sorted(recorded) == sorted(due)
+        for exchange_id, code in recorded:
+            doc = due[exchange_id, code]
             doc.at[code].expired = True
             self.inboxes[code].append(("EXPIRED", doc, None))
             self.outboxes[doc.sender].append(("DELIVERY_EXPIRED", doc, code, ""))
@@ -337,6 +340,7 @@ class Life(RuleBasedStateMachine):
         """Until a round ends without a fault: that is what the job does every half minute."""
         self.hub.clock.advance(timedelta(hours=hours))
         self.settle()
+        size = len(self.hub.log.entries(0, 1_000_000))
         if jobs == 2:
             rows = self.hub.views.overdue(self.hub.clock(), 100)
             commands = [ExpireDelivery(r.exchange_id, r.recipient, r.expires_at) for r in rows]
@@ -347,7 +351,9 @@ class Life(RuleBasedStateMachine):
                 self.hub.expire()
                 break
         self.settle()
-        self.model.expire(self.hub.clock())
+        events = [parse_leaf(entry.state) for entry in self.hub.log.entries(size, 1_000_000)]
+        recorded = [(UUID(event.data["exchange"]), event.data["agency"]) for event in events]
+        self.model.expire(self.hub.clock(), recorded)
 
     @rule(
         write=st.sampled_from(WRITES),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hub.application.commands import ExpireDelivery
-from hub.application.lane import NothingRecorded
+from hub.application.lane import NothingRecorded, Recorded
 from hub.application.ports import NoticeKind
 from hub.domain.delivery import DeliveryState, RecallState
 from hub.errors import (
@@ -334,6 +334,23 @@ def test_what_is_collected_late_but_before_the_job_looked_does_not_expire(hub):
     assert isinstance(outcome, NothingRecorded)
     assert hub.expire() == 0
     assert "DeliveryExpired" not in hub.topics()
+
+
+def test_what_was_given_back_by_agreement_does_not_expire(hub):
+    envelope = expiring(hub, RECIPIENT, OTHER)
+    hub.recall(SENDER, sender.recall(envelope))
+    hub.answer(OTHER, other.recall_answer(envelope, "16"))
+    hub.clock.advance(timedelta(hours=2))
+    rows = hub.views.overdue(hub.clock(), 10)
+    hub.answer(RECIPIENT, recipient.recall_answer(envelope, "15"))
+
+    outcomes = hub.process(
+        *(ExpireDelivery(row.exchange_id, row.recipient, row.expires_at) for row in rows)
+    )
+
+    told = {row.recipient: type(outcome) for row, outcome in zip(rows, outcomes, strict=True)}
+    assert told == {RECIPIENT: NothingRecorded, OTHER: Recorded}
+    assert hub.expire() == 0
 
 
 def test_two_jobs_at_once_expire_a_delivery_once(hub):

@@ -49,6 +49,8 @@ FACT = OutboxItem(
     code="01",
     recorded_at=AT,
     position=16,
+    document_code="125/UBND-VP",
+    subject="Về việc thử nghiệm",
 )
 
 

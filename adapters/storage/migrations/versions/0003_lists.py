@@ -17,7 +17,7 @@ depends_on = None
 # Written out, not taken from schema.py: what this step did must never change again.
 ID = sa.LargeBinary(16)
 DIGEST = sa.LargeBinary(32)
-MAY_EXPIRE = "NOT collected AND NOT expired AND expires_at_us IS NOT NULL"
+MAY_EXPIRE = "NOT collected AND NOT expired AND recall <> 2 AND expires_at_us IS NOT NULL"
 MAY_BE_LATE = "state = 1 OR answer_by IS NOT NULL AND state NOT IN (4, 8)"
 
 
