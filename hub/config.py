@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     reader_threads: Annotated[int, Field(ge=1, le=256)] = 8
     """How many threads read from storage for calls that only read."""
 
+    upload_age_h: Annotated[int, Field(ge=1, le=8760)] = 24
+    """How many hours after its last byte an upload is forgotten that no submission has used."""
+
     log_format: Literal["json", "text"] = "json"
     """One JSON object a line, or text for a person."""
 

@@ -133,6 +133,12 @@ class ContentLost(HubError):
     reason = "CONTENT_LOST"
 
 
+class UploadUnknown(HubError):
+    """No such upload, or none of the caller's, or no longer: the answer is the same."""
+
+    reason = "UPLOAD_UNKNOWN"
+
+
 class NotCollected(HubError):
     """Content is released only against a `collect` statement."""
 

@@ -71,6 +71,15 @@ class MemoryContentStore:
         """Every exchange that has content here."""
         return iter({exchange_id for exchange_id, _index in self._attachments})
 
+    def take_over(self, exchange_id: UUID, index: int, content: bytes, key: bytes) -> None:
+        """Adopt an upload's content; called by the upload store only."""
+        self._attachments[exchange_id, index] = (content, key)
+
+    def give_back(self, exchange_id: UUID, index: int) -> bytes | None:
+        """Undo `take_over`: the content, or None when it is not here."""
+        content, _key = self._attachments.pop((exchange_id, index), (None, b""))
+        return content
+
     def lose(self, exchange_id: UUID, index: int) -> None:
         """Let one attachment be lost, as a broken disk would."""
         del self._attachments[exchange_id, index]

@@ -1,7 +1,8 @@
-"""The bytes of attachments: encrypted parts of fixed size in a folder.
+"""The content of exchanges: a folder of encrypted parts for each attachment.
 
-`ROOT/<last 2 hex digits of the exchange>/<exchange>/<attachment>/<part>`, with attachments
-counted from 0 and parts from 00000000.
+`ROOT/<last 2 hex digits of the exchange>/<exchange>/<attachment>/`, with attachments counted
+from 0; what lies in it, `parts` says. Uploads lie in `ROOT/uploads` until a submission adopts
+them, so that adopting is a rename.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+from adapters.storage import parts
 from adapters.storage.folders import sync_folder
 from hub.application.ports import Randomness
-from hub.application.sealing import SEAL_OVERHEAD_BYTES, seal, unseal
+from hub.application.sealing import KEY_BYTES, PART_BYTES
 from hub.errors import ContentLost
 
-# So much plaintext in each part but the last, which holds the rest.
-PART_BYTES = 1 << 20
-_PARTS_MAX = 10**8
+__all__ = ["PART_BYTES", "ContentStore"]
 
 
 class ContentStore:
@@ -47,20 +47,15 @@ class ContentStore:
         Raises FileExistsError when the attachment is stored already, and other OSErrors
         when the disk fails; what is then left is nothing, or the whole attachment.
         """
-        folder = self._exchange_folder(exchange_id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self._made_folder(exchange_id)
         final = folder / str(index)
         if final.exists():
             raise FileExistsError(f"attachment {index} of {exchange_id} is stored already")
         unfinished = Path(tempfile.mkdtemp(prefix=f".{index}-", dir=folder))
         try:
-            # (1) The parts and their names. If we stop here, a folder with a dot is left,
-            # which is nobody's content; it goes when the exchange is swept.
-            for number, part in enumerate(_split(content)):
-                context = _context(exchange_id, index, number, last=number == _last(len(content)))
-                _write_synced(
-                    unfinished / _name(number), seal(key, part, context, self._randomness)
-                )
+            # (1) The parts, their key, and the names of all. If we stop here, a folder with a
+            # dot is left, which is nobody's content; it goes when the exchange is swept.
+            self._write(unfinished, content, key, (exchange_id, index))
             sync_folder(unfinished)
             # (2) The attachment's own name. If we stop here, it may or may not be found.
             unfinished.rename(final)
@@ -68,9 +63,20 @@ class ContentStore:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         # (3) Every folder that may be new, from the inside out.
-        sync_folder(folder)
-        sync_folder(folder.parent)
-        self._sync_shard(folder.parent)
+        self._sync(folder)
+
+    def take_over(self, content: Path, exchange_id: UUID, index: int) -> None:
+        """Make a folder of parts and their key an attachment, in one step. Durable on return."""
+        folder = self._made_folder(exchange_id)
+        # What the folder moves into must be durable before it leaves the place it was in.
+        self._sync(folder)
+        parts.move_folder(content, folder / str(index))
+
+    def give_back(self, content: Path, exchange_id: UUID, index: int) -> None:
+        """Undo `take_over`; no error when the content is back already."""
+        folder = self._exchange_folder(exchange_id) / str(index)
+        if folder.exists():
+            parts.move_folder(folder, content)
 
     def read(
         self, exchange_id: UUID, index: int, size: int, key: bytes, offset: int
@@ -91,12 +97,7 @@ class ContentStore:
         """
         for index, size in enumerate(sizes):
             with _lost(exchange_id, index):
-                folder = self._exchange_folder(exchange_id) / str(index)
-                found = {part.name: part.stat().st_size for part in os.scandir(folder)}
-            for number in range(_last(size) + 1):
-                sealed_size = _part_size(size, number) + SEAL_OVERHEAD_BYTES
-                if found.get(_name(number)) != sealed_size:
-                    raise _content_lost(exchange_id, index)
+                parts.require_whole(self._exchange_folder(exchange_id) / str(index), size)
 
     def discard(self, exchange_id: UUID) -> None:
         """Remove everything of an exchange; no error when there is nothing.
@@ -128,72 +129,44 @@ class ContentStore:
     def _read(
         self, exchange_id: UUID, index: int, size: int, key: bytes, offset: int
     ) -> Iterator[bytes]:
-        # An empty attachment has one empty part, which is opened like any other.
-        first, skipped = divmod(offset, PART_BYTES)
-        for number in range(first, _last(size) + 1):
-            part = self._open_part(exchange_id, index, number, size, key)
-            if piece := part[skipped:]:
-                yield piece
-            skipped = 0
-
-    def _open_part(
-        self, exchange_id: UUID, index: int, number: int, size: int, key: bytes
-    ) -> bytes:
-        length = _part_size(size, number)
-        path = self._exchange_folder(exchange_id) / str(index) / _name(number)
+        folder = self._exchange_folder(exchange_id) / str(index)
         with _lost(exchange_id, index):
-            with path.open("rb") as file:
-                # One byte more than there should be tells a part that is too long, and
-                # keeps a file that grew to gigabytes out of memory.
-                sealed = file.read(length + SEAL_OVERHEAD_BYTES + 1)
-            context = _context(exchange_id, index, number, last=number == _last(size))
-            part = unseal(key, sealed, context)
-        if len(part) != length:
-            raise _content_lost(exchange_id, index)
-        return part
+            content_key = parts.read_key(folder, key, (exchange_id, index))
+            yield from parts.read_parts(folder, size, content_key, offset)
+
+    def _write(self, folder: Path, content: bytes, key: bytes, place: tuple[UUID, int]) -> None:
+        content_key = self._randomness(KEY_BYTES)
+        parts.write_key(folder, content_key, key, place, self._randomness)
+        last = parts.last_part(len(content))
+        for number in range(last + 1):
+            part = content[number * PART_BYTES : (number + 1) * PART_BYTES]
+            parts.write_part(
+                folder,
+                number,
+                part,
+                content_key,
+                last=number == last,
+                randomness=self._randomness,
+            )
 
     def _exchange_folder(self, exchange_id: UUID) -> Path:
         # The last digits are random; the first are the time, the same for years.
         return self._root / exchange_id.hex[-2:] / str(exchange_id)
 
-    def _sync_shard(self, shard: Path) -> None:
-        if shard not in self._durable_shards:
+    def _made_folder(self, exchange_id: UUID) -> Path:
+        folder = self._exchange_folder(exchange_id)
+        # Never with parents: a store whose own folder vanished must say so, not begin another.
+        for each in (folder.parent, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def _sync(self, folder: Path) -> None:
+        """Make an exchange's folder durable, with its entries and all that leads to it."""
+        sync_folder(folder)
+        sync_folder(folder.parent)
+        if folder.parent not in self._durable_shards:
             sync_folder(self._root)
-            self._durable_shards.add(shard)
-
-
-def _context(exchange_id: UUID, index: int, number: int, *, last: bool) -> bytes:
-    """What a part is bound to: it opens nowhere else, and nothing can be cut off behind it."""
-    place = b"%d %d %s" % (index, number, b"last" if last else b"more")
-    return b"lienthong content v1\n" + exchange_id.bytes + b"\n" + place
-
-
-def _split(content: bytes) -> Iterator[bytes]:
-    for number in range(_last(len(content)) + 1):
-        yield content[number * PART_BYTES : (number + 1) * PART_BYTES]
-
-
-def _last(size: int) -> int:
-    """The number of the last part of an attachment of this size."""
-    return max(0, (size - 1) // PART_BYTES)
-
-
-def _part_size(size: int, number: int) -> int:
-    return min(PART_BYTES, size - number * PART_BYTES)
-
-
-def _name(number: int) -> str:
-    if number >= _PARTS_MAX:
-        raise ValueError("an attachment has at most a hundred million parts")
-    return f"{number:08d}"
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+            self._durable_shards.add(folder.parent)
 
 
 def _parse_uuid(name: str) -> UUID | None:
@@ -208,13 +181,17 @@ def _lost(exchange_id: UUID, index: int) -> Iterator[None]:
     """Whatever keeps a part from being read: to the reader it is the same loss."""
     try:
         yield
-    except (OSError, ContentLost) as error:
-        raise _content_lost(exchange_id, index) from error
+    except ContentLost as error:
+        raise _content_lost(exchange_id, index, error.message) from error
+    except OSError as error:
+        # Its words hold paths of the hub's disk, which are nobody else's business.
+        why = "it is not there" if isinstance(error, FileNotFoundError) else "the disk fails"
+        raise _content_lost(exchange_id, index, why) from error
 
 
-def _content_lost(exchange_id: UUID, index: int) -> ContentLost:
+def _content_lost(exchange_id: UUID, index: int, why: str) -> ContentLost:
     return ContentLost(
-        f"attachment {index} can no longer be read from the hub's disk",
+        f"attachment {index} can no longer be read from the hub's disk: {why}",
         exchange=str(exchange_id),
         attachment=str(index),
     )

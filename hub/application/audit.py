@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hub.application.exchanges import Offloader
 from hub.application.lane import Receipts, Recorded
+from hub.application.offload import Offloader
 from hub.application.parties import parties_of
 from hub.application.registry import Caller, Registry, Role
 from hub.domain.catalogue import REGISTRY_TOPICS

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 from uuid import UUID
 
 from hub.application import intake
@@ -19,6 +17,7 @@ from hub.application.commands import (
     unknown_exchange,
 )
 from hub.application.lane import Lane, Receipts, Recorded
+from hub.application.offload import Offloader
 from hub.application.parties import parties_of
 from hub.application.ports import (
     AcceptedRequest,
@@ -35,6 +34,8 @@ from hub.application.ports import (
 from hub.application.refusals import RefusalRecorder
 from hub.application.registry import Registry
 from hub.application.standing import addressees_of, delivery_meant, require_may_send
+from hub.application.submissions import Submissions
+from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange
@@ -47,25 +48,13 @@ from hub.errors import (
     NotAParty,
     NotCollected,
     PositionUnknown,
-    ReceiptDelayed,
     RequestIdReused,
     RequestMalformed,
     RequestUnknown,
-    Unavailable,
 )
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import Event, parse_leaf
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
-
-T = TypeVar("T")
-
-
-class Offloader(Protocol):
-    """Runs blocking reads and writes away from the event loop, on a bounded pool."""
-
-    async def __call__(self, work: Callable[[], T]) -> T:
-        """The result of `work`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +100,7 @@ class Exchanges:
         registry: Callable[[], Registry],
         views: Views,
         content: ContentStore,
+        uploads: Uploads,
         vault: Vault,
         refusals: RefusalRecorder,
         offload: Offloader,
@@ -124,6 +114,10 @@ class Exchanges:
         self._registry = registry
         self._views = views
         self._content = content
+        self._uploads = uploads
+        self._submissions = Submissions(
+            lane=lane, content=content, uploads=uploads, offload=offload
+        )
         self._vault = vault
         self._refusals = refusals
         self._offload = offload
@@ -131,16 +125,27 @@ class Exchanges:
         self._randomness = randomness
 
     async def submit(
-        self, agency: str, signed: SignedStatement, contents: Sequence[bytes]
+        self,
+        agency: str,
+        signed: SignedStatement,
+        contents: Sequence[bytes],
+        upload_ids: Sequence[UUID | None] = (),
     ) -> Recorded:
-        """Accept a document for all its recipients; the receipt of `DocumentSubmitted`."""
+        """Accept a document for all its recipients; the receipt of `DocumentSubmitted`.
+
+        `upload_ids` is empty, or has an entry for each attachment: None for one whose content
+        is the next of `contents`.
+        """
         envelope = intake.read(signed, Envelope, agency=agency, origin=self._origin)
         request_id = envelope.header.request_id
-        if contents and (answered := await self._answered(agency, request_id, signed)):
+        has_content = bool(contents or upload_ids)
+        if has_content and (answered := await self._answered(agency, request_id, signed)):
             return answered  # The lane would find it too, but only after the content was stored.
         try:
             spoken = self._judge(agency, signed)
-            intake.require_content(envelope, contents)
+            uploads = await self._uploads.named(agency, upload_ids)
+            named = [None if upload is None else upload.about for upload in uploads]
+            intake.require_content(envelope, contents, named)
             require_may_send(agency, self._registry())
             intake.require_allowed(envelope, addressees_of(envelope, self._registry()))
             if envelope.relates_to is not None:
@@ -152,12 +157,19 @@ class Exchanges:
             raise
         exchange_id = uuid7(self._clock(), self._randomness(10))
         key = self._vault.new_key()
-        # Content first: an event must never point at bytes we do not hold. If we stop here,
-        # parts without an event are left, and the next start sweeps them.
-        if contents:
-            await self._offload(lambda: self._store(exchange_id, contents, key))
         command = SubmitDocument(spoken, envelope, exchange_id, key, self._vault)
-        return await self._submit_or_discard(command, bool(contents))
+        if has_content:
+            recorded = await self._submissions.submit(command, contents, uploads)
+        else:
+            recorded = await self._lane.do(command)
+        return _same_kind(recorded, signed)
+
+    async def begin_upload(
+        self, agency: str, size: int, sha256: bytes, tag: str
+    ) -> tuple[UUID, int]:
+        """The agency's upload of this content, and how much is stored; see `Uploads.begin`."""
+        require_may_send(agency, self._registry())
+        return await self._uploads.begin(agency, size, sha256, tag)
 
     async def collect(self, agency: str, signed: SignedStatement) -> HandedOver:
         """Hand a document over against its recipient's signature."""
@@ -301,33 +313,6 @@ class Exchanges:
             return _same_kind(await self._lane.do(AskAgain(key)), signed)
         recorded = await self._offload(lambda: self._receipts.receipt(accepted.position))
         return _same_kind(recorded, signed)
-
-    def _store(self, exchange_id: UUID, contents: Sequence[bytes], key: bytes) -> None:
-        try:
-            for index, content in enumerate(contents):
-                self._content.put(exchange_id, index, content, key)
-        except OSError as error:
-            raise Unavailable(
-                "the content cannot be stored now; repeat the very same call"
-            ) from error
-
-    async def _submit_or_discard(self, command: SubmitDocument, has_content: bool) -> Recorded:
-        try:
-            recorded = await self._lane.do(command)
-        except (Unavailable, ReceiptDelayed):
-            raise  # Perhaps recorded: the content must stay. An orphan is swept at start.
-        except HubError:
-            await self._discard(command.exchange_id, has_content)
-            raise
-        if parse_leaf(recorded.receipt.leaf).id != command.exchange_id:
-            # The same request came twice at once, and the other one was recorded.
-            await self._discard(command.exchange_id, has_content)
-            return _same_kind(recorded, command.spoken.signed)
-        return recorded
-
-    async def _discard(self, exchange_id: UUID, has_content: bool) -> None:
-        if has_content:
-            await asyncio.shield(self._offload(lambda: self._content.discard(exchange_id)))
 
     async def _speak_as_recipient(
         self, agency: str, signed: SignedStatement, statement: Status | RecallAnswer

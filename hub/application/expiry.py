@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from hub.application.commands import ExpireDelivery
-from hub.application.exchanges import Offloader
 from hub.application.lane import Lane, NothingRecorded
+from hub.application.offload import Offloader
 from hub.application.ports import DeliveryRow, Views
 
 _AT_ONCE = 200

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from hub.application.ports import NewUpload
 from hub.application.registry import EnrolledKey, Registry
 from hub.application.standing import Addressee
 from hub.domain.aggregate import StatementRecord
@@ -127,26 +128,40 @@ def judge(signed: SignedStatement, *, agency: str, registry: Registry, at: datet
     return Judged(key, record)
 
 
-def require_content(envelope: Envelope, contents: Sequence[bytes]) -> None:
-    """Step 8: every attachment is there, has its stated size and its stated digest."""
+def require_content(
+    envelope: Envelope, contents: Sequence[bytes], uploads: Sequence[NewUpload | None] = ()
+) -> None:
+    """Step 8: every attachment is there, has its stated size and its stated digest.
+
+    `uploads` is empty, or has an entry for each attachment: None where its content is the next
+    of `contents`. What was uploaded was hashed when it came.
+    """
     attachments = envelope.document.attachments
+    uploads = uploads or [None] * len(attachments)
     if sum(map(len, contents)) > INLINE_BYTES_MAX:
         raise TooLarge(
             f"attachments sent with the envelope have at most {INLINE_BYTES_MAX} bytes in all",
             limit=str(INLINE_BYTES_MAX),
         )
-    if len(contents) != len(attachments):
+    inline = [upload for upload in uploads if upload is None]
+    if (len(uploads), len(contents)) != (len(attachments), len(inline)):
         raise ContentMissing(
-            f"the envelope names {len(attachments)} attachments, {len(contents)} came with it",
+            f"the envelope names {len(attachments)} attachments; {len(contents)} came with it, "
+            f"{len(uploads) - len(inline)} were uploaded",
             expected=str(len(attachments)),
         )
-    for index, (attachment, content) in enumerate(zip(attachments, contents, strict=True)):
-        if len(content) != attachment.size:
+    sent = iter(contents)
+    for index, (attachment, upload) in enumerate(zip(attachments, uploads, strict=True)):
+        if upload is None:
+            content = next(sent)
+            size, actual = len(content), hashlib.sha256(content).hexdigest()
+        else:
+            size, actual = upload.size, upload.sha256
+        if size != attachment.size:
             raise DigestMismatch(
-                f"attachment {index} has {len(content)} bytes, the envelope says {attachment.size}",
+                f"attachment {index} has {size} bytes, the envelope says {attachment.size}",
                 attachment=str(index),
             )
-        actual = hashlib.sha256(content).hexdigest()
         if actual != attachment.sha256:
             raise DigestMismatch(
                 f"attachment {index} hashes to {actual}, the envelope says {attachment.sha256}",

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from hub.application.exchanges import Offloader
+from hub.application.offload import Offloader
 from hub.application.ports import (
     Clock,
     DeliveryRow,

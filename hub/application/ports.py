@@ -299,8 +299,102 @@ class ContentStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """Content that an agency announced: how many bytes, and what they will hash to.
+
+    `tag` tells apart uploads of the same content by the same agency.
+    """
+
+    upload_id: UUID
+    agency: str
+    size: int
+    sha256: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which attachment of which exchange an upload is given to."""
+
+    exchange_id: UUID
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """An upload as it is found at the start.
+
+    `stored` is how many bytes are there, in whole parts; `whole` that all are and their digest
+    was right; `claim` that it was given to an exchange, which may never have been recorded.
+    """
+
+    upload: NewUpload
+    stored: int
+    whole: bool
+    claim: Claim | None
+    touched_at: datetime
+
+
+class UploadStore(Protocol):
+    """Content on its way in, encrypted in parts of 1 MiB, until an exchange adopts it.
+
+    Untrusted: every part is authenticated on reading. Once a method returns, what it wrote
+    survives a power cut, folder entries included.
+    """
+
+    def create(self, upload: NewUpload) -> None:
+        """Make room for an upload."""
+        ...
+
+    def uploads(self) -> Iterator[StoredUpload]:
+        """Every upload that was created and not discarded."""
+        ...
+
+    def append(self, upload_id: UUID, number: int, part: bytes, key: bytes, *, last: bool) -> None:
+        """Store the next part, sealed under the upload's key; the same number again replaces it."""
+        ...
+
+    def read(self, upload_id: UUID, size: int, stored: int, key: bytes) -> Iterator[bytes]:
+        """The first `stored` bytes of content of this size. Raises ContentLost."""
+        ...
+
+    def check(self, upload_id: UUID, size: int) -> None:
+        """Raise ContentLost unless all of the content is here in its full length."""
+        ...
+
+    def finish(self, upload_id: UUID) -> None:
+        """Remember that the content is whole and its digest was right."""
+        ...
+
+    def adopt(self, upload_id: UUID, claim: Claim, content_key: bytes, exchange_key: bytes) -> None:
+        """Give the content to an exchange: from then on it lies in the ContentStore.
+
+        The content's key is kept there, sealed under the exchange's.
+        """
+        ...
+
+    def give_back(self, upload_id: UUID) -> None:
+        """Undo `adopt`, wherever it stopped; no error when there is nothing to undo."""
+        ...
+
+    def discard(self, upload_id: UUID) -> None:
+        """Forget an upload and all of its content that no exchange has adopted."""
+        ...
+
+    def is_usable(self) -> bool:
+        """Whether content can be written and read now."""
+        ...
+
+    def tidy(self) -> None:
+        """Remove what an unfinished `create` or `discard` left."""
+        ...
+
+
 class DocumentKeys(Protocol):
     """One wrapped key an exchange, in a store of their own with backups of their own.
+
+    An upload has one too, until it is adopted.
 
     Trusted for erasure: whoever keeps a copy can still read what was erased.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from uuid import UUID
 
@@ -45,6 +45,16 @@ class Vault:
             key = self._custody.unwrap(wrapped)
             self._remember(exchange_id, key)
         return key
+
+    def forget(self, ids: Sequence[UUID]) -> None:
+        """Destroy keys: what was sealed under them alone cannot be read again, by anyone.
+
+        Raises OSError when a trace may be left: repeat it.
+        """
+        with self._cache_lock:
+            for each in ids:
+                self._cache.pop(each, None)
+        self._keys.discard(ids)
 
     def _remember(self, exchange_id: UUID, key: bytes) -> None:
         with self._cache_lock:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.lists import DocumentLists
 from adapters.storage.tree import TreeStore
+from adapters.storage.uploads import UploadStore
 from adapters.storage.views import Views
 from adapters.system import system_clock, system_randomness
 from hub.application.agencies import Agencies
@@ -36,6 +37,7 @@ from hub.application.expiry import expire_overdue
 from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
 from hub.application.refusals import RefusalRecorder
+from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.upgrade import database_url, require_schema
@@ -66,6 +68,9 @@ T = TypeVar("T")
 _logger = structlog.get_logger("hub")
 _READINESS_EVERY_S = 2.0
 _EXPIRY_EVERY_S = 30.0
+_UPLOAD_SWEEP_EVERY_S = 600.0
+# Each writes and syncs a part of 1 MiB at a time; they must not keep readers waiting.
+_UPLOAD_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Core:
     views: Views
     lists: DocumentLists
     content: ContentStore
+    uploads: UploadStore
     vault: Vault
     signer: CheckpointSigner
     receipts: ReceiptBook
@@ -138,6 +144,7 @@ def _core(
     )
     projection = DeliveryProjection(log, vault, views)
     on_published.append(lambda: projection.catch_up(receipts.size))
+    content = ContentStore(folder.content, system_randomness)
     return Core(
         folder=folder,
         settings=settings,
@@ -145,7 +152,8 @@ def _core(
         store=store,
         views=views,
         lists=DocumentLists(database),
-        content=ContentStore(folder.content, system_randomness),
+        content=content,
+        uploads=UploadStore(folder.content, content, system_randomness),
         vault=vault,
         signer=signer,
         receipts=receipts,
@@ -174,6 +182,15 @@ class HubProcess:
         self._core = core
         loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(core.settings.reader_threads, "reader")
+        self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "upload")
+        self._uploads = Uploads(
+            store=core.uploads,
+            vault=core.vault,
+            log=core.log,
+            offload=self._offload_upload,
+            clock=system_clock,
+            randomness=system_randomness,
+        )
         self._watchers = Watchers(loop)
         settings = core.settings
         self._lane = WritingLane(
@@ -202,6 +219,9 @@ class HubProcess:
         """
         started = system_clock()
         await self._offload(self._core.engine.load)
+        # Before anything is swept: what a crash left under an exchange that was never recorded
+        # is somebody's upload.
+        await self._uploads.recover()
         self._lane.start()
         await self.server.start()
         await self._tell_readiness()
@@ -209,6 +229,7 @@ class HubProcess:
             asyncio.create_task(self._watch_readiness(), name="readiness"),
             asyncio.create_task(self._sweep(started), name="sweep"),
             asyncio.create_task(self._expire(), name="expiry"),
+            asyncio.create_task(self._sweep_uploads(), name="uploads"),
         ]
 
     async def stop(self) -> None:
@@ -219,10 +240,14 @@ class HubProcess:
                 await job
         await self.server.stop()
         await self._lane.stop()
+        self._upload_threads.shutdown()
         self._readers.shutdown()
 
     async def _offload(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    async def _offload_upload(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._upload_threads, work)
 
     def _server(self) -> HubServer:
         core = self._core
@@ -235,6 +260,7 @@ class HubProcess:
             registry=registry,
             views=core.views,
             content=core.content,
+            uploads=self._uploads,
             vault=core.vault,
             refusals=RefusalRecorder(self._lane, system_clock, _refusal_not_recorded),
             offload=self._offload,
@@ -258,7 +284,7 @@ class HubProcess:
                 client_authorities=core.folder.transport_authorities,
             ),
             interceptor=CallInterceptor(Identities(registry)),
-            exchange=ExchangeServicer(exchanges, self._watchers, self._listing()),
+            exchange=ExchangeServicer(exchanges, self._uploads, self._watchers, self._listing()),
             ledger=LedgerServicer(OwnReceipts(core.receipts, self._offload, registry)),
             registry=RegistryServicer(
                 agencies,
@@ -299,6 +325,7 @@ class HubProcess:
             core.engine.frozen is None
             and not core.engine.behind
             and core.content.is_usable()
+            and core.uploads.is_usable()
             and core.views.position() >= core.receipts.size
         )
 
@@ -310,6 +337,17 @@ class HubProcess:
             except Exception as error:
                 _logger.error("the expiry job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_EXPIRY_EVERY_S)
+
+    async def _sweep_uploads(self) -> None:
+        """Forget uploads that nobody goes on with; at the start, and every ten minutes."""
+        age = timedelta(hours=self._core.settings.upload_age_h)
+        while True:
+            try:
+                if swept := await self._uploads.sweep(age):
+                    _logger.info("swept uploads that no submission has used", count=swept)
+            except Exception as error:
+                _logger.error("the upload job failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_UPLOAD_SWEEP_EVERY_S)
 
     async def _sweep(self, started: datetime) -> None:
         """Remove content whose submission was never recorded; only what is older than us."""

@@ -49,7 +49,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "TOO_LARGE": (
         N_("Something is larger than this hub takes."),
-        N_("Make the files smaller: all attachments together may have 3 MiB."),
+        N_("Make the files smaller: each may have 2 GiB."),
     ),
     "WRONG_HUB": (
         N_("The statement was made for another hub."),
@@ -98,6 +98,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "DIGEST_MISMATCH": (
         N_("Content does not hash to what the envelope says, or has another size."),
         N_("Send the document again; if it happens twice, ask for your software to be checked."),
+    ),
+    "UPLOAD_UNKNOWN": (
+        N_("The hub has no such upload of this agency, or has it no longer."),
+        N_("Send the document again."),
     ),
     "CONTENT_LOST": (
         N_("Accepted content can no longer be read from the hub's disk."),

@@ -10,6 +10,7 @@ import typer
 
 from hub.cli.console import say, say_fields, say_json, shown
 from hub.cli.messages import _
+from hub.cli.progress import progress_bars
 from hub.cli.session import JsonOption, OfOption, ProfileOption, agency, find, run
 from hub.client import CollectedDocument, HubClient
 from hub.client.state import write_durably
@@ -58,7 +59,8 @@ async def _fetch(
         document = await hub.collect(named.envelope_digest, for_agency=of or None)
         evidence = _evidence_of(document)
         kept = _keep(receipts, document, evidence)
-        files = await hub.download(document, into)
+        with progress_bars() as progress:
+            files = await hub.download(document, into, progress)
         if arrived:
             kept += _keep(receipts, document, {_ARRIVED: await _report_arrived(hub, document, of)})
     _report(document, files, kept, as_json)

@@ -12,6 +12,7 @@ import typer
 
 from hub.cli.console import say, say_fields, say_json
 from hub.cli.messages import _
+from hub.cli.progress import progress_bars
 from hub.cli.said import said_before, say_warnings, warnings_as_json
 from hub.cli.session import (
     JsonOption,
@@ -37,7 +38,10 @@ def send(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE", exists=True, dir_okay=False, help="The files to send, 3 MiB in all."
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="The files to send, 2 GiB each at most.",
         ),
     ],
     subject: Annotated[str, typer.Option(metavar="TEXT", help="What it is about (trích yếu).")],
@@ -152,28 +156,30 @@ class _Letter:
 
 
 async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
-    async with agency(profile) as (hub, finished):
-        # The members of today are signed by name: nobody has to know later who they were.
-        recipients = await hub.directory.expand(letter.codes, letter.groups)
-        older = letter.older and (await find_exchange(hub, letter.older)).envelope_digest
-        before = said_before(
-            finished,
-            Envelope.MEDIA_TYPE,
-            document=letter.document.members(letter.attachments),
-            recipients=recipients,
-            action=letter.action.value,
-            relates_to=older,
-            expires_at=letter.expires_at and letter.expires_at.isoformat(),
-        )
-        accepted = before or await hub.submit(
-            letter.document,
-            letter.attachments,
-            recipients,
-            action=letter.action,
-            relates_to=older,
-            expires_at=letter.expires_at,
-        )
-        return accepted, recipients
+    with progress_bars() as progress:
+        async with agency(profile, progress) as (hub, finished):
+            # The members of today are signed by name: nobody has to know later who they were.
+            recipients = await hub.directory.expand(letter.codes, letter.groups)
+            older = letter.older and (await find_exchange(hub, letter.older)).envelope_digest
+            before = said_before(
+                finished,
+                Envelope.MEDIA_TYPE,
+                document=letter.document.members(letter.attachments),
+                recipients=recipients,
+                action=letter.action.value,
+                relates_to=older,
+                expires_at=letter.expires_at and letter.expires_at.isoformat(),
+            )
+            accepted = before or await hub.submit(
+                letter.document,
+                letter.attachments,
+                recipients,
+                action=letter.action,
+                relates_to=older,
+                expires_at=letter.expires_at,
+                progress=progress,
+            )
+            return accepted, recipients
 
 
 def _action(replaces: str | None, updates: str | None) -> Action:

@@ -19,6 +19,7 @@ from hub.client import Accepted, ClientProfile, CollectedDocument, HubClient, Re
 from hub.client.answers import DeliveryState, RecallState, Repeated
 from hub.client.directory import Directory
 from hub.client.errors import UNDECIDED
+from hub.client.uploading import Progress, no_progress
 from hub.errors import HubError, RoleNotPermitted
 
 T = TypeVar("T")
@@ -107,14 +108,16 @@ def load_profile(path: Path, *, of_agency: bool) -> ClientProfile:
 
 
 @asynccontextmanager
-async def agency(profile: Path) -> AsyncIterator[tuple[HubClient, list[Accepted]]]:
+async def agency(
+    profile: Path, progress: Progress = no_progress
+) -> AsyncIterator[tuple[HubClient, list[Accepted]]]:
     """An agency's client, and what had to be sent again first because an earlier run broke off.
 
     Raises what keeps such a statement from being settled: nothing new is signed before it is.
     """
     async with HubClient.open(load_profile(profile, of_agency=True)) as hub:
         finished = []
-        for repeated in await hub.resume():
+        for repeated in await hub.resume(progress):
             if accepted := _finished(repeated):
                 finished.append(accepted)
         yield hub, finished

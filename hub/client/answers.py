@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,6 +17,7 @@ from hub.proof.evidence import Enrolment, ReceiptFile
 from hub.proof.receipt import Receipt, VerifiedReceipt
 from hub.proof.statements import Envelope, Statement
 from hub.v1 import exchange_pb2 as wire
+from hub.v1.exchange_service_pb2 import GetLimitsResponse
 
 
 class DeliveryState(IntEnum):
@@ -400,3 +402,24 @@ def _digest(value: bytes) -> str:
     if len(value) != 32:
         raise UnexpectedAnswer("a digest that does not have 32 bytes")
     return value.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a hub announces of its limits; sizes are in bytes."""
+
+    inline_bytes_max: int
+    attachment_bytes_max: int
+    attachments_max: int
+    recipients_max: int
+    part_bytes: int
+    chunk_bytes_max: int
+    statement_bytes_max: int
+    batch_max: int
+    uploads_max: int
+    batch_bytes_max: int
+
+    @classmethod
+    def of(cls, message: GetLimitsResponse) -> Self:
+        """Take over a hub's announcement."""
+        return cls(**{each.name: getattr(message, each.name) for each in fields(cls)})

@@ -17,6 +17,7 @@ from hub.client.answers import (
     Exchange,
     Fetched,
     InboxItem,
+    Limits,
     OutboxItem,
     Repeated,
     VerifiedStatement,
@@ -45,6 +46,7 @@ from hub.client.retry import RetryPolicy
 from hub.client.signing import Signer
 from hub.client.speaking import Speaker
 from hub.client.state import StateDirectory
+from hub.client.uploading import Progress, no_progress
 from hub.client.verification import ReceiptVerifier, require_about, require_recorded
 from hub.errors import (
     ContentWithheld,
@@ -153,12 +155,17 @@ class HubClient:
         relates_to: str | None = None,
         sender_seq: int | None = None,
         expires_at: datetime | None = None,
+        progress: Progress = no_progress,
     ) -> Accepted:
         """Send a document to agencies, all or none of which get it.
 
         An update or replacement names the envelope it speaks of by `relates_to`; whoever got
-        that one is told. Raises StatementMalformed, TooLarge and SecretDocument before
-        anything is signed. Call it once per document: a second call is a second document.
+        that one is told. Content above 3 MiB in all is uploaded first, and goes on where it
+        stopped when the line, the hub or this client breaks; `progress` is told how far it is.
+
+        Raises StatementMalformed and SecretDocument before anything is signed, and
+        DigestMismatch for a file that changed meanwhile, before anything is sent. Call it once
+        per document: a second call is a second document.
         """
         submission = Submission(
             document,
@@ -169,20 +176,23 @@ class HubClient:
             sender_seq=sender_seq,
             expires_at=expires_at,
         )
-        return _accepted(await self._speaker.say(self._drafting.envelope(submission)))
+        draft = self._drafting.envelope(submission)
+        return _accepted(await self._speaker.say(draft, progress))
 
-    async def submit_many(self, submissions: Sequence[Submission]) -> list[Accepted | Exception]:
+    async def submit_many(
+        self, submissions: Sequence[Submission], progress: Progress = no_progress
+    ) -> list[Accepted | Exception]:
         """Send several documents in as few messages as they fit in.
 
         For each, in order, the answer or the exception that `submit` would have raised; one
-        failure does not touch the others. All are in the journal before the first is sent.
-        What was refused for the moment only is sent again by itself; when the hub cannot be
-        reached, the rest is not tried. Raises nothing that concerns only some of them.
+        failure does not touch the others. All are in the journal before the first is sent. A
+        document with content to upload goes by itself, in its turn. What was refused for the
+        moment only is sent again by itself; when the hub cannot be reached, the rest is not
+        tried. Raises nothing that concerns only some of them.
         """
         drafts = [self._drafted(submission) for submission in submissions]
-        said = iter(
-            await self._speaker.say_all([draft for draft in drafts if isinstance(draft, Draft)])
-        )
+        sound = [draft for draft in drafts if isinstance(draft, Draft)]
+        said = iter(await self._speaker.say_all(sound, progress))
         outcomes = [next(said) if isinstance(draft, Draft) else draft for draft in drafts]
         return [
             outcome if isinstance(outcome, Exception) else _accepted(outcome)
@@ -196,15 +206,17 @@ class HubClient:
         *,
         arrived: bool = True,
         for_agency: str | None = None,
+        progress: Progress = no_progress,
     ) -> Fetched:
         """Collect a document, download its attachments into a folder, and report 01.
 
         The 01 says that everything is here and verified; with `arrived=False` nothing is
         reported. Call it again after a failure: the handover is then recorded once more, which
-        does no harm, and the download goes on where it stopped. `for_agency` as in `collect`.
+        does no harm, and the download goes on where it stopped; `progress` is told how far it is.
+        `for_agency` as in `collect`.
         """
         document = await self.collect(envelope_digest, for_agency=for_agency)
-        files = await self.download(document, folder)
+        files = await self.download(document, folder, progress)
         if not arrived:
             return Fetched(document, files, None)
         answer = await self.report_status(envelope_digest, "01", for_agency=for_agency)
@@ -222,9 +234,14 @@ class HubClient:
         draft = self._drafting.collect(envelope_digest, for_agency)
         return _collected(await self._speaker.say(draft))
 
-    async def download(self, document: CollectedDocument, folder: Path | str) -> list[Path]:
+    async def download(
+        self,
+        document: CollectedDocument,
+        folder: Path | str,
+        progress: Progress = no_progress,
+    ) -> list[Path]:
         """Put the attachments into a folder, as they were signed; see `downloading.download`."""
-        return await download(self._line, document, Path(folder))
+        return await download(self._line, document, Path(folder), progress)
 
     async def report_status(
         self,
@@ -268,14 +285,14 @@ class HubClient:
         draft = self._drafting.recall_answer(envelope_digest, code, reason, for_agency)
         return _accepted(await self._speaker.say(draft))
 
-    async def resume(self) -> list[Repeated]:
+    async def resume(self, progress: Progress = no_progress) -> list[Repeated]:
         """Send everything pending again, byte for byte, oldest first; one result for each.
 
         Call it after every start. A statement that is refused now is settled, and its result
         holds the refusal; any other error leaves it pending. When the hub cannot be reached,
         the rest is not tried. Statements that another call is just sending are left to it.
         """
-        return await self._speaker.resume()
+        return await self._speaker.resume(progress)
 
     # --- Asking -------------------------------------------------------------------------
 
@@ -382,6 +399,11 @@ class HubClient:
         request = calls.GetSubmissionRequest(request_id=request_id)
         response = await self._line.call(self._line.exchange.GetSubmission, request)
         return await self._speaker.recognise(request_id, response.acceptance)
+
+    async def limits(self) -> Limits:
+        """The limits the hub announces."""
+        request = calls.GetLimitsRequest()
+        return Limits.of(await self._line.call(self._line.exchange.GetLimits, request))
 
     async def checkpoint(self) -> Checkpoint:
         """The hub's newest checkpoint, proven to extend all that this client has seen."""

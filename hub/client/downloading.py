@@ -17,6 +17,7 @@ from hub.client.errors import error_of
 from hub.client.line import Line
 from hub.client.retry import given_up, is_repeatable
 from hub.client.state import sync_folder
+from hub.client.uploading import Progress, no_progress
 from hub.errors import VerificationFailed
 from hub.proof.envelope import Attachment
 from hub.v1.exchange_service_pb2 import DownloadAttachmentRequest
@@ -27,13 +28,16 @@ _BLOCK_BYTES = 1 << 20
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
-async def download(line: Line, document: CollectedDocument, folder: Path) -> list[Path]:
+async def download(
+    line: Line, document: CollectedDocument, folder: Path, progress: Progress = no_progress
+) -> list[Path]:
     """Put every attachment into the folder; return their paths, in the envelope's order.
 
     A file appears under its name only when size and SHA-256 are as the sender signed them.
-    A broken stream goes on where it stopped, also in a later call. What is there already,
-    byte for byte, is not fetched again; a different file of that name is left alone, and
-    ours gets a number. One call at a time per document and folder.
+    A broken stream goes on where it stopped, also in a later call; `progress` is told how far
+    each file is. What is there already, byte for byte, is not fetched again; a different file
+    of that name is left alone, and ours gets a number. One call at a time per document and
+    folder.
 
     Raises VerificationFailed(step="content") and forgets the bytes when they are not the
     signed ones, HubUnreachable when the attempts are used up without progress, the hub's
@@ -45,9 +49,10 @@ async def download(line: Line, document: CollectedDocument, folder: Path) -> lis
         taken = {path.name for path in paths}
         path, there = await asyncio.to_thread(_place, folder, attachment, taken)
         if not there:
-            part = folder / f".{document.envelope_digest[:32]}-{index}.part"
-            await _fetch(line, document.exchange_id, index, attachment, part)
-            await asyncio.to_thread(_put_in_place, part, path)
+            unfinished = folder / f".{document.envelope_digest[:32]}-{index}.part"
+            part = await asyncio.to_thread(_Part, unfinished, attachment, progress)
+            await _fetch(line, document.exchange_id, index, part)
+            await asyncio.to_thread(_put_in_place, unfinished, path)
         paths.append(path)
     return paths
 
@@ -71,9 +76,10 @@ def safe_name(name: str) -> str:
 class _Part:
     """The bytes of one attachment that are here so far, hashed as they come."""
 
-    def __init__(self, path: Path, attachment: Attachment) -> None:
+    def __init__(self, path: Path, attachment: Attachment, progress: Progress) -> None:
         self._path = path
         self._attachment = attachment
+        self._progress = progress
         self._hash = hashlib.sha256()
         self.size = 0
         self._file = self._open()
@@ -98,6 +104,7 @@ class _Part:
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
+        self._progress(self._attachment.name, self.size, self._attachment.size)
 
     def finish(self) -> None:
         """Check size and digest, and make the bytes survive a power cut."""
@@ -118,10 +125,7 @@ class _Part:
         self._file.close()
 
 
-async def _fetch(
-    line: Line, exchange_id: str, index: int, attachment: Attachment, path: Path
-) -> None:
-    part = await asyncio.to_thread(_Part, path, attachment)
+async def _fetch(line: Line, exchange_id: str, index: int, part: _Part) -> None:
     try:
         attempt = 0
         while not part.is_whole:

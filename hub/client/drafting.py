@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from hub.errors import SecretDocument, StatementMalformed, TooLarge, VerificationFailed
 from hub.proof.dsse import SignedStatement
-from hub.proof.envelope import Action, Attachment, Priority, Reply, Signer
+from hub.proof.envelope import ATTACHMENT_BYTES_MAX, Action, Attachment, Priority, Reply, Signer
 from hub.proof.fields import MalformedField
 from hub.proof.statements import (
     Collect,
@@ -28,29 +28,44 @@ from hub.proof.statements import (
 )
 from hub.proof.strict import encode_base64
 
-# `SubmitDocument` takes the content of all attachments inside the call.
+# `SubmitDocument` takes so much content of all attachments inside the call; the rest is
+# uploaded before it.
 CONTENTS_BYTES_MAX = 3 * 1024**2
 
 VIETNAM = timezone(timedelta(hours=7))
 
 _UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 _NONCE_BYTES = 16
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file too large to be held in memory, as it was when it was hashed."""
+
+    path: Path
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class AttachmentDraft:
-    """One file to send, its content held in memory: what is hashed is what is sent."""
+    """One file to send: what is hashed is what is sent.
+
+    Up to 3 MiB its content is held in memory. A larger file is read again when the document
+    is sent, and must not have changed until then.
+    """
 
     name: str
     media_type: str
-    content: bytes
+    content: bytes | FileContent
     description: str | None = None
 
     @classmethod
     def from_file(
         cls, path: Path | str, media_type: str | None = None, description: str | None = None
     ) -> AttachmentDraft:
-        """Read a file, at most 3 MiB, under its own name.
+        """Read a file of any size up to 2 GiB, under its own name, in constant memory.
 
         The media type is guessed from the name if not given. Raises OSError, and TooLarge
         without reading more than the limit.
@@ -59,8 +74,10 @@ class AttachmentDraft:
         with path.open("rb") as file:
             # One byte more than the limit: a size asked for beforehand could be out of date.
             content = file.read(CONTENTS_BYTES_MAX + 1)
-        _require_fits(len(content), path.name)
-        return cls.from_bytes(path.name, content, media_type, description)
+            if len(content) <= CONTENTS_BYTES_MAX:
+                return cls.from_bytes(path.name, content, media_type, description)
+            large = _hashed(path.absolute(), content, file)
+        return cls(path.name, _media_type(path.name, media_type), large, description)
 
     @classmethod
     def from_bytes(
@@ -70,19 +87,24 @@ class AttachmentDraft:
         media_type: str | None = None,
         description: str | None = None,
     ) -> AttachmentDraft:
-        """Take content from memory, at most 3 MiB. Raises TooLarge."""
-        _require_fits(len(content), name)
-        guessed = media_type or mimetypes.guess_type(name, strict=True)[0] or _UNKNOWN_MEDIA_TYPE
-        return cls(name, guessed.lower(), bytes(content), description)
+        """Take content from memory, at most 3 MiB: more belongs in a file. Raises TooLarge."""
+        _require_fits(len(content), CONTENTS_BYTES_MAX, name)
+        return cls(name, _media_type(name, media_type), bytes(content), description)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.size
 
     @property
     def described(self) -> Attachment:
         """The attachment as the envelope names it: name, media type, size, SHA-256."""
+        content = self.content
         return Attachment(
             name=self.name,
             media_type=self.media_type,
-            size=len(self.content),
-            sha256=hashlib.sha256(self.content).hexdigest(),
+            size=self.size,
+            sha256=sha256_of(content),
             description=self.description,
         )
 
@@ -162,7 +184,7 @@ class Draft:
     payload_type: str
     payload: bytes
     statement: Statement
-    contents: tuple[bytes, ...] = ()
+    contents: tuple[bytes | FileContent, ...] = ()
 
     @property
     def request_id(self) -> str:
@@ -195,15 +217,13 @@ class Drafting:
         """This document with these attachments to these agencies, listed in full.
 
         `relates_to` is the digest of the envelope that an update or replacement speaks of.
-        Raises also TooLarge (all attachments together exceed 3 MiB) and SecretDocument.
+        Raises also SecretDocument.
         """
-        contents = tuple(attachment.content for attachment in submission.attachments)
-        _require_fits(sum(len(content) for content in contents), "all attachments")
         if submission.document.secrecy != "none":
             raise SecretDocument("documents marked as state secrets are not exchanged here")
         return self._draft(
             Envelope.MEDIA_TYPE,
-            contents,
+            tuple(attachment.content for attachment in submission.attachments),
             recipients=list(submission.recipients),
             action=submission.action.value,
             relates_to=submission.relates_to,
@@ -257,7 +277,12 @@ class Drafting:
             for_agency=for_agency,
         )
 
-    def _draft(self, payload_type: str, contents: tuple[bytes, ...] = (), **members: Any) -> Draft:
+    def _draft(
+        self,
+        payload_type: str,
+        contents: tuple[bytes | FileContent, ...] = (),
+        **members: Any,
+    ) -> Draft:
         payload = encode_payload(_present(**self._header(), **members))
         return Draft(payload_type, payload, _read_back(payload_type, payload), contents)
 
@@ -281,12 +306,40 @@ def _read_back(payload_type: str, payload: bytes) -> Statement:
         raise StatementMalformed(str(failure)) from failure
 
 
-def _require_fits(size: int, what: str) -> None:
-    if size > CONTENTS_BYTES_MAX:
-        raise TooLarge(
-            f"{what}: a document's content may have at most {CONTENTS_BYTES_MAX} bytes",
-            limit=str(CONTENTS_BYTES_MAX),
-        )
+def sha256_of(content: bytes | FileContent) -> str:
+    """The SHA-256 of an attachment's content, in hexadecimal."""
+    return (
+        content.sha256 if isinstance(content, FileContent) else hashlib.sha256(content).hexdigest()
+    )
+
+
+def to_upload(contents: Sequence[bytes | FileContent]) -> tuple[int, ...]:
+    """Which attachments are uploaded before the call, because they do not fit into it."""
+    room, large = CONTENTS_BYTES_MAX, []
+    for index, content in enumerate(contents):
+        if isinstance(content, FileContent) or len(content) > room:
+            large.append(index)
+        else:
+            room -= len(content)
+    return tuple(large)
+
+
+def _hashed(path: Path, beginning: bytes, rest: BinaryIO) -> FileContent:
+    digest, size = hashlib.sha256(beginning), len(beginning)
+    while block := rest.read(_BLOCK_BYTES):
+        digest.update(block)
+        size += len(block)
+        _require_fits(size, ATTACHMENT_BYTES_MAX, path.name)
+    return FileContent(path, size, digest.hexdigest())
+
+
+def _media_type(name: str, given: str | None) -> str:
+    return (given or mimetypes.guess_type(name, strict=True)[0] or _UNKNOWN_MEDIA_TYPE).lower()
+
+
+def _require_fits(size: int, limit: int, what: str) -> None:
+    if size > limit:
+        raise TooLarge(f"{what}: the content may have at most {limit} bytes", limit=str(limit))
 
 
 def _instant(at: datetime) -> str:

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hub.client import fake_lists
 from hub.client.answers import statement_of, to_wire
 from hub.client.fake_log import FakeLog
+from hub.client.fake_uploads import LIMITS, FakeUploads
 from hub.errors import (
     AgencyMismatch,
     AgencyUnknown,
@@ -66,7 +67,6 @@ M = TypeVar("M")
 S = TypeVar("S", bound=Envelope | Collect | Status | Recall | RecallAnswer)
 
 _PIECE_BYTES = 64 * 1024
-_CONTENTS_BYTES_MAX = 3 * 1024**2
 _STATES = {
     "01": wire.DELIVERY_STATE_ARRIVED,
     "02": wire.DELIVERY_STATE_REFUSED,
@@ -159,9 +159,10 @@ class FakeExchanges:
     raises the refusals of the real hub.
     """
 
-    def __init__(self, log: FakeLog) -> None:
+    def __init__(self, log: FakeLog, uploads: FakeUploads) -> None:
         self.agencies: dict[str, FakeAgency] = {}
         self._log = log
+        self._uploads = uploads
         self._exchanges: dict[str, FakeExchange] = {}
         self._answers: dict[tuple[str, str], tuple[SignedStatement, Message]] = {}
         # By position: who signed what, and whom it concerns.
@@ -176,12 +177,14 @@ class FakeExchanges:
         """Accept a document, by the order of checks the real hub follows."""
 
         def accept(said: _Said, envelope: Envelope) -> calls.SubmitDocumentResponse:
-            _require_contents(envelope, request.contents)
+            contents = self._uploads.contents_of(caller.code, request)
+            _require_contents(envelope, contents, inline=request.contents)
             self._require_allowed(envelope)
             older = None
             if envelope.relates_to is not None:
                 older = self._own_exchange(caller, envelope.relates_to)
-            opened = self._open(said, envelope, tuple(request.contents))
+            self._uploads.spend(request)
+            opened = self._open(said, envelope, tuple(contents))
             if older is not None:
                 self._supersede(older, opened)
             return calls.SubmitDocumentResponse(
@@ -695,10 +698,12 @@ def _read(signed: SignedStatement, kind: type[S]) -> S:
     return statement
 
 
-def _require_contents(envelope: Envelope, contents: Sequence[bytes]) -> None:
+def _require_contents(
+    envelope: Envelope, contents: Sequence[bytes], inline: Sequence[bytes]
+) -> None:
     attachments = envelope.document.attachments
-    if sum(len(content) for content in contents) > _CONTENTS_BYTES_MAX:
-        raise TooLarge("too much content", limit=str(_CONTENTS_BYTES_MAX))
+    if sum(len(content) for content in inline) > LIMITS.inline_bytes_max:
+        raise TooLarge("too much content", limit=str(LIMITS.inline_bytes_max))
     if len(contents) != len(attachments):
         raise ContentMissing("the envelope names content that was not sent along")
     for attachment, content in zip(attachments, contents, strict=True):

@@ -7,7 +7,8 @@ The journal is one file of lines, `<16 hex digits of SHA-256> <JSON>`; lines are
 added, and answered statements are dropped when a new file takes its place. The content of
 attachments lies beside it, one file each, as *bytes* and not as paths: the user's own file
 may be moved or edited between the crash and the repetition, and then the signed statement
-could never be sent again.
+could never be sent again. A large file is copied here for the same reason, block by block; the
+room for it is the disk's.
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hub.client.drafting import FileContent, sha256_of, to_upload
 from hub.client.errors import JournalFull, StateDamaged
-from hub.client.state import StateDirectory, read_at_most, sync_folder, write_durably
+from hub.client.state import (
+    StateDirectory,
+    read_at_most,
+    sync_folder,
+    write_durably,
+    writing_durably,
+)
+from hub.errors import DigestMismatch
 from hub.proof.dsse import SignedStatement
 from hub.proof.statements import PAYLOAD_BYTES_MAX
 from hub.proof.strict import encode_base64
@@ -38,6 +47,7 @@ COMPACT_BYTES = 16 * 1024**2
 _LINE_BYTES_MAX = 2 * PAYLOAD_BYTES_MAX
 _FILE_BYTES_MAX = PENDING_BYTES_MAX * 2 + COMPACT_BYTES
 _CHECK_DIGITS = 16
+_BLOCK_BYTES = 1 << 20
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -60,12 +70,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A statement that was signed, with the SHA-256 of each attachment's content, in order."""
+    """A statement that was signed, with the SHA-256 of each attachment's content, in order.
+
+    `uploads` are the numbers of those that are uploaded before the statement is sent;
+    `contents_bytes` is what the others have.
+    """
 
     request_id: str
     statement: SignedStatement
     contents: tuple[str, ...] = ()
     contents_bytes: int = 0
+    uploads: tuple[int, ...] = ()
 
     @property
     def bytes_held(self) -> int:
@@ -108,21 +123,30 @@ class Journal:
             return self._pending.get(request_id)
 
     def begin(
-        self, request_id: str, statement: SignedStatement, contents: Sequence[bytes] = ()
+        self,
+        request_id: str,
+        statement: SignedStatement,
+        contents: Sequence[bytes | FileContent] = (),
     ) -> Entry:
         """Write down a signed statement before it is sent.
 
-        Raises JournalFull beyond 1,000 unanswered statements or 512 MiB of them, StateDamaged
-        for a request id that is pending already, and OSError when the disk refuses.
+        Raises JournalFull beyond 1,000 unanswered statements or 512 MiB of them, large files
+        not counted; StateDamaged for a request id that is pending already; DigestMismatch for
+        a file that is no longer what was hashed; and OSError when the disk refuses.
         """
-        digests = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-        size = sum(len(content) for content in contents)
-        entry = Entry(request_id, statement, digests, size)
+        uploads = to_upload(contents)
+        inline = sum(
+            len(content)
+            for number, content in enumerate(contents)
+            if isinstance(content, bytes) and number not in uploads
+        )
+        entry = Entry(request_id, statement, tuple(map(sha256_of, contents)), inline, uploads)
         with self._mutex:
             self._require_room(entry)
-            # If we stop here, nothing is left.
-            for number, content in enumerate(contents):
-                write_durably(self._content_path(request_id, number), content)
+        # If we stop here, nothing is left. Large files take their time, so the others go on.
+        self._keep_all(request_id, contents)
+        with self._mutex:
+            self._require_room(entry)
             # If we stop here, content is left that no line names; the next start sweeps it.
             self._append(_begun(entry))
             # If we stop here, the statement is pending; the next `resume` sends it.
@@ -130,8 +154,19 @@ class Journal:
         return entry
 
     def contents_of(self, entry: Entry) -> list[bytes]:
-        """The attachments' content, exactly as it was signed. Raises StateDamaged."""
-        return [self._content(entry, number) for number in range(len(entry.contents))]
+        """The content that goes with the statement, exactly as it was signed.
+
+        Raises StateDamaged.
+        """
+        return [
+            self._content(entry, number)
+            for number in range(len(entry.contents))
+            if number not in entry.uploads
+        ]
+
+    def path_of(self, entry: Entry, number: int) -> Path:
+        """Where the content of an attachment lies that is uploaded before the statement."""
+        return self._content_path(entry.request_id, number)
 
     def finish(self, request_id: str, outcome: Answer | Refusal) -> None:
         """Write down how the hub answered; the statement is no longer pending.
@@ -211,6 +246,31 @@ class Journal:
             raise StateDamaged("a request id that is not a UUID")
         return self._contents / f"{request_id}.{number}"
 
+    def _keep_all(self, request_id: str, contents: Sequence[bytes | FileContent]) -> None:
+        paths = [self._content_path(request_id, number) for number in range(len(contents))]
+        try:
+            for path, content in zip(paths, contents, strict=True):
+                self._keep(path, content)
+        except BaseException:
+            # A client may live for months, and only its next start sweeps.
+            for path in paths:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _keep(self, path: Path, content: bytes | FileContent) -> None:
+        if isinstance(content, bytes):
+            write_durably(path, content)
+            return
+        digest = hashlib.sha256()
+        with content.path.open("rb") as file, writing_durably(path) as copy:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                copy.write(block)
+            if digest.hexdigest() != content.sha256:
+                raise DigestMismatch(
+                    f"{content.path} has changed since it was hashed; send the document anew"
+                )
+
     def _content(self, entry: Entry, number: int) -> bytes:
         path = self._content_path(entry.request_id, number)
         content = read_at_most(path, entry.contents_bytes)
@@ -249,6 +309,7 @@ def _begun(entry: Entry) -> dict[str, Any]:
         "signature": encode_base64(statement.signature),
         "contents": list(entry.contents),
         "contents_bytes": entry.contents_bytes,
+        "uploads": list(entry.uploads),
     }
 
 
@@ -284,6 +345,8 @@ def _entry(record: dict[str, Any]) -> Entry:
         ),
         contents=_texts(record["contents"]),
         contents_bytes=int(record["contents_bytes"]),
+        # Journals of clients that could not upload have no such member.
+        uploads=tuple(int(number) for number in record.get("uploads", ())),
     )
 
 

@@ -30,6 +30,7 @@ from hub.client.line import Line
 from hub.client.retry import is_repeatable
 from hub.client.signing import Signer, sign_statement
 from hub.client.state import read_at_most, write_durably
+from hub.client.uploading import Progress, document, no_progress, submit
 from hub.client.verification import (
     ReceiptVerifier,
     require_fact_of,
@@ -87,12 +88,14 @@ class Speaker:
         self._receipts = receipts
         self._in_flight: set[str] = set()
 
-    async def say(self, draft: Draft) -> _Answer:
-        """Say one thing; return the verified answer."""
+    async def say(self, draft: Draft, progress: Progress = no_progress) -> _Answer:
+        """Say one thing; return the verified answer. `progress` is told of uploads."""
         with self._on_their_way([draft.request_id]):
-            return await self._settle(await self._write_down(draft))
+            return await self._settle(await self._write_down(draft), progress)
 
-    async def say_all(self, drafts: Sequence[Draft]) -> list[_Answer | Exception]:
+    async def say_all(
+        self, drafts: Sequence[Draft], progress: Progress = no_progress
+    ) -> list[_Answer | Exception]:
         """Submit several envelopes; for each in order the answer, or what `say` would raise.
 
         All are written down before the first is sent. When the hub cannot be reached, the
@@ -106,17 +109,17 @@ class Speaker:
                     entries.append(await self._write_down(draft))
                 except Exception as error:  # One bad entry must not hold up the others.
                     outcomes[draft.request_id] = error
-            outcomes |= await self._settle_in_batches(entries)
+            outcomes |= await self._settle_in_batches(entries, progress)
         return [outcomes[draft.request_id] for draft in drafts]
 
-    async def resume(self) -> list[Repeated]:
+    async def resume(self, progress: Progress = no_progress) -> list[Repeated]:
         """Send everything pending again; see `HubClient.resume`."""
         results = []
         for entry in self._journal.pending():
             if entry.request_id in self._in_flight or self._journal.find(entry.request_id) is None:
                 continue  # Another call is sending it, or has settled it since.
             with self._on_their_way([entry.request_id]):
-                outcome = await self._outcome(entry, self._settle(entry))
+                outcome = await self._outcome(entry, self._settle(entry, progress))
             if isinstance(outcome, Exception):
                 results.append(Repeated(entry.request_id, error=outcome))
             else:
@@ -141,17 +144,17 @@ class Speaker:
             self._journal.begin, draft.request_id, statement, draft.contents
         )
 
-    async def _settle(self, entry: Entry) -> _Answer:
+    async def _settle(self, entry: Entry, progress: Progress) -> _Answer:
         """Send a statement of the journal and see it through; the same after every start."""
         try:
-            return await self._see_through(entry, await self._send(entry))
+            return await self._see_through(entry, await self._send(entry, progress))
         except HubUnreachable as error:
             error.request_id = entry.request_id
             raise
 
-    async def _send(self, entry: Entry) -> _Response:
+    async def _send(self, entry: Entry, progress: Progress) -> _Response:
         try:
-            return await self._call_for(entry)
+            return await self._call_for(entry, progress)
         except HubError as refusal:
             await self._note_refusal(entry, refusal)
             raise
@@ -162,11 +165,11 @@ class Speaker:
             outcome = Refusal(refusal.reason, refusal.message)
             await asyncio.to_thread(self._journal.finish, entry.request_id, outcome)
 
-    async def _call_for(self, entry: Entry) -> _Response:
+    async def _call_for(self, entry: Entry, progress: Progress) -> _Response:
         statement, hub = to_wire(entry.statement), self._line.exchange
         match entry.statement.payload_type:
             case Envelope.MEDIA_TYPE:
-                return await self._line.call(hub.SubmitDocument, await self._document(entry))
+                return await submit(self._line, self._journal, entry, progress)
             case Collect.MEDIA_TYPE:
                 collect = calls.CollectDocumentRequest(collect=statement)
                 return await self._line.call(hub.CollectDocument, collect)
@@ -180,10 +183,6 @@ class Speaker:
                 answer = calls.AnswerRecallRequest(answer=statement)
                 return await self._line.call(hub.AnswerRecall, answer)
         raise UnexpectedAnswer(f"the journal holds a {entry.statement.payload_type}")
-
-    async def _document(self, entry: Entry) -> calls.SubmitDocumentRequest:
-        contents = await asyncio.to_thread(self._journal.contents_of, entry)
-        return calls.SubmitDocumentRequest(envelope=to_wire(entry.statement), contents=contents)
 
     async def _see_through(self, entry: Entry, response: _Response) -> _Answer:
         """Verify an answer, put its evidence where it stays, and settle the statement."""
@@ -260,19 +259,24 @@ class Speaker:
 
     # --- Several envelopes --------------------------------------------------------------
 
-    async def _settle_in_batches(self, entries: Sequence[Entry]) -> _Outcomes:
+    async def _settle_in_batches(self, entries: Sequence[Entry], progress: Progress) -> _Outcomes:
         outcomes: _Outcomes = {}
         for batch in batches(entries):
             lost = _lost(outcomes)
-            outcomes |= _untried(lost, batch) if lost else await self._settle_batch(batch)
+            if lost:
+                outcomes |= _untried(lost, batch)
+            elif batch[0].uploads:
+                outcomes |= await self._settle_each(batch, progress)
+            else:
+                outcomes |= await self._settle_batch(batch, progress)
         return outcomes
 
-    async def _settle_batch(self, batch: Sequence[Entry]) -> _Outcomes:
+    async def _settle_batch(self, batch: Sequence[Entry], progress: Progress) -> _Outcomes:
         outcomes: _Outcomes = {}
         request, sent = calls.SubmitDocumentsRequest(), []
         for entry in batch:
             try:
-                request.documents.append(await self._document(entry))
+                request.documents.append(await document(self._journal, entry))
                 sent.append(entry)
             except Exception as error:  # Damaged content, or a disk that does not read.
                 outcomes[entry.request_id] = error
@@ -286,13 +290,13 @@ class Speaker:
             return outcomes | {entry.request_id: error for entry in sent}
         except (HubError, UnexpectedAnswer):
             # Said of the batch and of no document in it: each is sent by itself.
-            return outcomes | await self._settle_each(sent)
+            return outcomes | await self._settle_each(sent, progress)
         if len(response.results) != len(sent):
-            return outcomes | await self._settle_each(sent)
-        return outcomes | await self._settle_results(sent, response.results)
+            return outcomes | await self._settle_each(sent, progress)
+        return outcomes | await self._settle_results(sent, response.results, progress)
 
     async def _settle_results(
-        self, sent: Sequence[Entry], results: Sequence[calls.SubmitResult]
+        self, sent: Sequence[Entry], results: Sequence[calls.SubmitResult], progress: Progress
     ) -> _Outcomes:
         """See each document of a batch through, by its own result.
 
@@ -322,13 +326,13 @@ class Speaker:
         if again:
             policy = self._line.policy
             await policy.sleep(policy.delay_s(0, at_least_s=asked_s))
-        return outcomes | await self._settle_each(again)
+        return outcomes | await self._settle_each(again, progress)
 
-    async def _settle_each(self, entries: Sequence[Entry]) -> _Outcomes:
+    async def _settle_each(self, entries: Sequence[Entry], progress: Progress) -> _Outcomes:
         """Send each by itself; when the hub cannot be reached, the rest is not tried."""
         outcomes: _Outcomes = {}
         for number, entry in enumerate(entries):
-            outcome = await self._outcome(entry, self._settle(entry))
+            outcome = await self._outcome(entry, self._settle(entry, progress))
             outcomes[entry.request_id] = outcome
             if isinstance(outcome, HubUnreachable):
                 return outcomes | _untried(outcome, entries[number + 1 :])
@@ -354,12 +358,16 @@ class Speaker:
 
 
 def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Cut a sequence of entries where a message would grow too large or too long."""
+    """Cut a sequence of entries where a message would grow too large or too long.
+
+    An entry with something to upload is a batch of its own: nothing waits in a message for it.
+    """
     batch: list[Entry] = []
     size = 0
     for entry in entries:
         adds = entry.bytes_held + _FRAME_BYTES_MAX
-        if batch and (len(batch) == BATCH_MAX or size + adds > BATCH_BYTES_MAX):
+        full = len(batch) == BATCH_MAX or size + adds > BATCH_BYTES_MAX
+        if batch and (full or entry.uploads or batch[0].uploads):
             yield batch
             batch, size = [], 0
         batch.append(entry)

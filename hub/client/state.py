@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from hub.client.errors import StateDamaged, StateInUse
 
@@ -83,10 +85,20 @@ def write_durably(path: Path, data: bytes) -> None:
 
     When this returns, the new content survives a power cut. The file is for its owner only.
     """
+    with writing_durably(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_durably(path: Path) -> Iterator[BinaryIO]:
+    """The same for content that comes piece by piece; in place at the end of the block.
+
+    If the block raises, nothing has changed.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

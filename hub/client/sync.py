@@ -16,6 +16,7 @@ from hub.client.answers import (
     Exchange,
     Fetched,
     InboxItem,
+    Limits,
     OutboxItem,
     Repeated,
     VerifiedStatement,
@@ -27,6 +28,7 @@ from hub.client.lists import DocumentFilter, ReceivedDocument, SentDocument
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
 from hub.client.signing import Signer
+from hub.client.uploading import Progress, no_progress
 from hub.proof.checkpoint import Checkpoint
 
 T = TypeVar("T")
@@ -82,12 +84,17 @@ class SyncHubClient:
         recipients: Sequence[str],
         **rest: Any,
     ) -> Accepted:
-        """See `HubClient.submit`; `rest` are its keyword arguments."""
+        """See `HubClient.submit`; `rest` are its keyword arguments.
+
+        `progress` is called on the client's own thread, here and below.
+        """
         return self._run(self._hub.submit(document, attachments, recipients, **rest))
 
-    def submit_many(self, submissions: Sequence[Submission]) -> list[Accepted | Exception]:
+    def submit_many(
+        self, submissions: Sequence[Submission], progress: Progress = no_progress
+    ) -> list[Accepted | Exception]:
         """See `HubClient.submit_many`."""
-        return self._run(self._hub.submit_many(submissions))
+        return self._run(self._hub.submit_many(submissions, progress))
 
     def fetch(
         self,
@@ -96,19 +103,31 @@ class SyncHubClient:
         *,
         arrived: bool = True,
         for_agency: str | None = None,
+        progress: Progress = no_progress,
     ) -> Fetched:
         """See `HubClient.fetch`."""
         return self._run(
-            self._hub.fetch(envelope_digest, folder, arrived=arrived, for_agency=for_agency)
+            self._hub.fetch(
+                envelope_digest,
+                folder,
+                arrived=arrived,
+                for_agency=for_agency,
+                progress=progress,
+            )
         )
 
     def collect(self, envelope_digest: str, *, for_agency: str | None = None) -> CollectedDocument:
         """See `HubClient.collect`."""
         return self._run(self._hub.collect(envelope_digest, for_agency=for_agency))
 
-    def download(self, document: CollectedDocument, folder: Path | str) -> list[Path]:
+    def download(
+        self,
+        document: CollectedDocument,
+        folder: Path | str,
+        progress: Progress = no_progress,
+    ) -> list[Path]:
         """See `HubClient.download`."""
-        return self._run(self._hub.download(document, folder))
+        return self._run(self._hub.download(document, folder, progress))
 
     def report_status(
         self,
@@ -140,9 +159,9 @@ class SyncHubClient:
             self._hub.answer_recall(envelope_digest, agreed, reason, for_agency=for_agency)
         )
 
-    def resume(self) -> list[Repeated]:
+    def resume(self, progress: Progress = no_progress) -> list[Repeated]:
         """See `HubClient.resume`."""
-        return self._run(self._hub.resume())
+        return self._run(self._hub.resume(progress))
 
     def inbox(self, after: int = 0, *, agency: str = "") -> Iterator[InboxItem]:
         """See `HubClient.inbox`."""
@@ -195,6 +214,10 @@ class SyncHubClient:
     def submission(self, request_id: str) -> Accepted:
         """See `HubClient.submission`."""
         return self._run(self._hub.submission(request_id))
+
+    def limits(self) -> Limits:
+        """See `HubClient.limits`."""
+        return self._run(self._hub.limits())
 
     def checkpoint(self) -> Checkpoint:
         """See `HubClient.checkpoint`."""

@@ -27,6 +27,7 @@ from hub.client.errors import ERROR_DOMAIN, ERROR_INFO_URL, RETRY_INFO_URL, STAT
 from hub.client.fake_exchanges import FakeAgency, FakeExchanges, require_own_box
 from hub.client.fake_log import FakeLog
 from hub.client.fake_pki import FakeAuthority, key_pem, new_key
+from hub.client.fake_uploads import LIMITS, FakeUploads
 from hub.client.profile import ClientProfile
 from hub.errors import HubError, PositionUnknown, PrincipalUnknown, TooLarge, hub_errors
 from hub.proof.signatures import Algorithm, PublicKey
@@ -47,8 +48,7 @@ A = TypeVar("A", bound=Message)
 
 ORIGIN = "fake-hub.test/log"
 
-# As the real hub: a batch of at most so many documents, in a message of at most so many bytes.
-_BATCH_MAX = 100
+# As the real hub: a batch is a message of at most so many bytes.
 _RECEIVE_BYTES_MAX = 16 * 1024**2
 
 
@@ -84,10 +84,11 @@ class FakeHub:
 
     def __init__(self, folder: Path, *, origin: str = ORIGIN) -> None:
         self.log = FakeLog(origin)
+        self.uploads = FakeUploads()
         self.received: dict[str, list[Message]] = defaultdict(list)
         self._folder = folder
         self._authority = FakeAuthority()
-        self._exchanges = FakeExchanges(self.log)
+        self._exchanges = FakeExchanges(self.log, self.uploads)
         self._faults: dict[str, list[_Fault]] = defaultdict(list)
         self._changes: dict[str, list[Callable[[Any], Any]]] = defaultdict(list)
         self._news = threading.Condition(threading.RLock())
@@ -226,8 +227,8 @@ class FakeHub:
         self, caller: FakeAgency, request: calls.SubmitDocumentsRequest
     ) -> calls.SubmitDocumentsResponse:
         """Accept or refuse each document of a batch by itself."""
-        if len(request.documents) > _BATCH_MAX:
-            raise TooLarge("too many documents in one batch", limit=str(_BATCH_MAX))
+        if len(request.documents) > LIMITS.batch_max:
+            raise TooLarge("too many documents in one batch", limit=str(LIMITS.batch_max))
         results = [self._submit_one(caller, document) for document in request.documents]
         return calls.SubmitDocumentsResponse(results=results)
 
@@ -398,6 +399,24 @@ class _ExchangeServicer(ExchangeServiceServicer):
     def DownloadAttachment(self, request: Any, context: Any) -> Any:
         return self._hub.stream(request, context, "DownloadAttachment", self._rules.content)
 
+    def GetLimits(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "GetLimits", lambda _, __: LIMITS)
+
+    def BeginUpload(self, request: Any, context: Any) -> Any:
+        def begin(caller: FakeAgency, request: Any) -> calls.BeginUploadResponse:
+            return self._hub.uploads.begin(caller.code, request)
+
+        return self._hub.unary(request, context, "BeginUpload", begin)
+
+    def UploadContent(self, request_iterator: Any, context: Any) -> Any:
+        """`FakeHub.received` holds the first message only, which says where the rest belongs."""
+
+        def take(caller: FakeAgency, first: Any) -> calls.UploadContentResponse:
+            return self._hub.uploads.take(caller.code, first.start, request_iterator)
+
+        first = next(request_iterator, calls.UploadContentRequest())
+        return self._hub.unary(first, context, "UploadContent", take)
+
 
 class _LedgerServicer(LedgerServiceServicer):
     def __init__(self, hub: FakeHub) -> None:
@@ -459,4 +478,5 @@ _CODES = {
     "ROLE_NOT_PERMITTED": grpc.StatusCode.PERMISSION_DENIED,
     "SIGNATURE_INVALID": grpc.StatusCode.PERMISSION_DENIED,
     "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "UPLOAD_UNKNOWN": grpc.StatusCode.NOT_FOUND,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,15 +10,20 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hub.application.directory import Listing
 from hub.application.exchanges import Evidence, ExchangeView, HandedOver
+from hub.application.intake import INLINE_BYTES_MAX
 from hub.application.lane import Recorded
 from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow
 from hub.application.registry import AgencyEntry, CertificateEntry, GroupEntry
+from hub.application.sealing import PART_BYTES
+from hub.application.uploads import CHUNK_BYTES_MAX, UPLOADS_PER_AGENCY_MAX
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange
 from hub.errors import HubError, RequestMalformed, TooLarge
 from hub.proof.dsse import SignedStatement
+from hub.proof.envelope import ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX
 from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
+from hub.proof.statements import PAYLOAD_BYTES_MAX, RECIPIENTS_MAX
 from hub.server.errors import status_details
 from hub.v1 import (
     directory_service_pb2,
@@ -32,6 +37,7 @@ from hub.v1 import (
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 BATCH_MAX = 100
+BATCH_BYTES_MAX = 15 * 1024 * 1024
 _INBOX_SEQ_MAX = 2**63 - 1  # What a database's integer holds.
 
 _ALGORITHMS = {
@@ -113,6 +119,28 @@ def algorithm(number: int) -> Algorithm | None:
     if number not in _ALGORITHMS:
         raise RequestMalformed("algorithm is none of this hub's list", field="algorithm")
     return _ALGORITHMS[trust_pb2.KeyAlgorithm.ValueType(number)]
+
+
+def upload_ids(texts: Sequence[str]) -> list[UUID | None]:
+    """The uploads of a submission; None where an attachment's content is inline."""
+    return [uuid(text, "upload_ids") if text else None for text in texts]
+
+
+async def upload_stream(
+    messages: AsyncIterator[exchange_service_pb2.UploadContentRequest],
+) -> tuple[exchange_service_pb2.UploadStart, AsyncIterator[bytes]]:
+    """Where an upload's stream begins, and its bytes as they come."""
+    first = await anext(aiter(messages), None)
+    if first is None or not first.HasField("start"):
+        raise RequestMalformed("the first message of an upload is its start", field="start")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async for message in messages:
+            if not message.HasField("data"):
+                raise RequestMalformed("after the first message only data follows", field="data")
+            yield message.data
+
+    return first.start, chunks()
 
 
 # --- To the wire ------------------------------------------------------------------
@@ -306,3 +334,19 @@ def timestamp(at: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(at)
     return message
+
+
+def limits() -> exchange_service_pb2.GetLimitsResponse:
+    """The limits this hub keeps to."""
+    return exchange_service_pb2.GetLimitsResponse(
+        inline_bytes_max=INLINE_BYTES_MAX,
+        attachment_bytes_max=ATTACHMENT_BYTES_MAX,
+        attachments_max=ATTACHMENTS_MAX,
+        recipients_max=RECIPIENTS_MAX,
+        part_bytes=PART_BYTES,
+        chunk_bytes_max=CHUNK_BYTES_MAX,
+        statement_bytes_max=PAYLOAD_BYTES_MAX,
+        batch_max=BATCH_MAX,
+        uploads_max=UPLOADS_PER_AGENCY_MAX,
+        batch_bytes_max=BATCH_BYTES_MAX,
+    )

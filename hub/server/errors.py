@@ -35,6 +35,7 @@ STATUS_OF: dict[type[HubError], grpc.StatusCode] = {
     errors.ContentMissing: _Code.INVALID_ARGUMENT,
     errors.DigestMismatch: _Code.INVALID_ARGUMENT,
     errors.ContentLost: _Code.DATA_LOSS,
+    errors.UploadUnknown: _Code.NOT_FOUND,
     errors.NotCollected: _Code.FAILED_PRECONDITION,
     errors.ContentWithheld: _Code.FAILED_PRECONDITION,
     errors.RecallNotOpen: _Code.FAILED_PRECONDITION,

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hub.application.exchanges import Exchanges
+from hub.application.lane import Recorded
 from hub.application.listing import Listing
+from hub.application.uploads import CHUNK_BYTES_MAX, Uploads
 from hub.server import convert, convert_lists
 from hub.server.interceptors import current_caller
 from hub.server.watchers import Watchers
@@ -15,14 +17,16 @@ from hub.v1 import exchange_service_pb2 as pb
 from hub.v1 import exchange_service_pb2_grpc
 
 _WATCH_PAGE = 100
-CHUNK_BYTES_MAX = 256 * 1024
 
 
 class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
     """Every method acts for the agency named by the client certificate."""
 
-    def __init__(self, exchanges: Exchanges, watchers: Watchers, listing: Listing) -> None:
+    def __init__(
+        self, exchanges: Exchanges, uploads: Uploads, watchers: Watchers, listing: Listing
+    ) -> None:
         self._exchanges = exchanges
+        self._uploads = uploads
         self._watchers = watchers
         self._listing = listing
 
@@ -30,9 +34,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self, request: pb.SubmitDocumentRequest, context: Any
     ) -> pb.SubmitDocumentResponse:
         """Accept a signed document."""
-        recorded = await self._exchanges.submit(
-            current_caller().name, convert.signed_statement(request.envelope), request.contents
-        )
+        recorded = await self._submit(current_caller().name, request)
         return pb.SubmitDocumentResponse(acceptance=convert.acceptance(recorded))
 
     async def SubmitDocuments(
@@ -42,15 +44,19 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         convert.require_batch(len(request.documents))
         agency = current_caller().name
         results = await asyncio.gather(
-            *(
-                self._exchanges.submit(
-                    agency, convert.signed_statement(document.envelope), document.contents
-                )
-                for document in request.documents
-            ),
+            *(self._submit(agency, document) for document in request.documents),
             return_exceptions=True,
         )
         return pb.SubmitDocumentsResponse(results=[convert.submit_result(one) for one in results])
+
+    async def _submit(self, agency: str, document: pb.SubmitDocumentRequest) -> Recorded:
+        # Everything inside: what is malformed in one document refuses only that one.
+        return await self._exchanges.submit(
+            agency,
+            convert.signed_statement(document.envelope),
+            document.contents,
+            convert.upload_ids(document.upload_ids),
+        )
 
     async def GetSubmission(
         self, request: pb.GetSubmissionRequest, context: Any
@@ -195,3 +201,29 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             convert_lists.page_size(request.page_size),
         )
         return convert_lists.list_sent_response(page)
+
+    async def GetLimits(self, request: pb.GetLimitsRequest, context: Any) -> pb.GetLimitsResponse:
+        """The limits of this hub."""
+        return convert.limits()
+
+    async def BeginUpload(
+        self, request: pb.BeginUploadRequest, context: Any
+    ) -> pb.BeginUploadResponse:
+        """Begin an upload, or find it again."""
+        upload_id, offset = await self._exchanges.begin_upload(
+            current_caller().name, request.size, request.sha256, request.tag
+        )
+        return pb.BeginUploadResponse(upload_id=str(upload_id), offset=offset)
+
+    async def UploadContent(
+        self, request_iterator: AsyncIterator[pb.UploadContentRequest], context: Any
+    ) -> pb.UploadContentResponse:
+        """Take content."""
+        start, chunks = await convert.upload_stream(request_iterator)
+        offset = await self._uploads.take(
+            current_caller().name,
+            convert.uuid(start.upload_id, "start.upload_id"),
+            start.offset,
+            chunks,
+        )
+        return pb.UploadContentResponse(offset=offset)

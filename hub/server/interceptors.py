@@ -49,6 +49,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 handler.request_deserializer,
                 handler.response_serializer,
             )
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                call.receiving(handler.stream_unary),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         return grpc.unary_unary_rpc_method_handler(
             call.unary(handler.unary_unary),
             handler.request_deserializer,
@@ -91,6 +97,18 @@ class _Call:
                 self._log("ok", started)
 
         return handle
+
+    def receiving(self, serve: Callable[[Any, Any], Awaitable[Any]]) -> Any:
+        async def handle(requests: AsyncIterator[Any], context: Any) -> Any:
+            return await self.unary(serve)(self._authorised(requests, context), context)
+
+        return handle
+
+    async def _authorised(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            # A revoked certificate ends its open streams at the next message.
+            self._identities.require(context, self._service)
+            yield request
 
     async def _refuse(self, error: Exception, context: Any, started: float) -> None:
         if isinstance(error, OSError):

@@ -29,23 +29,37 @@ class SubmitDocumentRequest(_message.Message):
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     CONTENTS_FIELD_NUMBER: _builtins.int
+    UPLOAD_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def envelope(self) -> _exchange_pb2.SignedStatement:
         """A statement of type `application/vnd.lienthong.envelope.v1+json`. Required."""
 
     @_builtins.property
     def contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The attachments' content, one entry for each attachment of the envelope, in its order."""
+        """The attachments' content, one entry for each attachment of the envelope, in its order;
+        without those that `upload_ids` names.
+        """
+
+    @_builtins.property
+    def upload_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the attachments' content was uploaded to. Either empty, when all of it is in
+        `contents`, or one entry for each attachment of the envelope, in its order: the upload, or
+        an empty text for an attachment whose content is the next of `contents`. Each upload must
+        be whole and the caller's own, have the size and digest the envelope states, and be named
+        once. A refused submission leaves uploads as they were, for one that is mended; an accepted
+        one takes them over. Sent again with the same statement they change nothing.
+        """
 
     def __init__(
         self,
         *,
         envelope: _exchange_pb2.SignedStatement | None = ...,
         contents: _abc.Iterable[_builtins.bytes] | None = ...,
+        upload_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "envelope", b"envelope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "envelope", b"envelope", "upload_ids", b"upload_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -888,3 +902,219 @@ class ListSentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSentResponse: _TypeAlias = ListSentResponse  # noqa: Y015
+
+@_typing.final
+class GetLimitsRequest(_message.Message):
+    """The request for [ExchangeService.GetLimits][hub.v1.ExchangeService.GetLimits]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLimitsRequest: _TypeAlias = GetLimitsRequest  # noqa: Y015
+
+@_typing.final
+class GetLimitsResponse(_message.Message):
+    """The response of [ExchangeService.GetLimits][hub.v1.ExchangeService.GetLimits]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INLINE_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_MAX_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_MAX_FIELD_NUMBER: _builtins.int
+    PART_BYTES_FIELD_NUMBER: _builtins.int
+    CHUNK_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    STATEMENT_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    BATCH_MAX_FIELD_NUMBER: _builtins.int
+    UPLOADS_MAX_FIELD_NUMBER: _builtins.int
+    BATCH_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    inline_bytes_max: _builtins.int
+    """How many bytes of content one submission may carry inside itself, in all: 3 MiB."""
+    attachment_bytes_max: _builtins.int
+    """How many bytes one attachment may have: 2 GiB."""
+    attachments_max: _builtins.int
+    """How many attachments an envelope may have: 64."""
+    recipients_max: _builtins.int
+    """How many recipients an envelope may have: 1,000. Fewer if codes are long and attachments
+    many, because all must fit into one entry of the log.
+    """
+    part_bytes: _builtins.int
+    """How many bytes a part has in which uploads are stored, and at whose end they resume: 1 MiB."""
+    chunk_bytes_max: _builtins.int
+    """How many bytes of content one message of an upload may carry: 256 KiB."""
+    statement_bytes_max: _builtins.int
+    """How many bytes the payload of a statement may have: 1 MiB."""
+    batch_max: _builtins.int
+    """How many documents one call may carry: 100."""
+    uploads_max: _builtins.int
+    """How many uploads of one agency may wait to be used: 256."""
+    batch_bytes_max: _builtins.int
+    """How many bytes of statements and content one call may carry in all: 15 MiB."""
+    def __init__(
+        self,
+        *,
+        inline_bytes_max: _builtins.int = ...,
+        attachment_bytes_max: _builtins.int = ...,
+        attachments_max: _builtins.int = ...,
+        recipients_max: _builtins.int = ...,
+        part_bytes: _builtins.int = ...,
+        chunk_bytes_max: _builtins.int = ...,
+        statement_bytes_max: _builtins.int = ...,
+        batch_max: _builtins.int = ...,
+        uploads_max: _builtins.int = ...,
+        batch_bytes_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment_bytes_max", b"attachment_bytes_max", "attachments_max", b"attachments_max", "batch_bytes_max", b"batch_bytes_max", "batch_max", b"batch_max", "chunk_bytes_max", b"chunk_bytes_max", "inline_bytes_max", b"inline_bytes_max", "part_bytes", b"part_bytes", "recipients_max", b"recipients_max", "statement_bytes_max", b"statement_bytes_max", "uploads_max", b"uploads_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLimitsResponse: _TypeAlias = GetLimitsResponse  # noqa: Y015
+
+@_typing.final
+class BeginUploadRequest(_message.Message):
+    """The request for [ExchangeService.BeginUpload][hub.v1.ExchangeService.BeginUpload]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """The size of the content in bytes, 1 to 2 GiB. Empty content is sent inline."""
+    sha256: _builtins.bytes
+    """SHA-256 of the content, 32 bytes."""
+    tag: _builtins.str
+    """Tells apart uploads of the same content that are open at the same time, such as two
+    attachments that are the same file. At most 64 characters of the caller's choice; an empty
+    tag is one like any other.
+    """
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+        tag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "size", b"size", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginUploadRequest: _TypeAlias = BeginUploadRequest  # noqa: Y015
+
+@_typing.final
+class BeginUploadResponse(_message.Message):
+    """The response of [ExchangeService.BeginUpload][hub.v1.ExchangeService.BeginUpload]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The upload, a UUID."""
+    offset: _builtins.int
+    """How many bytes are stored for good: where to go on. 0 for a new upload."""
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginUploadResponse: _TypeAlias = BeginUploadResponse  # noqa: Y015
+
+@_typing.final
+class UploadContentRequest(_message.Message):
+    """One message of [ExchangeService.UploadContent][hub.v1.ExchangeService.UploadContent]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes, at most 256 KiB."""
+    @_builtins.property
+    def start(self) -> Global___UploadStart:
+        """Which upload, and from where. The first message, and only that."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___UploadStart | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "message", b"message", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "data"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___UploadContentRequest: _TypeAlias = UploadContentRequest  # noqa: Y015
+
+@_typing.final
+class UploadStart(_message.Message):
+    """Where a stream of bytes belongs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """The upload, as [BeginUpload][hub.v1.ExchangeService.BeginUpload] named it. Required."""
+    offset: _builtins.int
+    """Where the first byte belongs, counted from 0: exactly as many bytes as are stored."""
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadStart: _TypeAlias = UploadStart  # noqa: Y015
+
+@_typing.final
+class UploadContentResponse(_message.Message):
+    """The response of [ExchangeService.UploadContent][hub.v1.ExchangeService.UploadContent]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """How many bytes are stored for good. At the end of the content: all of them, and their
+    digest is the stated one.
+    """
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadContentResponse: _TypeAlias = UploadContentResponse  # noqa: Y015

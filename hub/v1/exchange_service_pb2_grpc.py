@@ -129,6 +129,21 @@ class ExchangeServiceStub:
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListSentRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListSentResponse.FromString,
                 _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/hub.v1.ExchangeService/GetLimits',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetLimitsResponse.FromString,
+                _registered_method=True)
+        self.BeginUpload = channel.unary_unary(
+                '/hub.v1.ExchangeService/BeginUpload',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.BeginUploadRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.BeginUploadResponse.FromString,
+                _registered_method=True)
+        self.UploadContent = channel.stream_unary(
+                '/hub.v1.ExchangeService/UploadContent',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.UploadContentRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.UploadContentResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServiceServicer:
@@ -153,12 +168,12 @@ class ExchangeServiceServicer:
         """Accepts one signed document for all its recipients, or for none.
 
         Takes an `envelope` statement and the content of its attachments, in the envelope's
-        order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
-        `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
-        `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-        `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
-        recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
-        `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+        order, at most 3 MiB in all; larger content was uploaded before and is named. Fails with
+        `STATEMENT_MALFORMED`, `WRONG_HUB`, `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`,
+        `KEY_NOT_YET_VALID`, `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
+        `DIGEST_MISMATCH`, `UPLOAD_UNKNOWN`, `AGENCY_SUCCEEDED` (the sender was),
+        `AGENCY_SUSPENDED` (the sender or recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`,
+        `EXCHANGE_UNKNOWN`, `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,6 +344,50 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLimits(self, request, context):
+        """Returns the limits this hub keeps to.
+
+        Read-only. They only ever grow, so what was learnt once stays allowed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginUpload(self, request, context):
+        """Begins an upload, or finds again the one that was begun.
+
+        Content too large for the submission itself is uploaded first and then named in it. An
+        upload belongs to the agency that began it and to one submission. Idempotent: asked again
+        with the same size, digest and tag, the hub gives the same upload, as long as it was not
+        used by an accepted submission, discarded, or forgotten 24 hours after its last byte (the
+        operator may choose another time). Nothing tells whether anybody else uploaded the same.
+        Ends an [UploadContent][hub.v1.ExchangeService.UploadContent] of this upload that is still
+        open, so that `offset` holds. Fails with `REQUEST_MALFORMED`, with `TOO_LARGE` for more
+        than 2 GiB, with `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED` for an agency that may not send,
+        with `OVERLOADED` while the agency has 256 unused uploads, and with `UNAVAILABLE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadContent(self, request_iterator, context):
+        """Takes the bytes of an upload, from `offset` on.
+
+        The hub keeps whole parts of 1 MiB, and the last part when it is complete: what came of an
+        unfinished part before the stream ended is dropped, and sent again. To resume, call
+        [BeginUpload][hub.v1.ExchangeService.BeginUpload] again and go on at the offset it names.
+        A stream that ends before the content does is no error. When the last byte is there, the
+        digest is checked before the answer; a stream without bytes at the end of the content asks
+        for that check again. Fails with `REQUEST_MALFORMED` (no `start` first, a second one, or an
+        offset other than the one stored: `offset` names that), `UPLOAD_UNKNOWN` (never begun,
+        another agency's, used or forgotten: one answer for all), `TOO_LARGE` (more bytes than
+        stated, or more than 256 KiB in one message), `DIGEST_MISMATCH` (the upload is then
+        discarded) or `UNAVAILABLE`, also when a later call took this upload over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -411,6 +470,21 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.ListSent,
                     request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListSentRequest.FromString,
                     response_serializer=hub_dot_v1_dot_exchange__service__pb2.ListSentResponse.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetLimitsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.GetLimitsResponse.SerializeToString,
+            ),
+            'BeginUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginUpload,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.BeginUploadRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.BeginUploadResponse.SerializeToString,
+            ),
+            'UploadContent': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadContent,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.UploadContentRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.UploadContentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -860,6 +934,87 @@ class ExchangeService:
             '/hub.v1.ExchangeService/ListSent',
             hub_dot_v1_dot_exchange__service__pb2.ListSentRequest.SerializeToString,
             hub_dot_v1_dot_exchange__service__pb2.ListSentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/GetLimits',
+            hub_dot_v1_dot_exchange__service__pb2.GetLimitsRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.GetLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/BeginUpload',
+            hub_dot_v1_dot_exchange__service__pb2.BeginUploadRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.BeginUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadContent(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/hub.v1.ExchangeService/UploadContent',
+            hub_dot_v1_dot_exchange__service__pb2.UploadContentRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.UploadContentResponse.FromString,
             options,
             channel_credentials,
             insecure,

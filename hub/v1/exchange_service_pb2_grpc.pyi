@@ -52,12 +52,12 @@ class ExchangeServiceStub:
     """Accepts one signed document for all its recipients, or for none.
 
     Takes an `envelope` statement and the content of its attachments, in the envelope's
-    order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
-    `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
-    `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-    `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
-    recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
-    `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+    order, at most 3 MiB in all; larger content was uploaded before and is named. Fails with
+    `STATEMENT_MALFORMED`, `WRONG_HUB`, `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`,
+    `KEY_NOT_YET_VALID`, `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
+    `DIGEST_MISMATCH`, `UPLOAD_UNKNOWN`, `AGENCY_SUCCEEDED` (the sender was),
+    `AGENCY_SUSPENDED` (the sender or recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`,
+    `EXCHANGE_UNKNOWN`, `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
     """
     SubmitDocuments: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.SubmitDocumentsRequest, _exchange_service_pb2.SubmitDocumentsResponse]
     """Accepts or refuses up to 100 documents in one message, each by itself.
@@ -164,6 +164,38 @@ class ExchangeServiceStub:
     Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
     call looks at 1,000 documents at the most.
     """
+    GetLimits: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.GetLimitsRequest, _exchange_service_pb2.GetLimitsResponse]
+    """Returns the limits this hub keeps to.
+
+    Read-only. They only ever grow, so what was learnt once stays allowed.
+    """
+    BeginUpload: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.BeginUploadRequest, _exchange_service_pb2.BeginUploadResponse]
+    """Begins an upload, or finds again the one that was begun.
+
+    Content too large for the submission itself is uploaded first and then named in it. An
+    upload belongs to the agency that began it and to one submission. Idempotent: asked again
+    with the same size, digest and tag, the hub gives the same upload, as long as it was not
+    used by an accepted submission, discarded, or forgotten 24 hours after its last byte (the
+    operator may choose another time). Nothing tells whether anybody else uploaded the same.
+    Ends an [UploadContent][hub.v1.ExchangeService.UploadContent] of this upload that is still
+    open, so that `offset` holds. Fails with `REQUEST_MALFORMED`, with `TOO_LARGE` for more
+    than 2 GiB, with `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED` for an agency that may not send,
+    with `OVERLOADED` while the agency has 256 unused uploads, and with `UNAVAILABLE`.
+    """
+    UploadContent: _grpc.StreamUnaryMultiCallable[_exchange_service_pb2.UploadContentRequest, _exchange_service_pb2.UploadContentResponse]
+    """Takes the bytes of an upload, from `offset` on.
+
+    The hub keeps whole parts of 1 MiB, and the last part when it is complete: what came of an
+    unfinished part before the stream ended is dropped, and sent again. To resume, call
+    [BeginUpload][hub.v1.ExchangeService.BeginUpload] again and go on at the offset it names.
+    A stream that ends before the content does is no error. When the last byte is there, the
+    digest is checked before the answer; a stream without bytes at the end of the content asks
+    for that check again. Fails with `REQUEST_MALFORMED` (no `start` first, a second one, or an
+    offset other than the one stored: `offset` names that), `UPLOAD_UNKNOWN` (never begun,
+    another agency's, used or forgotten: one answer for all), `TOO_LARGE` (more bytes than
+    stated, or more than 256 KiB in one message), `DIGEST_MISMATCH` (the upload is then
+    discarded) or `UNAVAILABLE`, also when a later call took this upload over.
+    """
 
 @_typing.type_check_only
 class ExchangeServiceAsyncStub(ExchangeServiceStub):
@@ -189,12 +221,12 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """Accepts one signed document for all its recipients, or for none.
 
     Takes an `envelope` statement and the content of its attachments, in the envelope's
-    order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
-    `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
-    `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-    `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
-    recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
-    `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+    order, at most 3 MiB in all; larger content was uploaded before and is named. Fails with
+    `STATEMENT_MALFORMED`, `WRONG_HUB`, `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`,
+    `KEY_NOT_YET_VALID`, `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
+    `DIGEST_MISMATCH`, `UPLOAD_UNKNOWN`, `AGENCY_SUCCEEDED` (the sender was),
+    `AGENCY_SUSPENDED` (the sender or recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`,
+    `EXCHANGE_UNKNOWN`, `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
     """
     SubmitDocuments: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.SubmitDocumentsRequest, _exchange_service_pb2.SubmitDocumentsResponse]  # type: ignore[assignment]
     """Accepts or refuses up to 100 documents in one message, each by itself.
@@ -301,6 +333,38 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
     call looks at 1,000 documents at the most.
     """
+    GetLimits: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.GetLimitsRequest, _exchange_service_pb2.GetLimitsResponse]  # type: ignore[assignment]
+    """Returns the limits this hub keeps to.
+
+    Read-only. They only ever grow, so what was learnt once stays allowed.
+    """
+    BeginUpload: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.BeginUploadRequest, _exchange_service_pb2.BeginUploadResponse]  # type: ignore[assignment]
+    """Begins an upload, or finds again the one that was begun.
+
+    Content too large for the submission itself is uploaded first and then named in it. An
+    upload belongs to the agency that began it and to one submission. Idempotent: asked again
+    with the same size, digest and tag, the hub gives the same upload, as long as it was not
+    used by an accepted submission, discarded, or forgotten 24 hours after its last byte (the
+    operator may choose another time). Nothing tells whether anybody else uploaded the same.
+    Ends an [UploadContent][hub.v1.ExchangeService.UploadContent] of this upload that is still
+    open, so that `offset` holds. Fails with `REQUEST_MALFORMED`, with `TOO_LARGE` for more
+    than 2 GiB, with `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED` for an agency that may not send,
+    with `OVERLOADED` while the agency has 256 unused uploads, and with `UNAVAILABLE`.
+    """
+    UploadContent: _aio.StreamUnaryMultiCallable[_exchange_service_pb2.UploadContentRequest, _exchange_service_pb2.UploadContentResponse]  # type: ignore[assignment]
+    """Takes the bytes of an upload, from `offset` on.
+
+    The hub keeps whole parts of 1 MiB, and the last part when it is complete: what came of an
+    unfinished part before the stream ended is dropped, and sent again. To resume, call
+    [BeginUpload][hub.v1.ExchangeService.BeginUpload] again and go on at the offset it names.
+    A stream that ends before the content does is no error. When the last byte is there, the
+    digest is checked before the answer; a stream without bytes at the end of the content asks
+    for that check again. Fails with `REQUEST_MALFORMED` (no `start` first, a second one, or an
+    offset other than the one stored: `offset` names that), `UPLOAD_UNKNOWN` (never begun,
+    another agency's, used or forgotten: one answer for all), `TOO_LARGE` (more bytes than
+    stated, or more than 256 KiB in one message), `DIGEST_MISMATCH` (the upload is then
+    discarded) or `UNAVAILABLE`, also when a later call took this upload over.
+    """
 
 class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lets an agency send signed documents and collect those sent to it.
@@ -329,12 +393,12 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts one signed document for all its recipients, or for none.
 
         Takes an `envelope` statement and the content of its attachments, in the envelope's
-        order, at most 3 MiB in all. Fails with `STATEMENT_MALFORMED`, `WRONG_HUB`,
-        `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_NOT_YET_VALID`,
-        `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
-        `DIGEST_MISMATCH`, `AGENCY_SUCCEEDED` (the sender was), `AGENCY_SUSPENDED` (the sender or
-        recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`, `EXCHANGE_UNKNOWN`, `OVERLOADED`,
-        `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
+        order, at most 3 MiB in all; larger content was uploaded before and is named. Fails with
+        `STATEMENT_MALFORMED`, `WRONG_HUB`, `AGENCY_MISMATCH`, `REQUEST_ID_REUSED`, `KEY_UNKNOWN`,
+        `KEY_NOT_YET_VALID`, `KEY_EXPIRED`, `SIGNATURE_INVALID`, `TOO_LARGE`, `CONTENT_MISSING`,
+        `DIGEST_MISMATCH`, `UPLOAD_UNKNOWN`, `AGENCY_SUCCEEDED` (the sender was),
+        `AGENCY_SUSPENDED` (the sender or recipients are), `RECIPIENT_UNKNOWN`, `SECRET_DOCUMENT`,
+        `EXCHANGE_UNKNOWN`, `OVERLOADED`, `LOG_FROZEN`, `RECEIPT_DELAYED` or `UNAVAILABLE`.
         """
 
     @_abc_1.abstractmethod
@@ -530,6 +594,56 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Read-only. Pages and fails like [ListReceived][hub.v1.ExchangeService.ListReceived]; a
         call looks at 1,000 documents at the most.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLimits(
+        self,
+        request: _exchange_service_pb2.GetLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.GetLimitsResponse, _abc.Awaitable[_exchange_service_pb2.GetLimitsResponse]]:
+        """Returns the limits this hub keeps to.
+
+        Read-only. They only ever grow, so what was learnt once stays allowed.
+        """
+
+    @_abc_1.abstractmethod
+    def BeginUpload(
+        self,
+        request: _exchange_service_pb2.BeginUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.BeginUploadResponse, _abc.Awaitable[_exchange_service_pb2.BeginUploadResponse]]:
+        """Begins an upload, or finds again the one that was begun.
+
+        Content too large for the submission itself is uploaded first and then named in it. An
+        upload belongs to the agency that began it and to one submission. Idempotent: asked again
+        with the same size, digest and tag, the hub gives the same upload, as long as it was not
+        used by an accepted submission, discarded, or forgotten 24 hours after its last byte (the
+        operator may choose another time). Nothing tells whether anybody else uploaded the same.
+        Ends an [UploadContent][hub.v1.ExchangeService.UploadContent] of this upload that is still
+        open, so that `offset` holds. Fails with `REQUEST_MALFORMED`, with `TOO_LARGE` for more
+        than 2 GiB, with `AGENCY_SUSPENDED` or `AGENCY_SUCCEEDED` for an agency that may not send,
+        with `OVERLOADED` while the agency has 256 unused uploads, and with `UNAVAILABLE`.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadContent(
+        self,
+        request_iterator: _MaybeAsyncIterator[_exchange_service_pb2.UploadContentRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.UploadContentResponse, _abc.Awaitable[_exchange_service_pb2.UploadContentResponse]]:
+        """Takes the bytes of an upload, from `offset` on.
+
+        The hub keeps whole parts of 1 MiB, and the last part when it is complete: what came of an
+        unfinished part before the stream ended is dropped, and sent again. To resume, call
+        [BeginUpload][hub.v1.ExchangeService.BeginUpload] again and go on at the offset it names.
+        A stream that ends before the content does is no error. When the last byte is there, the
+        digest is checked before the answer; a stream without bytes at the end of the content asks
+        for that check again. Fails with `REQUEST_MALFORMED` (no `start` first, a second one, or an
+        offset other than the one stored: `offset` names that), `UPLOAD_UNKNOWN` (never begun,
+        another agency's, used or forgotten: one answer for all), `TOO_LARGE` (more bytes than
+        stated, or more than 256 KiB in one message), `DIGEST_MISMATCH` (the upload is then
+        discarded) or `UNAVAILABLE`, also when a later call took this upload over.
         """
 
 def add_ExchangeServiceServicer_to_server(servicer: ExchangeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -96,6 +96,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Another agency (`successor`) took over: this one no longer sends, and has one successor."""
     REASON_AGENCY_NOT_SUSPENDED: _Reason.ValueType  # 37
     """An agency that is not suspended cannot be reinstated."""
+    REASON_UPLOAD_UNKNOWN: _Reason.ValueType  # 38
+    """No such upload, or none of the caller's, or no longer: the answer is the same."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused: the closed list of reasons in `google.rpc.ErrorInfo.reason`,
@@ -176,4 +178,6 @@ REASON_AGENCY_SUCCEEDED: Reason.ValueType  # 36
 """Another agency (`successor`) took over: this one no longer sends, and has one successor."""
 REASON_AGENCY_NOT_SUSPENDED: Reason.ValueType  # 37
 """An agency that is not suspended cannot be reinstated."""
+REASON_UPLOAD_UNKNOWN: Reason.ValueType  # 38
+"""No such upload, or none of the caller's, or no longer: the answer is the same."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -326,12 +328,20 @@ async def test_the_register_is_listed_in_pages_of_a_sensible_size(registry):
 # --- Who may use what -------------------------------------------------------------------
 
 
+async def still_open(message: Any) -> AsyncIterator[Any]:
+    """A stream of which more is to come: the hub answers without waiting for its end."""
+    yield message
+    await asyncio.Event().wait()
+
+
 async def refusals_of_every_method(stub: Any, module: Any, service: str) -> list[Any]:
     """Call each method of a service with an empty message."""
     refusals = []
     descriptor = module.DESCRIPTOR.services_by_name[service]
     for method in descriptor.methods:
         message = getattr(module, method.input_type.name)()
+        if method.client_streaming:
+            message = still_open(message)
         call = getattr(stub, method.name)(message)
         answer = refusal_of_stream(call) if method.server_streaming else refusal_of(call)
         refusals.append(await answer)

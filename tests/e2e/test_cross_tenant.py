@@ -31,6 +31,7 @@ from hub.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from hub.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from hub.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tests.e2e.test_bad_input import require_told
+from tests.e2e.test_large_attachments import begin_request, messages, uploaded
 from tests.support.hubs import (
     NOI_VU,
     QUAN_1,
@@ -42,12 +43,14 @@ from tests.support.hubs import (
     answering,
     collection,
     digest_of,
+    envelope,
     raw_stub,
     recalling,
     refusal_of,
     refusal_of_stream,
     report,
     request_id_of,
+    signed,
     submission,
 )
 
@@ -60,6 +63,11 @@ STUBS = {
 UNKNOWN_UUID = str(uuid.UUID(int=1))
 UNKNOWN_POSITION = 10**6
 UNKNOWN_AGENCY = "H00.0"
+# What Quận 1 uploaded, whole and in part; and what nobody has.
+MIB = 1024**2
+UPLOADED = bytes(range(256)) * (3 * MIB // 256) + b"theirs"
+TAG = "a tag of theirs"
+NOWHERE = UPLOADED[::-1]
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,9 @@ class Others:
     positions: tuple[int, ...]
     # What Tài chính said, which is the business of nobody but Quận 1 and itself.
     said: tuple[int, ...]
+    # A whole upload of Quận 1, and one of which 2 MiB are here.
+    whole: str
+    begun: str
 
 
 # --- The table: two requests, one with another's identifier and one with an unknown one ---
@@ -114,11 +125,42 @@ def related(speaker: Speaker, others: Others) -> list[tuple[Any, Any]]:
     ]
 
 
+def naming_uploads(speaker: Speaker, others: Others) -> list[tuple[Any, Any]]:
+    """The others' uploads as the speaker's own content, and uploads that are nobody's."""
+    statement = signed(speaker, envelope(speaker, [TAI_CHINH], [UPLOADED]))
+    kind = calls.SubmitDocumentRequest
+    return [
+        (
+            kind(envelope=statement, upload_ids=[theirs]),
+            kind(envelope=statement, upload_ids=[UNKNOWN_UUID]),
+        )
+        for theirs in (others.whole, others.begun)
+    ]
+
+
+def documents(speaker: Speaker, others: Others) -> list[tuple[Any, Any]]:
+    return related(speaker, others) + naming_uploads(speaker, others)
+
+
 def submissions(speaker: Speaker, others: Others) -> list[tuple[Any, Any]]:
     batch = calls.SubmitDocumentsRequest
     return [
         (batch(documents=[theirs]), batch(documents=[unknown]))
-        for theirs, unknown in related(speaker, others)
+        for theirs, unknown in documents(speaker, others)
+    ]
+
+
+def streams(_: Speaker, others: Others) -> list[tuple[Any, Any]]:
+    """The beginning of a stream, at the offset that is stored and at others."""
+
+    def start(upload_id: str, offset: int) -> calls.UploadContentRequest:
+        place = calls.UploadStart(upload_id=upload_id, offset=offset)
+        return calls.UploadContentRequest(start=place)
+
+    return [
+        (start(theirs, offset), start(UNKNOWN_UUID, offset))
+        for theirs in (others.whole, others.begun)
+        for offset in (0, 2 * MIB, len(UPLOADED), 2**40)
     ]
 
 
@@ -131,11 +173,12 @@ def request_ids(_: Speaker, others: Others) -> list[tuple[Any, Any]]:
 
 
 NO_IDENTIFIER = "it takes no identifier: only public sizes"
+OWN_CONTENT = "it takes only what the caller says of its own content; see the test of it"
 PUBLIC = "it tells every principal what the directory of agencies holds, and nothing else"
 OPERATORS_ONLY = "no agency gets any answer but ROLE_NOT_PERMITTED"
 
 TABLE: dict[str, Pairs | str] = {
-    "ExchangeService.SubmitDocument": related,
+    "ExchangeService.SubmitDocument": documents,
     "ExchangeService.SubmitDocuments": submissions,
     "ExchangeService.GetSubmission": request_ids,
     "ExchangeService.GetExchange": by_exchange(calls.GetExchangeRequest),
@@ -151,6 +194,9 @@ TABLE: dict[str, Pairs | str] = {
     "ExchangeService.GetStatement": by_position(calls.GetStatementRequest),
     "ExchangeService.ListReceived": by_box(calls.ListReceivedRequest),
     "ExchangeService.ListSent": by_box(calls.ListSentRequest),
+    "ExchangeService.GetLimits": NO_IDENTIFIER,
+    "ExchangeService.BeginUpload": OWN_CONTENT,
+    "ExchangeService.UploadContent": streams,
     "LedgerService.GetCheckpoint": NO_IDENTIFIER,
     "LedgerService.GetConsistencyProof": NO_IDENTIFIER,
     "LedgerService.GetReceipt": by_position(ledger_calls.GetReceiptRequest),
@@ -216,6 +262,10 @@ async def others(hub: Running) -> Others:
             await sending.RequestRecall(recall),
             await receiving.AnswerRecall(answer),
         ]
+        whole = await uploaded(sending, UPLOADED, TAG)
+        begun = await sending.BeginUpload(begin_request(UPLOADED, TAG + " too"))
+        part = await sending.UploadContent(messages(begun.upload_id, UPLOADED[: 2 * MIB]))
+        assert part.offset == 2 * MIB
     statements = (sent.envelope, status.status, collect.collect, recall.recall, answer.answer)
     positions = tuple(each.acceptance.receipt.position for each in answers)
     return Others(
@@ -224,6 +274,8 @@ async def others(hub: Running) -> Others:
         tuple(map(request_id_of, statements)),
         positions,
         (positions[1], positions[2], positions[4]),
+        whole,
+        begun.upload_id,
     )
 
 
@@ -238,7 +290,8 @@ async def ask(hub: Running) -> AsyncIterator[Callable[[str, str, Any], Awaitable
             stub = await stack.enter_async_context(
                 raw_stub(speaker.transport, hub.port, STUBS[service][1])
             )
-            call = getattr(stub, method)(request)
+            sent = iter([request]) if METHODS[name].client_streaming else request
+            call = getattr(stub, method)(sent)
             if METHODS[name].server_streaming:
                 return await refusal_of_stream(call)
             if method == "SubmitDocuments":
@@ -294,6 +347,41 @@ async def test_anothers_identifier_answers_like_an_unknown_one(hub, others, ask,
             assert told[0].status == "NOT_FOUND"
 
     assert hub.trace() == before
+
+
+@pytest.mark.parametrize("tag", [TAG, TAG + " too", ""])
+async def test_anothers_content_is_uploaded_from_the_beginning_like_content_nobody_has(
+    hub, others, tag
+):
+    async with raw_stub(hub.speaker(NOI_VU).transport, hub.port) as stub:
+        answers = [
+            await stub.BeginUpload(begin_request(content, tag)) for content in (UPLOADED, NOWHERE)
+        ]
+    assert [answer.offset for answer in answers] == [0, 0]
+    named = {answer.upload_id for answer in answers} | {others.whole, others.begun}
+    assert len(named) == 4
+    # And the owner's stay what they were.
+    async with raw_stub(hub.speaker(QUAN_1).transport, hub.port) as stub:
+        whole = await stub.BeginUpload(begin_request(UPLOADED, TAG))
+        begun = await stub.BeginUpload(begin_request(UPLOADED, TAG + " too"))
+    assert (whole.upload_id, whole.offset) == (others.whole, len(UPLOADED))
+    assert (begun.upload_id, begun.offset) == (others.begun, 2 * MIB)
+
+
+async def test_naming_the_digest_of_anothers_content_is_not_having_it(hub, others, ask):
+    speaker = hub.speaker(NOI_VU)
+    refusals = [
+        await ask(
+            NOI_VU,
+            "ExchangeService.SubmitDocument",
+            calls.SubmitDocumentRequest(
+                envelope=signed(speaker, envelope(speaker, [TAI_CHINH], [content]))
+            ),
+        )
+        for content in (UPLOADED, b"content", NOWHERE)
+    ]
+    assert refusals[0].reason == "CONTENT_MISSING"
+    assert refusals[0] == refusals[1] == refusals[2]
 
 
 @pytest.mark.parametrize("name", sorted(n for n, row in TABLE.items() if row == OPERATORS_ONLY))

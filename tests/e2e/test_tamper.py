@@ -46,6 +46,10 @@ from tests.support.hubs import (
 )
 
 CONTENT = b"%PDF-1.7 " + bytes(range(256)) * 10
+UNREADABLE = (
+    "the content of attachment 0 cannot be read: attachment 0 can no longer be read from the hub's "
+    "disk:"
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 async def _fill(founded: Founded, documents: int) -> None:
     async with serving(founded) as hub:
         sender, recipient = hub.speaker(TAI_CHINH), hub.speaker(QUAN_1)
-        first = submission(sender, [QUAN_1, Y_TE], [CONTENT])
+        first = submission(sender, [QUAN_1, Y_TE], [CONTENT, CONTENT])
         digest = digest_of(first.envelope)
         async with raw_stub(sender.transport, hub.port) as stub:
             await stub.SubmitDocument(first)
@@ -270,6 +274,51 @@ def content_cut(root: Path, history: History) -> None:
 
 def content_removed(root: Path, history: History) -> None:
     content_file(root).unlink()
+
+
+def attachment_folder(root: Path, index: int = 0) -> Path:
+    return content_file(root).parents[1] / str(index)
+
+
+def content_key_removed(root: Path, history: History) -> None:
+    (attachment_folder(root) / "key").unlink()
+
+
+def content_key_changed(root: Path, history: History) -> None:
+    path = attachment_folder(root) / "key"
+    path.write_bytes(bytes(60))
+
+
+def content_key_cut(root: Path, history: History) -> None:
+    os.truncate(attachment_folder(root) / "key", 59)
+
+
+def attachment_removed(root: Path, history: History) -> None:
+    shutil.rmtree(attachment_folder(root))
+
+
+def swapped(name: str) -> Callable[[Path, History], None]:
+    """The same file of two attachments that are the same to the byte, or both whole."""
+
+    def swap(root: Path, history: History) -> None:
+        first, second = attachment_folder(root, 0) / name, attachment_folder(root, 1) / name
+        aside = first.parents[1] / "aside"
+        first.rename(aside)
+        second.rename(first)
+        aside.rename(second)
+
+    return swap
+
+
+def content_of_another_exchange(root: Path, history: History) -> None:
+    """The same content, parts and key together, as it lies in another exchange."""
+    mine = content_file(root).parents[1]
+    others = {
+        path.parents[1]
+        for path in DataFolder(root).content.rglob("key")
+        if mine not in path.parents
+    }
+    shutil.copytree(others.pop(), mine, dirs_exist_ok=True)
 
 
 def document_key_removed(root: Path, history: History) -> None:
@@ -533,9 +582,29 @@ BESIDE = {
         sql("UPDATE view_notices SET code = '06' WHERE outbox = 1 AND seq = 2"),
         "the lists differ",
     ),
-    "content changed": (content_changed, "the content of attachment 0 cannot be read"),
-    "content cut off": (content_cut, "the content of attachment 0 cannot be read"),
-    "content removed": (content_removed, "the content of attachment 0 cannot be read"),
+    "content changed": (content_changed, f"{UNREADABLE} part 0 was changed"),
+    "content cut off": (content_cut, f"{UNREADABLE} part 0 was cut off"),
+    "content removed": (content_removed, f"{UNREADABLE} part 0 is missing"),
+    "the key of content removed": (content_key_removed, f"{UNREADABLE} its key is missing"),
+    "the key of content changed": (content_key_changed, f"{UNREADABLE} its key was changed"),
+    "the key of content cut off": (content_key_cut, f"{UNREADABLE} its key was cut off"),
+    "an attachment removed": (attachment_removed, f"{UNREADABLE} its key is missing"),
+    "the keys of two attachments swapped": (
+        swapped("key"),
+        f"{UNREADABLE} its key was changed, or belongs somewhere else",
+    ),
+    "the parts of two attachments swapped": (
+        swapped("00000000"),
+        f"{UNREADABLE} part 0 was changed, or belongs somewhere else",
+    ),
+    "two attachments swapped": (
+        swapped("."),
+        f"{UNREADABLE} its key was changed, or belongs somewhere else",
+    ),
+    "content of another exchange": (
+        content_of_another_exchange,
+        f"{UNREADABLE} its key was changed, or belongs somewhere else",
+    ),
     "the keys of documents removed": (document_key_removed, "its payload cannot be opened"),
 }
 

@@ -25,6 +25,8 @@ import asyncio, os, sys
 from pathlib import Path
 from hub.bootstrap.folder import DataFolder
 from hub.server import convert
+from hub.v1 import exchange_service_pb2 as calls
+from tests.e2e.test_large_attachments import uploaded
 from tests.support.hubs import QUAN_1, TAI_CHINH, Founded, raw_stub, serving, submission
 
 founded = Founded(DataFolder(Path(sys.argv[1])))
@@ -49,6 +51,13 @@ async def main():
             mark("begin")
             answer = await stub.SubmitDocument(request)
             assert answer.acceptance.receipt.position
+        # The third: the same, but uploaded before.
+        upload_ids = [await uploaded(stub, content) for content in contents]
+        statement = submission(sender, [TAI_CHINH], contents).envelope
+        request = calls.SubmitDocumentRequest(envelope=statement, upload_ids=upload_ids)
+        mark("begin")
+        answer = await stub.SubmitDocument(request)
+        assert answer.acceptance.receipt.position
 
 asyncio.run(main())
 """
@@ -111,11 +120,32 @@ def short(call: str, folder: Path) -> str:
     return re.sub(r"/\.(\d)-[^/]+", r"/UNFINISHED-\1", call)
 
 
+def in_place(path: str) -> list[str]:
+    """A file that has its name only once its bytes are durable."""
+    return [f"sync {path}.new", f"rename {path}"]
+
+
+def adopted(index: int) -> list[str]:
+    upload, exchange = "content/uploads/EXCHANGE", "content/SHARD/EXCHANGE"
+    return [
+        *in_place(f"{upload}/content/key"),
+        f"sync {upload}/content",
+        *in_place(f"{upload}/claim"),
+        f"sync {upload}",
+        f"sync {exchange}",
+        "sync content/SHARD",
+        f"rename {exchange}/{index}",
+        f"sync {exchange}",
+        f"sync {upload}",
+    ]
+
+
 def attachment(index: int, parts: int) -> list[str]:
     exchange = "content/SHARD/EXCHANGE"
     unfinished = f"{exchange}/UNFINISHED-{index}"
+    names = ["key", *(f"{part:08d}" for part in range(parts))]
     return [
-        *(f"sync {unfinished}/{part:08d}" for part in range(parts)),
+        *(call for name in names for call in in_place(f"{unfinished}/{name}")),
         f"sync {unfinished}",
         f"rename {exchange}/{index}",
         f"sync {exchange}",
@@ -131,8 +161,8 @@ LEDGER = [
 ]
 
 
-def test_two_submissions_were_traced(submissions):
-    assert len(submissions) == 2
+def test_three_submissions_were_traced(submissions):
+    assert len(submissions) == 3
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -155,6 +185,18 @@ def test_every_part_its_folder_and_every_folder_above_it_are_synced(submissions,
     assert above == attachment(0, parts=2) + attachment(1, parts=1)
     if number == 0:
         assert "sync content" in content, "the folder of a new shard has an entry of its own"
+
+
+def test_uploads_are_under_their_exchange_before_the_event_and_spent_after_it(submissions):
+    done = [call for call in submissions[2] if call != "sync content"]
+    moved = adopted(0) + adopted(1)
+
+    assert done[: len(moved)] == moved
+    assert done[len(moved) : len(moved) + len(LEDGER)] == LEDGER
+    # Each upload's key, then its record, then the rest.
+    spent = [call.removesuffix("-wal") for call in done[len(moved) + len(LEDGER) :]]
+    keys, upload = "sync document-keys.db", "sync content/uploads/EXCHANGE"
+    assert [call for call, _ in groupby(spent)] == [keys, upload, "sync content/uploads"] * 2
 
 
 def test_a_running_hub_syncs_nothing_twice(submissions):

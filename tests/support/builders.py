@@ -26,6 +26,7 @@ from adapters.memory.document_keys import MemoryDocumentKeys, MemoryKeyCustody
 from adapters.memory.events import MemoryEventLog
 from adapters.memory.signer import MemorySigner
 from adapters.memory.tree import MemoryTreeStore
+from adapters.memory.uploads import MemoryUploadStore
 from adapters.memory.views import MemoryViews
 from hub.application.agencies import Agencies, EnrolCertificate, RegisterAgency
 from hub.application.audit import OwnReceipts
@@ -36,6 +37,7 @@ from hub.application.founding import FoundHub
 from hub.application.lane import Command, Recorded
 from hub.application.mapper import ClosedMapper
 from hub.application.refusals import RefusalRecorder
+from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.errors import HubError
 from hub.ledger.batch import BatchEngine, Outcome, load_registry
@@ -245,6 +247,11 @@ class Stores:
     document_keys: Any = field(default_factory=MemoryDocumentKeys)
     custody: Any = field(default_factory=MemoryKeyCustody)
     signer: Any = field(default_factory=lambda: MemorySigner(ORIGIN))
+    uploads: Any = None
+
+    def __post_init__(self) -> None:
+        if self.uploads is None:
+            self.uploads = MemoryUploadStore(self.content, FixedClock())
 
     @property
     def switches(self) -> dict[str, Any]:
@@ -311,6 +318,14 @@ class MemoryHub:
             randomness=self.randomness,
             published=lambda: self.projection.catch_up(self.receipts.size),
         )
+        self.uploads = Uploads(
+            store=self.stores.uploads,
+            vault=self.vault,
+            log=self.log,
+            offload=at_once,
+            clock=self.clock,
+            randomness=self.randomness,
+        )
         self.lane = InstantLane(lambda command: self.process(command)[0])
         self.suitability = Suitability(signing=[anchor()], transport=[anchor()])
         self.unrecorded: list[tuple[str, HubError]] = []
@@ -323,6 +338,7 @@ class MemoryHub:
         self.kept: dict[int, Recorded] = {}
         if load:
             self.engine.load()
+            without_loop(self.uploads.recover())
 
     def exchanges_on(self, lane: Any) -> Exchanges:
         """The use cases on another lane."""
@@ -334,6 +350,7 @@ class MemoryHub:
             registry=lambda: self.engine.registry,
             views=self.views,
             content=self.stores.content,
+            uploads=self.uploads,
             vault=self.vault,
             refusals=RefusalRecorder(
                 lane, self.clock, lambda agency, error: self.unrecorded.append((agency, error))
@@ -349,6 +366,7 @@ class MemoryHub:
         hub.kept = self.kept
         if load:
             hub.engine.load()
+            without_loop(hub.uploads.recover())
         return hub
 
     @property
@@ -467,6 +485,15 @@ def run(work: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
         return await work
 
     return asyncio.run(wrapped())
+
+
+def without_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The result of something that never really waits, even where a loop is running already."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits for something")
 
 
 # --- Asking the whole hub -----------------------------------------------------------------

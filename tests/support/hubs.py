@@ -241,6 +241,12 @@ class HubProcess:
             )
         return port_file, log
 
+    @property
+    def pid(self) -> int:
+        """The process, to look into."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """`kill -9`: nothing is finished, nothing is said."""
         self._end(signal.SIGKILL)

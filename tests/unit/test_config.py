@@ -42,6 +42,7 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "rate_per_agency": 0.5,
         "burst_per_agency": 3,
         "reader_threads": 1,
+        "upload_age_h": 1,
         "log_format": "text",
         "log_level": "debug",
         "work_begin": time(8),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import grpc
 import pytest
@@ -18,7 +19,9 @@ from hub.client import (
 )
 from hub.client.errors import JournalFull, UnexpectedAnswer
 from hub.errors import (
+    AgencySuspended,
     AgencyUnknown,
+    DigestMismatch,
     LogFrozen,
     RecipientUnknown,
     SecretDocument,
@@ -225,16 +228,89 @@ async def test_content_that_was_damaged_meanwhile_holds_up_nothing_else(
 ):
     send = sender._speaker._settle_batch
 
-    async def damage(batch):
+    async def damage(batch, progress):
         for path in (profiles["H29.3"].state / "contents").iterdir():
             path.write_bytes(b"xyz")
-        return await send(batch)
+        return await send(batch, progress)
 
     monkeypatch.setattr(sender._speaker, "_settle_batch", damage)
     with_content = Submission(letter, [AttachmentDraft.from_bytes("a.txt", b"abc")], ["H29.7"])
     damaged, accepted = await sender.submit_many([with_content, one])
     assert "not the content that was signed" in str(damaged)
     assert isinstance(accepted, Accepted)
+
+
+@pytest.fixture
+def large(tmp_path, letter):
+    """A document with two files of which the larger is uploaded first."""
+    path = tmp_path / "bản đồ.bin"
+    path.write_bytes(bytes(range(256)) * (4 * MIB // 256) + b"end")
+    drafts = [AttachmentDraft.from_bytes("a.txt", b"abc"), AttachmentDraft.from_file(path)]
+    return Submission(letter, drafts, ["H29.7"])
+
+
+async def test_what_must_be_uploaded_goes_by_itself_in_its_turn(
+    fake, sender, recipient, one, large, tmp_path
+):
+    told = []
+
+    results = await sender.submit_many(
+        [one, one, large, one, large], lambda *each: told.append(each)
+    )
+
+    assert [type(result) for result in results] == [Accepted] * 5
+    assert [len(batch) for batch in envelopes(fake)] == [2, 1]
+    assert [bool(text) for each in fake.received["SubmitDocument"] for text in each.upload_ids] == [
+        False,
+        True,
+    ] * 2
+    positions = [result.position for result in results]
+    assert positions == sorted(positions)
+    assert told[-1] == ("bản đồ.bin", 4 * MIB + 3, 4 * MIB + 3)
+    assert await numbers(recipient) == [1, 2, 3, 4, 5]
+    for result in (results[2], results[4]):
+        document = await recipient.collect(result.statement.digest.hex())
+        paths = await recipient.download(document, tmp_path / result.exchange_id)
+        contents = [draft.described.sha256 for draft in large.attachments]
+        assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths] == contents
+    assert await sender.resume() == []
+
+
+async def test_a_refused_upload_settles_its_own_document_and_no_other(
+    fake, sender, recipient, one, large
+):
+    fake.fail_next("BeginUpload", "AGENCY_SUSPENDED")
+
+    results = await sender.submit_many([one, large, one])
+
+    assert [type(result) for result in results] == [Accepted, AgencySuspended, Accepted]
+    assert await numbers(recipient) == [1, 2]
+    assert await sender.resume() == []
+
+
+async def test_a_line_that_breaks_in_an_upload_leaves_the_rest_to_resume(
+    fake, sender, recipient, one, large
+):
+    for _ in range(4):
+        fake.fail_next("UploadContent", grpc.StatusCode.UNAVAILABLE)
+
+    results = await sender.submit_many([one, large, one])
+
+    assert [type(result) for result in results] == [Accepted, HubUnreachable, HubUnreachable]
+    assert [result.error for result in await sender.resume()] == [None, None]
+    assert await numbers(recipient) == [1, 2, 3]
+
+
+async def test_a_file_that_changed_before_it_was_copied_holds_up_nothing_else(
+    fake, sender, recipient, one, large, tmp_path
+):
+    (tmp_path / "bản đồ.bin").write_bytes(bytes(4 * MIB + 3))
+
+    results = await sender.submit_many([large, one])
+
+    assert [type(result) for result in results] == [DigestMismatch, Accepted]
+    assert not fake.received["BeginUpload"]
+    assert await sender.resume() == []
 
 
 async def test_resume_leaves_a_batch_on_its_way_alone_and_finds_it_when_cancelled(

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.memory.determinism import CountedRandomness
 from adapters.storage.content import PART_BYTES, ContentStore
-from hub.application.sealing import SEAL_OVERHEAD_BYTES, seal
+from hub.application.sealing import SEAL_OVERHEAD_BYTES, unseal
 from hub.errors import ContentLost
 
 KEY = b"k" * 32
@@ -54,6 +54,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a part is deleted": lambda folder: (folder / "0/00000001").unlink(),
     "the last part is deleted": lambda folder: (folder / "0/00000002").unlink(),
     "a part is cut off": lambda folder: os.truncate(folder / "0/00000001", 1000),
+    "the key is deleted": lambda folder: (folder / "0/key").unlink(),
+    "the key is cut off": lambda folder: os.truncate(folder / "0/key", 59),
     "a part is emptied": lambda folder: os.truncate(folder / "0/00000000", 0),
     "a part has grown": lambda folder: os.truncate(folder / "0/00000002", 10_000),
     "an attachment is deleted": lambda folder: shutil.rmtree(folder / "0"),
@@ -61,6 +63,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 FORGERIES: dict[str, Callable[[Path], object]] = {
     "a byte is flipped": lambda folder: flip_a_byte(folder / "0/00000001"),
+    "a byte of the key is flipped": lambda folder: flip_a_byte(folder / "0/key"),
+    "the keys of two attachments are swapped": lambda folder: swap(
+        folder / "0/key", folder / "1/key"
+    ),
     "two parts are swapped": lambda folder: swap(folder / "0/00000000", folder / "0/00000001"),
     "two attachments are swapped": lambda folder: swap(folder / "0", folder / "1"),
     "parts of two attachments are swapped": lambda folder: swap(
@@ -127,8 +133,9 @@ def test_reading_opens_one_part_at_a_time_and_none_before_the_offset(
 def test_content_lies_encrypted_in_numbered_parts_only_the_hub_may_read(
     content: ContentStore, folder: Path
 ):
-    parts = sorted((folder / "0").iterdir())
+    *parts, key = sorted((folder / "0").iterdir())
 
+    assert key.name == "key"
     assert [part.name for part in parts] == ["00000000", "00000001", "00000002"]
     assert [part.stat().st_size - SEAL_OVERHEAD_BYTES for part in parts] == [
         PART_BYTES,
@@ -136,21 +143,21 @@ def test_content_lies_encrypted_in_numbered_parts_only_the_hub_may_read(
         1000,
     ]
     assert not any(LONG[:16] in part.read_bytes() for part in parts)
-    assert {part.stat().st_mode & 0o077 for part in [folder, folder / "0", *parts]} == {0}
+    assert {part.stat().st_mode & 0o077 for part in [folder, folder / "0", key, *parts]} == {0}
 
 
-def test_a_part_is_sealed_to_its_place_as_documented(content: ContentStore, folder: Path):
+def test_a_part_and_its_key_are_sealed_to_their_place_as_documented(folder: Path):
     """The bytes on disk are a promise: content of today is read by the hub of tomorrow."""
-    context = b"lienthong content v1\n" + EXCHANGE.bytes + b"\n0 2 last"
+    sealed_key = (folder / "0/key").read_bytes()
+    place = b"lienthong content key v1\n" + EXCHANGE.bytes + b"\n0"
+    content_key = unseal(KEY, sealed_key, place)
     sealed = (folder / "0/00000002").read_bytes()
 
-    def nonce_found(_size: int) -> bytes:
-        return sealed[:12]
-
-    assert seal(KEY, LONG[2 * PART_BYTES :], context, nonce_found) == sealed
+    assert unseal(content_key, sealed, b"lienthong content v2\n2 last") == LONG[2 * PART_BYTES :]
+    assert content_key not in {KEY, unseal(KEY, (folder / "1/key").read_bytes(), place[:-1] + b"1")}
 
 
-@pytest.mark.parametrize("failing", range(1, 6))
+@pytest.mark.parametrize("failing", range(1, 8))
 def test_a_failed_sync_leaves_nothing_or_the_whole_attachment(
     content: ContentStore, folder: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ):

@@ -22,8 +22,9 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.migrate import migrate
 from adapters.storage.tree import TreeStore
+from adapters.storage.uploads import UploadStore
 from adapters.storage.views import Views
-from hub.application.ports import ViewChanges
+from hub.application.ports import Claim, NewUpload, ViewChanges
 from tests.support.commits import new_commit, new_event
 
 folder = Path(sys.argv[1])
@@ -38,9 +39,14 @@ database = Database(url)
 log, tree, views = EventRecorder(database), TreeStore(database), Views(database)
 keys = DocumentKeys(Database(f"sqlite:///{folder}/keys.db"))
 content = ContentStore(folder / "content", os.urandom)
+uploads = UploadStore(folder / "content", content, os.urandom)
 # The first commit also creates the write-ahead log.
 log.commit(new_commit(0, [new_event()])); views.position(); done("open")
 content.put(exchange, 0, bytes(PART_BYTES + 1), bytes(32)); done("put")
+uploads.create(NewUpload(exchange, "H29", 3, "ab" * 32, "")); done("begin")
+uploads.append(exchange, 0, b"123", bytes(32), last=True); done("append")
+uploads.finish(exchange); done("finish")
+uploads.adopt(exchange, Claim(exchange, 1), bytes(32), bytes(32)); done("adopt")
 keys.add({exchange: bytes(40)}); done("keys")
 log.commit(new_commit(1, [new_event() for _ in range(200)])); done("commit")
 tree.publish({(0, 0): bytes(32)}, 1, b"note"); done("publish")
@@ -88,11 +94,44 @@ def _short(path: str, folder: Path) -> str:
     return re.sub(r"/\.(\d+)-\w+", r"/.\1", relative)
 
 
+def _in_place(path: str) -> list[str]:
+    """A file that has its name only once its bytes are durable."""
+    return [f"sync {path}.new", f"rename {path}"]
+
+
+def test_an_upload_is_synced_part_by_part(trace: dict[str, list[str]]):
+    upload = "content/uploads/01934f6e-7b00-7abc-8def-0123456789ab"
+    assert trace["begin"] == [
+        *_in_place(f"{upload}/record"),
+        f"sync {upload}",
+        "sync content/uploads",
+    ]
+    assert trace["append"] == [*_in_place(f"{upload}/content/00000000"), f"sync {upload}/content"]
+    assert trace["finish"] == [*_in_place(f"{upload}/whole"), f"sync {upload}"]
+
+
+def test_an_adopted_upload_is_durable_in_its_exchange(trace: dict[str, list[str]]):
+    upload = "content/uploads/01934f6e-7b00-7abc-8def-0123456789ab"
+    exchange = "content/ab/01934f6e-7b00-7abc-8def-0123456789ab"
+    assert trace["adopt"] == [
+        *_in_place(f"{upload}/content/key"),
+        f"sync {upload}/content",
+        *_in_place(f"{upload}/claim"),
+        f"sync {upload}",
+        f"sync {exchange}",
+        "sync content/ab",
+        f"rename {exchange}/1",
+        f"sync {exchange}",
+        f"sync {upload}",
+    ]
+
+
 def test_content_is_synced_with_every_folder_above_it(trace: dict[str, list[str]]):
     exchange = "content/ab/01934f6e-7b00-7abc-8def-0123456789ab"
     assert trace["put"] == [
-        f"sync {exchange}/.0/00000000",
-        f"sync {exchange}/.0/00000001",
+        *_in_place(f"{exchange}/.0/key"),
+        *_in_place(f"{exchange}/.0/00000000"),
+        *_in_place(f"{exchange}/.0/00000001"),
         f"sync {exchange}/.0",
         f"rename {exchange}/0",
         f"sync {exchange}",

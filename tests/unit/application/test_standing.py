@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from hub.application.commands import Spoken, SubmitDocument
@@ -75,6 +77,25 @@ def test_a_suspended_agency_does_not_send(hub):
 
     assert (refusal.reason, refusal.metadata["agencies"]) == ("AGENCY_SUSPENDED", SENDER)
     assert hub.topics()[-1] == "SubmissionRefused"
+    check_whole(hub)
+
+
+def test_who_may_not_send_uploads_nothing_either_and_goes_on_once_it_may(hub):
+    content = bytes(range(256))
+
+    def begin(agency: str = SENDER):
+        digest = hashlib.sha256(content).digest()
+        return run(hub.exchanges.begin_upload(agency, len(content), digest, ""))
+
+    begun = begin()
+    suspend(hub, SENDER)
+    refusal = refused(begin)
+    assert (refusal.reason, refusal.metadata["agencies"]) == ("AGENCY_SUSPENDED", SENDER)
+    reinstate(hub, SENDER)
+    assert begin() == begun
+    succeed(hub, RECIPIENT, OTHER)
+    assert refused(lambda: begin(RECIPIENT)).reason == "AGENCY_SUCCEEDED"
+    assert len(list(hub.stores.uploads.uploads())) == 1
     check_whole(hub)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,9 @@ from hub.client.drafting import (
     AttachmentDraft,
     DocumentDraft,
     Drafting,
+    FileContent,
     Submission,
+    to_upload,
 )
 from hub.errors import SecretDocument, StatementMalformed, TooLarge
 from hub.proof.envelope import Action, Priority, Reply, Signer
@@ -167,14 +171,38 @@ def test_an_attachment_is_read_from_a_file_under_its_own_name(tmp_path):
     assert unknown.media_type == "application/octet-stream"
 
 
-def test_content_beyond_the_limit_is_refused(tmp_path, drafting):
+def test_a_large_file_is_hashed_and_not_held(tmp_path):
+    path = tmp_path / "bản đồ.pdf"
+    content = bytes(range(256)) * (CONTENTS_BYTES_MAX // 256) + b"x"
+    path.write_bytes(content)
+
+    draft = AttachmentDraft.from_file(path)
+
+    digest = hashlib.sha256(content).hexdigest()
+    assert draft.content == FileContent(path, len(content), digest)
+    described = draft.described
+    assert (described.size, described.sha256) == (len(content), digest)
+    assert (described.name, described.media_type) == ("bản đồ.pdf", "application/pdf")
+    path.write_bytes(content[:-1])
+    assert AttachmentDraft.from_file(path).content == content[:-1]
+
+
+def test_content_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(TooLarge) as caught:
+        AttachmentDraft.from_bytes("a", bytes(CONTENTS_BYTES_MAX + 1))
+    assert caught.value.metadata == {"limit": str(CONTENTS_BYTES_MAX)}
+    monkeypatch.setattr("hub.client.drafting.ATTACHMENT_BYTES_MAX", CONTENTS_BYTES_MAX + 10)
     path = tmp_path / "large.bin"
     with path.open("wb") as file:
-        file.truncate(CONTENTS_BYTES_MAX + 1)
+        file.truncate(CONTENTS_BYTES_MAX + 11)
     with pytest.raises(TooLarge) as caught:
         AttachmentDraft.from_file(path)
-    assert caught.value.metadata == {"limit": str(CONTENTS_BYTES_MAX)}
-    half = AttachmentDraft.from_bytes("a", bytes(CONTENTS_BYTES_MAX // 2 + 1))
-    other = AttachmentDraft.from_bytes("b", half.content)
-    with pytest.raises(TooLarge, match="all attachments"):
-        drafting.envelope(Submission(LETTER, [half, other], ["H30"]))
+    assert caught.value.metadata == {"limit": str(CONTENTS_BYTES_MAX + 10)}
+
+
+def test_what_does_not_fit_into_the_call_is_uploaded():
+    third, file = bytes(CONTENTS_BYTES_MAX // 3 + 1), FileContent(Path("x"), 5, "ab" * 32)
+    assert to_upload([]) == ()
+    assert to_upload([third, third]) == ()
+    assert to_upload([third, file, third, third, b"small"]) == (1, 3)
+    assert to_upload([bytes(CONTENTS_BYTES_MAX)]) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import uuid
@@ -9,11 +10,13 @@ import uuid
 import pytest
 
 from hub.client import journal as journal_module
+from hub.client.drafting import AttachmentDraft
 from hub.client.errors import JournalFull, StateDamaged, StateInUse
 from hub.client.fake_log import FakeLog
 from hub.client.journal import Answer, Journal, Refusal
 from hub.client.memory import CheckpointMemory
 from hub.client.state import StateDirectory, read_at_most, write_durably
+from hub.errors import DigestMismatch
 from hub.proof.dsse import SignedStatement
 
 STATEMENT = SignedStatement("application/x", b'{"a":1}\n', "ab" * 32, b"\x00\xff")
@@ -269,3 +272,57 @@ def test_once_closed_nothing_is_written(state):
     assert memory.largest(log.origin) is None
     with pytest.raises(StateDamaged, match="closed"):
         journal.begin(request_id(), STATEMENT)
+
+
+# --- Large files --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(tmp_path):
+    path = tmp_path / "bản đồ.bin"
+    path.write_bytes(bytes(range(256)) * 20_000)
+    return AttachmentDraft.from_file(path).content
+
+
+def test_a_large_file_is_copied_and_outlives_the_users_own(state, large):
+    entry = Journal(state).begin(request_id(), STATEMENT, [b"small", large, b"too"])
+    content = large.path.read_bytes()
+    large.path.unlink()
+
+    reopened = Journal(state)
+
+    assert reopened.pending() == (entry,)
+    assert (entry.uploads, entry.contents_bytes) == ((1,), 8)
+    assert reopened.contents_of(entry) == [b"small", b"too"]
+    assert reopened.path_of(entry, 1).read_bytes() == content
+    reopened.finish(request_id(), ACCEPTED)
+    assert list((state.path / "contents").iterdir()) == []
+
+
+def test_a_file_that_changed_since_it_was_hashed_is_not_written_down(state, large):
+    large.path.write_bytes(large.path.read_bytes()[::-1])
+    journal = Journal(state)
+
+    with pytest.raises(DigestMismatch, match="changed"):
+        journal.begin(request_id(), STATEMENT, [b"small", large])
+
+    assert journal.pending() == Journal(state).pending() == ()
+    assert list((state.path / "contents").iterdir()) == []
+
+
+def test_large_files_do_not_fill_the_journal(state, large, monkeypatch):
+    monkeypatch.setattr(journal_module, "PENDING_BYTES_MAX", 100)
+    journal = Journal(state)
+    journal.begin(request_id(1), STATEMENT, [large])
+    with pytest.raises(JournalFull):
+        journal.begin(request_id(2), STATEMENT, [bytes(100)])
+
+
+def test_a_journal_from_before_uploads_is_read(state):
+    entry = Journal(state).begin(request_id(), STATEMENT, [b"one"])
+    path = state.path / "journal"
+    record = json.loads(path.read_bytes().split(b" ", 1)[1])
+    del record["uploads"]
+    path.write_bytes(journal_module._line(record))
+
+    assert Journal(state).pending() == (entry,)
