@@ -62,7 +62,7 @@ def demo(language: str, *options: str, scratch: Path) -> subprocess.CompletedPro
         env=environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
