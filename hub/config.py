@@ -8,18 +8,72 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from hub.errors import VerificationFailed
+from hub.proof.note import KeyType, VerifierKey
+
 FILE_NAME = "hub.toml"
+WITNESSES_MAX = 32
 
 
 class ConfigInvalid(Exception):
     """The settings cannot be used; the message says which, and what to do."""
+
+
+class WitnessSetting(BaseModel):
+    """A witness that is asked to cosign: its C2SP verifier key, and where it is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vkey: str
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$", max_length=500)]
+
+    @field_validator("vkey")
+    @classmethod
+    def _is_a_witness(cls, vkey: str) -> str:
+        try:
+            key = VerifierKey.parse(vkey)
+        except VerificationFailed as failure:
+            raise ValueError(str(failure)) from failure
+        if key.key_type is not KeyType.COSIGNATURE:
+            raise ValueError("this is the key of a log, not of a witness")
+        return vkey
+
+    @property
+    def key(self) -> VerifierKey:
+        """The verifier key."""
+        return VerifierKey.parse(self.vkey)
+
+
+class TimestampAuthority(BaseModel):
+    """A time-stamping authority (RFC 3161) that the hub asks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+    """What the hub calls it, for ever: events and the trusted root name it so."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,2000}$")]
+    """Where it is asked."""
+
+    certificates: str
+    """A PEM file: the authority's own root, and certificates between it and the signer's."""
+
+    policy: Annotated[str, Field(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,18})){1,30}$")] | None = None
+    """The policy (OID) to ask for; its own choice if left out."""
 
 
 class Settings(BaseSettings):
@@ -37,6 +91,9 @@ class Settings(BaseSettings):
 
     listen: str = "127.0.0.1:8443"
     """Address and port of the gRPC server; port 0 takes a free one."""
+
+    http_listen: str = ""
+    """Address and port where the log is served as static files over HTTPS; empty: nowhere."""
 
     database_url: str = "sqlite:///hub.db"
     """Where events are stored."""
@@ -59,14 +116,41 @@ class Settings(BaseSettings):
     reader_threads: Annotated[int, Field(ge=1, le=256)] = 8
     """How many threads read from storage for calls that only read."""
 
+    timestamp_authorities: tuple[TimestampAuthority, ...] = ()
+    """Whose clocks vouch for checkpoints."""
+
+    timestamp_every_s: Annotated[int, Field(ge=60, le=604_800)] = 3600
+    """How long after a timestamp of an authority it is asked for the next, in seconds."""
+
+    timestamp_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    """How long one answer of an authority may take in all, in seconds."""
+
+    timestamp_renew_before_days: Annotated[int, Field(ge=1, le=3650)] = 180
+    """How many days before its certificate ends a timestamp is renewed."""
+
     upload_age_h: Annotated[int, Field(ge=1, le=8760)] = 24
     """How many hours after its last byte an upload is forgotten that no submission has used."""
+    witnesses: tuple[WitnessSetting, ...] = ()
+    """Who is asked to cosign checkpoints; the log records the set. At most 32."""
+
+    witness_every_s: Annotated[float, Field(ge=0.05, le=86_400)] = 60.0
+    """How many seconds lie between two rounds to the witnesses."""
 
     log_format: Literal["json", "text"] = "json"
     """One JSON object a line, or text for a person."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe lines that are written."""
+
+    @field_validator("witnesses")
+    @classmethod
+    def _are_different(cls, witnesses: tuple[WitnessSetting, ...]) -> tuple[WitnessSetting, ...]:
+        if len(witnesses) > WITNESSES_MAX:
+            raise ValueError(f"at most {WITNESSES_MAX} witnesses")
+        # One key under two names would look like two witnesses.
+        if len({witness.key.public_key for witness in witnesses}) < len(witnesses):
+            raise ValueError("two witnesses have the same key")
+        return witnesses
 
     work_begin: time = time(7, 30)
     """When offices open, in `time_zone`."""

@@ -10,6 +10,7 @@ contradicts itself is a :class:`LedgerMismatch`. Neither crosses the wire.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -238,6 +239,12 @@ class PositionUnknown(HubError):
     reason = "POSITION_UNKNOWN"
 
 
+class CaseReferenceMissing(HubError):
+    """Subject and content are shown to an auditor for a case only, and none was named."""
+
+    reason = "CASE_REFERENCE_MISSING"
+
+
 # --- The state of the hub ---------------------------------------------------------
 
 
@@ -284,13 +291,36 @@ class VerificationFailed(Exception):
         self.step = step
 
 
+class Procedure(StrEnum):
+    """What to do when stores contradict each other: the headings of docs/operations.md say how."""
+
+    DATABASE_BEHIND = "R1"
+    SIGNER_BEHIND = "R2"
+    CHANGED = "R3"
+    ANOTHER_KEY = "R4"
+    CONTENT_GONE = "R5"
+    RESTORE = "R6"
+    REOPEN = "R7"
+
+
 class LedgerMismatch(Exception):
     """What is stored contradicts itself or the signer's memory: do not serve.
 
     `position` is the first event that differs, counted from 0, or None when the
-    finding is not about one event.
+    finding is not about one event; `procedure` is what the operator does next.
     """
 
-    def __init__(self, message: str, *, position: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        position: int | None = None,
+        procedure: Procedure = Procedure.CHANGED,
+    ) -> None:
         super().__init__(message)
         self.position = position
+        self.procedure = procedure
+
+
+class ExportRefused(Exception):
+    """The folder holds something that an export of this log must not be mixed with."""

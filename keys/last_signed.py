@@ -89,6 +89,14 @@ class LastSigned:
         """
         return cls(_connect(path, _check_and_make_durable))
 
+    @classmethod
+    def open_to_read(cls, path: Path) -> LastSigned:
+        """The store at `path` beside a signer that uses it; nothing is written.
+
+        What `read` returns need not be durable yet. Raises SignerStoreError.
+        """
+        return cls(_connect(path, _check, mode="ro"))
+
     def close(self) -> None:
         """Let go of the file. Nothing is lost by not calling this."""
         with self._lock:
@@ -127,14 +135,20 @@ class LastSigned:
 
     def _row(self) -> Signed | None:
         row = self._connection.execute("SELECT origin, size, root FROM last_signed").fetchone()
-        return None if row is None else Signed(*row)
+        try:
+            return None if row is None else Signed(*row)
+        except (TypeError, ValueError) as error:
+            # SQLite reads what is left of a file that was cut off as if it were whole.
+            raise sqlite3.DatabaseError("what it holds is no tree head") from error
 
 
-def _connect(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+def _connect(
+    path: Path, prepare: Callable[[sqlite3.Connection], None], *, mode: str = "rw"
+) -> sqlite3.Connection:
     with _translated(path):
-        # mode=rw never creates a file; as_uri escapes what would end the path in a URI.
+        # Neither mode creates a file; as_uri escapes what would end the path in a URI.
         connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=rw",
+            f"{path.resolve().as_uri()}?mode={mode}",
             uri=True,
             timeout=_BUSY_TIMEOUT_S,
             isolation_level=None,
@@ -160,13 +174,17 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _check_and_make_durable(connection: sqlite3.Connection) -> None:
+def _check(connection: sqlite3.Connection) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (format_number,) = connection.execute("PRAGMA user_version").fetchone()
     if application_id != _APPLICATION_ID:
         raise sqlite3.DatabaseError("not a signer's store, or its creation was interrupted")
     if format_number != _FORMAT:
         raise sqlite3.DatabaseError(f"format {format_number}; this version reads {_FORMAT}")
+
+
+def _check_and_make_durable(connection: sqlite3.Connection) -> None:
+    _check(connection)
     # A head may stand in the WAL without ever having reached the disk, if its writer died or
     # its sync failed. Signing it *again* writes nothing, so it must become durable now.
     (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -19,6 +20,7 @@ from hub.application.ports import (
     SealedPayload,
 )
 from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.timestamp import Timestamp
 
 _DIGEST_BYTES = 32
 
@@ -93,6 +95,27 @@ class MemoryEventLog:
     def registry_entries(self) -> Iterator[LogEntry]:
         """All events that decide who may do what, in order."""
         return iter([entry for entry in self._tables.entries if entry.topic in REGISTRY_TOPICS])
+
+    @breakable
+    def timestamps(self, start: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `TimestampObtained` from position `start` on, in order."""
+        if start < 0 or limit < 0:
+            raise ValueError("positions and limits are not negative")
+        found = (
+            each for each in self._tables.entries[start:] if each.topic == Timestamp.Created.TOPIC
+        )
+        return list(islice(found, limit))
+
+    @breakable
+    def entries_of(
+        self, aggregate_ids: Sequence[UUID], start: int, limit: int
+    ) -> Sequence[LogEntry]:
+        """At most `limit` entries of these aggregates from position `start` on, in order."""
+        if start < 0 or limit < 0:
+            raise ValueError("positions and limits are not negative")
+        histories = (self._tables.by_aggregate.get(each, []) for each in set(aggregate_ids))
+        found = [entry for history in histories for entry in history if entry.position >= start]
+        return sorted(found, key=lambda entry: entry.position)[:limit]
 
     @breakable
     def select_events(self, originator_id: UUID) -> Sequence[StoredEvent]:

@@ -20,10 +20,13 @@ class Fault(Enum):
 
 
 class FaultSwitch:
-    """Says which calls of one adapter fail next. Every fault raises OSError."""
+    """Says which calls of one adapter fail next. Every fault raises OSError.
+
+    `methods` are those that can be broken.
+    """
 
     def __init__(self, adapter: object) -> None:
-        self._methods = {
+        self.methods = {
             name
             for name in dir(type(adapter))
             if hasattr(getattr(type(adapter), name), "breakable")
@@ -34,7 +37,7 @@ class FaultSwitch:
 
     def break_next(self, method: str, fault: Fault, *, calls: int = 1) -> None:
         """Let the next `calls` calls of `method` fail; those armed before come first."""
-        if method not in self._methods:
+        if method not in self.methods:
             raise ValueError(f"no breakable method is called {method}")
         self._armed.setdefault(method, []).extend([fault] * calls)
 

@@ -17,6 +17,7 @@ class MemoryTreeStore:
     def __init__(self) -> None:
         self._tiles: dict[tuple[int, int], bytes] = {}
         self._checkpoints: dict[int, bytes] = {}
+        self._published: set[int] = set()
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -36,17 +37,27 @@ class MemoryTreeStore:
         Raises LedgerMismatch for what would change or step back, ValueError for a tile that
         is no whole number of hashes.
         """
-        for place, data in tiles.items():
-            if not 0 < len(data) <= TILE_BYTES_MAX or len(data) % HASH_BYTES:
-                raise ValueError("a tile holds 1 to 256 hashes of 32 bytes")
-            if not data.startswith(self._tiles.get(place, b"")):
-                raise LedgerMismatch("a tile only grows, and its beginning never changes")
+        self._require_growth(tiles)
         if size < max(self._checkpoints, default=0):
             raise LedgerMismatch("a larger checkpoint was published before")
         if self._checkpoints.get(size, checkpoint) != checkpoint:
             raise LedgerMismatch("another checkpoint of this size was published before")
         self._tiles |= {place: bytes(data) for place, data in tiles.items()}
         self._checkpoints[size] = bytes(checkpoint)
+        self._published.add(size)
+
+    @breakable
+    def keep_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        """Store tiles that no checkpoint covers yet."""
+        self._require_growth(tiles)
+        self._tiles |= {place: bytes(data) for place, data in tiles.items()}
+
+    def _require_growth(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        for place, data in tiles.items():
+            if not 0 < len(data) <= TILE_BYTES_MAX or len(data) % HASH_BYTES:
+                raise ValueError("a tile holds 1 to 256 hashes of 32 bytes")
+            if not data.startswith(self._tiles.get(place, b"")):
+                raise LedgerMismatch("a tile only grows, and its beginning never changes")
 
     @breakable
     def latest_checkpoint(self) -> tuple[int, bytes] | None:
@@ -60,6 +71,12 @@ class MemoryTreeStore:
         return min(covering, default=None)
 
     @breakable
-    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        """Every checkpoint by rising size."""
-        return iter(sorted(self._checkpoints.items()))
+    def checkpoints(self, after: int = -1) -> Iterator[tuple[int, bytes]]:
+        """Every checkpoint of a larger size than `after`, by rising size."""
+        return iter(sorted(each for each in self._checkpoints.items() if each[0] > after))
+
+    @breakable
+    def checkpoints_missing(self, after: int = -1) -> Iterator[int]:
+        """The sizes of checkpoints that were published and are not there, by rising size."""
+        missing = self._published - self._checkpoints.keys()
+        return iter(sorted(size for size in missing if size > after))

@@ -32,14 +32,15 @@ class ContentStore:
     """
 
     def __init__(self, root: Path, randomness: Randomness) -> None:
-        """`root` is created if it is not there. `randomness` makes the nonces of parts."""
+        """`root` is never made here: where it is missing, a disk may not be mounted.
+
+        `randomness` makes the nonces of parts.
+        """
         self._root = root
         self._randomness = randomness
         # Folders of `root` known to be durable; the parent is synced once for each, even if
         # it was there already: whoever made it may have crashed before syncing.
         self._durable_shards: set[Path] = set()
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_folder(root.absolute().parent)
 
     def put(self, exchange_id: UUID, index: int, content: bytes, key: bytes) -> None:
         """Store one attachment of an exchange, sealed under the exchange's key of 32 bytes.

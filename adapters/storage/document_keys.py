@@ -25,10 +25,14 @@ class DocumentKeys:
     """The port DocumentKeys."""
 
     def __init__(self, database: Database) -> None:
-        """Creates the one table when it is not there: nothing about it will ever migrate."""
+        """Creates the one table when it is not there: nothing about it will ever migrate.
+
+        A database opened for reading only has it already.
+        """
         self._database = database
-        with database.writing() as connection:
-            _metadata.create_all(connection)
+        if not database.read_only:
+            with database.writing() as connection:
+                _metadata.create_all(connection)
 
     def add(self, wrapped: Mapping[UUID, bytes]) -> None:
         """Store keys; durable on return. Adding the same again changes nothing.

@@ -54,6 +54,8 @@ class Database:
     to know which database it is.
     """
 
+    read_only = False
+
     def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         """`url` is `sqlite:///relative/path` or `sqlite:////absolute/path`.
 
@@ -84,13 +86,13 @@ class Database:
         `disposable`: then they survive a crash of the process only.
         """
         engine = self._disposable if disposable else self._writer
-        with self._turn, _as_os_error(), engine.begin() as connection:
+        with self._turn, as_os_error(), engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One snapshot of what is committed. A long one keeps the WAL from shrinking."""
-        with _as_os_error(), self._reader.connect() as connection:
+        with as_os_error(), self._reader.connect() as connection:
             yield connection
 
     def empty_wal(self) -> None:
@@ -99,7 +101,7 @@ class Database:
         What was erased still stands in the log until then. Raises OSError when a reader
         holds an old snapshot for longer than the busy timeout.
         """
-        with self._turn, _as_os_error(), self._writer.connect() as connection:
+        with self._turn, as_os_error(), self._writer.connect() as connection:
             # Not through SQLAlchemy, which would begin a transaction and so be in the way.
             driver: Any = connection.connection.driver_connection
             try:
@@ -166,7 +168,8 @@ def _is_file(database: str | None) -> bool:
 
 
 @contextmanager
-def _as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
+    """Errors of the driver as OSError, broken constraints and wrong SQL left as they are."""
     try:
         yield
     except (IntegrityError, ProgrammingError):

@@ -131,6 +131,36 @@ class EventRecorder(ApplicationRecorder):
                 return
             after = page[-1].position
 
+    def timestamps(self, start: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `TimestampObtained` from position `start` on, in order."""
+        return self._log_entries(
+            sa.select(*_ENTRY)
+            # The very words of the index: it holds nothing but these.
+            .where(sa.text(schema.IS_TIMESTAMP), _events.position >= start)
+            .order_by(_events.position)
+            .limit(limit)
+        )
+
+    def entries_of(
+        self, aggregate_ids: Sequence[UUID], start: int, limit: int
+    ) -> Sequence[LogEntry]:
+        """At most `limit` entries of these aggregates from position `start` on, in order.
+
+        One query along the index for each 400 of them; each keeps no more than `limit` rows.
+        """
+        # The plus keeps SQLite from walking the whole log by position to spare itself a sort.
+        position: sa.ColumnClause[int] = sa.literal_column("+position")
+        found: list[LogEntry] = []
+        for some in _portions(sorted({each.bytes for each in aggregate_ids})):
+            found += self._log_entries(
+                sa.select(*_ENTRY)
+                .where(_events.aggregate_id.in_(some), position >= start)
+                .order_by(position)
+                .limit(limit)
+            )
+            found = sorted(found, key=lambda entry: entry.position)[:limit]
+        return found
+
     def select_notifications(
         self,
         start: int | None,

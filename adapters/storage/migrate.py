@@ -33,13 +33,19 @@ def migrate(url: str) -> None:
 def schema_is_current(url: str) -> bool:
     """Whether the database exists and needs no migration. Changes nothing."""
     database = Database(url)
-    if not database.path.exists():
+    # SQLite would make an empty file a database.
+    if not database.path.exists() or database.path.stat().st_size == 0:
         return False
     try:
-        with database.reading() as connection:
-            current = MigrationContext.configure(connection).get_current_heads()
+        return is_current(database)
     finally:
         database.close()
+
+
+def is_current(database: Database) -> bool:
+    """Whether an open database needs no migration. Changes nothing."""
+    with database.reading() as connection:
+        current = MigrationContext.configure(connection).get_current_heads()
     return set(current) == set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 

@@ -59,6 +59,15 @@ Index(
     sqlite_where=text("registry"),
     postgresql_where=text("registry"),
 )
+# One event in thousands is a timestamp, and jobs go from one to the next. A query must say
+# the same words for the index to be used.
+IS_TIMESTAMP = "topic = 'hub.Log.TimestampObtained'"
+Index(
+    "events_of_timestamps",
+    events.c.position,
+    sqlite_where=text(IS_TIMESTAMP),
+    postgresql_where=text(IS_TIMESTAMP),
+)
 
 requests = Table(
     "requests",
@@ -121,6 +130,29 @@ checkpoints = Table(
     metadata,
     Column("size", POSITION, primary_key=True, autoincrement=False),
     Column("note", LargeBinary, nullable=False),
+)
+
+# The sizes of all checkpoints once more: one that was removed from there is missed here.
+published = Table(
+    "published",
+    metadata,
+    Column("size", POSITION, primary_key=True, autoincrement=False),
+)
+
+# `nth` counts the cosignatures of one checkpoint in the order they came, from 1: so the
+# checkpoints that most witnesses cosigned are found without counting.
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", POSITION, ForeignKey("checkpoints.size"), primary_key=True),
+    Column("nth", SmallInteger, primary_key=True, autoincrement=False),
+    Column("witness", String, nullable=False),
+    Column("key_id", LargeBinary(4), nullable=False),
+    # As in the note: the witness's time in 8 bytes, then the signature.
+    Column("signature", LargeBinary, nullable=False),
+    Index("cosignatures_by_witness", "witness", "key_id", "size", unique=True),
+    Index("cosignatures_by_count", "nth", "size"),
+    sqlite_with_rowid=False,
 )
 
 # --- Views: disposable, rebuilt from the events ------------------------------------------

@@ -48,18 +48,28 @@ class TreeStore:
         beginning, or when a checkpoint of this or a larger size stands already and is
         another; ValueError for a tile that is no whole number of hashes.
         """
-        rows = [
-            {"level": level, "number": number, "data": _require_hashes(data)}
-            for (level, number), data in tiles.items()
-        ]
+        rows = _tile_rows(tiles)
         try:
             with self._database.writing() as connection:
                 _require_newest(connection, size)
                 if rows:
                     connection.execute(_grow_tiles(), rows)
                 connection.execute(_add_checkpoint(), {"size": size, "note": checkpoint})
+                connection.execute(_note_published(), {"size": size})
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(f"the tree was not published: {error.orig}") from error
+
+    def keep_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        """Store tiles that no checkpoint covers yet; durable on return.
+
+        Raises LedgerMismatch for a tile that would not keep its beginning.
+        """
+        if rows := _tile_rows(tiles):
+            try:
+                with self._database.writing() as connection:
+                    connection.execute(_grow_tiles(), rows)
+            except sa.exc.IntegrityError as error:
+                raise LedgerMismatch(f"the tiles were not stored: {error.orig}") from error
 
     def latest_checkpoint(self) -> tuple[int, bytes] | None:
         """The newest checkpoint with its size."""
@@ -70,12 +80,25 @@ class TreeStore:
         covering = _SELECT_CHECKPOINTS.where(_checkpoints.size > position)
         return self._first(covering.order_by(_checkpoints.size))
 
-    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        """Every checkpoint by rising size, from one snapshot."""
-        statement = _SELECT_CHECKPOINTS.order_by(_checkpoints.size)
+    def checkpoints(self, after: int = -1) -> Iterator[tuple[int, bytes]]:
+        """Every checkpoint of a larger size than `after`, by rising size, from one snapshot."""
+        larger = _SELECT_CHECKPOINTS.where(_checkpoints.size > after)
+        statement = larger.order_by(_checkpoints.size)
         with self._database.reading() as connection:
             rows = connection.execute(statement, execution_options=_STREAM)
             yield from ((size, note) for size, note in rows)
+
+    def checkpoints_missing(self, after: int = -1) -> Iterator[int]:
+        """The sizes of checkpoints that were published and are not there, by rising size."""
+        published = schema.published.c
+        statement = (
+            sa.select(published.size)
+            .outerjoin(schema.checkpoints, _checkpoints.size == published.size)
+            .where(published.size > after, _checkpoints.size.is_(None))
+            .order_by(published.size)
+        )
+        with self._database.reading() as connection:
+            yield from connection.execute(statement, execution_options=_STREAM).scalars()
 
     def _first(self, statement: sa.Select[int, bytes]) -> tuple[int, bytes] | None:
         with self._database.reading() as connection:
@@ -108,10 +131,21 @@ def _add_checkpoint() -> sa.Insert:
     )
 
 
+def _note_published() -> sa.Insert:
+    return upsert(schema.published).on_conflict_do_nothing()
+
+
 def _require_newest(connection: sa.Connection, size: int) -> None:
     newest = connection.scalar(sa.select(sa.func.max(_checkpoints.size)))
     if newest is not None and size < newest:
         raise LedgerMismatch(f"a checkpoint of size {newest} was published before size {size}")
+
+
+def _tile_rows(tiles: Mapping[tuple[int, int], bytes]) -> list[dict[str, object]]:
+    return [
+        {"level": level, "number": number, "data": _require_hashes(data)}
+        for (level, number), data in tiles.items()
+    ]
 
 
 def _require_hashes(data: bytes) -> bytes:

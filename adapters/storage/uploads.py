@@ -27,19 +27,33 @@ from hub.application.ports import Claim, NewUpload, Randomness, StoredUpload
 from hub.errors import ContentLost
 
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UPLOADS = "uploads"
 _RECORD, _CONTENT, _WHOLE, _CLAIM = "record", "content", "whole", "claim"
+
+
+def make_root(root: Path) -> None:
+    """Make the folder of contents and of uploads; durable on return.
+
+    Once in a hub's life: where it is missing later on, a disk may not be mounted.
+    """
+    (root / _UPLOADS).mkdir(mode=0o700, parents=True, exist_ok=True)
+    sync_folder(root)
+    sync_folder(root.absolute().parent)
+
+
+def is_root(root: Path) -> bool:
+    """Whether `root` was made by `make_root`."""
+    return (root / _UPLOADS).is_dir()
 
 
 class UploadStore:
     """The port UploadStore, beside the content store that adopts what is here."""
 
     def __init__(self, root: Path, content: ContentStore, randomness: Randomness) -> None:
-        """`root` is the content store's, so that both are on one file system."""
-        self._folder = root / "uploads"
+        """`root` is the content store's, so that both are on one file system; see `make_root`."""
+        self._folder = root / _UPLOADS
         self._content = content
         self._randomness = randomness
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sync_folder(root)
 
     def create(self, upload: NewUpload) -> None:
         """Make room for an upload, of which nothing is here yet; durable on return."""
@@ -143,7 +157,7 @@ class UploadStore:
             sync_folder(self._folder)
 
     def is_usable(self) -> bool:
-        """Whether uploads can be written now; the folder is made once, at the opening.
+        """Whether uploads can be written now; the folder is made once, when the hub is.
 
         So it is also missing where another disk should be mounted and is not.
         """

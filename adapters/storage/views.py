@@ -315,7 +315,7 @@ def document_of(row: Sequence[Any]) -> DocumentRow:
         sender,
         digest,
         position,
-        _instant(accepted_at_us),
+        instant(accepted_at_us),
         code,
         type_name,
         subject,
@@ -341,9 +341,9 @@ def delivery_of(row: Sequence[Any]) -> DeliveryRow:
         collected,
         RecallState(recall),
         expired,
-        None if expires_at_us is None else _instant(expires_at_us),
+        None if expires_at_us is None else instant(expires_at_us),
         position,
-        _instant(updated_at_us),
+        instant(updated_at_us),
         due_on,
     )
 
@@ -360,7 +360,7 @@ def _notice(row: Sequence[Any]) -> NoticeRow:
         code,
         _optional_uuid(by_exchange),
         position,
-        _instant(at_us),
+        instant(at_us),
     )
 
 
@@ -377,5 +377,6 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def _instant(microseconds: int) -> datetime:
+def instant(microseconds: int) -> datetime:
+    """The instant that the database keeps."""
     return _EPOCH + microseconds * _MICROSECOND

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from hub.application.certificates import Suitability
 from hub.application.lane import Lane, Recorded
+from hub.application.mapper import read_event
 from hub.application.ports import RequestKey
 from hub.application.registry import AgencyEntry, Registry
 from hub.application.session import Session
 from hub.domain.agency import Agency
 from hub.domain.values import format_time
 from hub.errors import AgencyExists, AgencyUnknown, KeyTaken, RequestMalformed
-from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
 from hub.proof.statements import AGENCY_CODE, AGENCY_CODE_WORDS
 
@@ -188,7 +188,7 @@ class Agencies:
             operator, request_id, code, purpose, algorithm, certificate, self._suitability
         )
         recorded = await self._lane.do(command)
-        key_id: str = parse_leaf(recorded.receipt.leaf).data["key_id"]
+        key_id: str = read_event(recorded.receipt.leaf).data["key_id"]
         return recorded, key_id
 
     def agencies(self, after: str, limit: int) -> Sequence[AgencyEntry]:

@@ -17,6 +17,7 @@ from hub.application.commands import (
     unknown_exchange,
 )
 from hub.application.lane import Lane, Receipts, Recorded
+from hub.application.mapper import read_event
 from hub.application.offload import Offloader
 from hub.application.parties import parties_of
 from hub.application.ports import (
@@ -53,7 +54,7 @@ from hub.errors import (
     RequestUnknown,
 )
 from hub.proof.dsse import SignedStatement
-from hub.proof.leaf import Event, parse_leaf
+from hub.proof.leaf import Event
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 
 
@@ -259,13 +260,14 @@ class Exchanges:
         """What became of an agency's own documents, by rising number."""
         return await self._offload(lambda: self._views.outbox(agency, after, limit))
 
-    async def statement(self, agency: str, position: int) -> Evidence:
+    async def statement(self, agency: str, position: int, *, cosigned: bool = False) -> Evidence:
         """The statement that an event records, for the sender and the recipient concerned.
 
+        If `cosigned`, its receipts lie under one checkpoint that witnesses cosigned, if any did.
         Raises PositionUnknown for any other event, ContentLost when it was erased, and for a
         recipient NotCollected or ContentWithheld where an envelope is not released to it.
         """
-        return await self._offload(lambda: self._statement(agency, position))
+        return await self._offload(lambda: self._statement(agency, position, cosigned))
 
     async def attachment(
         self, agency: str, exchange_id: UUID, index: int, offset: int
@@ -354,7 +356,7 @@ class Exchanges:
         if accepted is None or accepted.position >= self._receipts.size:
             return None
         recorded = self._receipts.receipt(accepted.position)
-        event = parse_leaf(recorded.receipt.leaf)
+        event = read_event(recorded.receipt.leaf)
         return _Opened(event, recorded) if event.topic == Exchange.Created.TOPIC else None
 
     def _opened_by_id(self, exchange_id: UUID) -> _Opened:
@@ -365,15 +367,15 @@ class Exchanges:
         return opened
 
     def _handed_over(self, recorded: Recorded) -> HandedOver:
-        facts = parse_leaf(recorded.receipt.leaf)
+        facts = read_event(recorded.receipt.leaf)
         opened = self._opened_by_digest(bytes.fromhex(facts.data["envelope_digest"]))
         if opened is None:
             raise unknown_exchange()
         return HandedOver(opened.event.id, recorded, self._evidence(opened.recorded))
 
-    def _statement(self, agency: str, position: int) -> Evidence:
+    def _statement(self, agency: str, position: int, cosigned: bool) -> Evidence:
         recorded = self._receipts.receipt(position)
-        event = parse_leaf(recorded.receipt.leaf)
+        event = read_event(recorded.receipt.leaf)
         mine = self._represented(agency)
         if "statement" not in event.data or parties_of(event).isdisjoint(mine):
             raise PositionUnknown("no such position in the log", position=str(position))
@@ -381,16 +383,10 @@ class Exchanges:
             # The envelope is the document too: nobody reads it here and denies it.
             rows = self._views.deliveries(event.id)
             _require_released([row for row in rows if row.recipient in mine], event.id)
-        return self._evidence(recorded)
+        return self._evidence(recorded, cosigned)
 
-    def _evidence(self, recorded: Recorded) -> Evidence:
-        event = parse_leaf(recorded.receipt.leaf)
-        enrolment = self._receipts.receipt(event.data["enrolment"])
-        digest = parse_leaf(enrolment.receipt.leaf).data["certificate"]
-        certificate = self._log.evidence(bytes.fromhex(digest))
-        if certificate is None:
-            raise ContentLost("the author's certificate is missing from the evidence store")
-        return Evidence(self._envelope(event), recorded, enrolment, certificate)
+    def _evidence(self, recorded: Recorded, cosigned: bool = False) -> Evidence:
+        return evidence_of(recorded, self._receipts, self._log, self._vault, cosigned=cosigned)
 
     def _envelope(self, event: Event) -> SignedStatement:
         return statement_of(event, self._log, self._vault)
@@ -410,6 +406,33 @@ class _Opened:
     @property
     def parties(self) -> frozenset[str]:
         return frozenset([self.event.data["sender"], *self.recipients])
+
+
+def evidence_of(
+    recorded: Recorded,
+    receipts: Receipts,
+    log: EventLog,
+    vault: Vault,
+    *,
+    cosigned: bool = False,
+) -> Evidence:
+    """The signed statement that an event records, with the enrolment of its author's key.
+
+    If `cosigned`, both under checkpoints with the witnesses' cosignatures. Raises ContentLost
+    when the payload, its key or the certificate is gone.
+    """
+    event = read_event(recorded.receipt.leaf)
+    relied_on = event.data["enrolment"]
+    if cosigned:
+        recorded = receipts.cosigned(recorded.position)
+        enrolment = receipts.cosigned(relied_on, beyond=recorded.position)
+    else:
+        enrolment = receipts.receipt(relied_on)
+    digest = read_event(enrolment.receipt.leaf).data["certificate"]
+    certificate = log.evidence(bytes.fromhex(digest))
+    if certificate is None:
+        raise ContentLost("the author's certificate is missing from the evidence store")
+    return Evidence(statement_of(event, log, vault), recorded, enrolment, certificate)
 
 
 def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
@@ -459,7 +482,7 @@ def _same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
     Unknown fields are kept, so the same bytes may read as a status and as a collect
     statement; but what was signed as the one never released what takes the other.
     """
-    record = parse_leaf(recorded.receipt.leaf).data["statement"]
+    record = read_event(recorded.receipt.leaf).data["statement"]
     if record["payload_type"] != signed.payload_type:
         raise RequestIdReused(
             "this request id already carried the same bytes as another kind of statement",

@@ -56,5 +56,6 @@ class FoundHub:
                 not_before=format_time(certificate.not_before),
                 not_after=format_time(certificate.not_after),
                 by=FOUNDER,
+                request_id="",
             )
         )

@@ -11,6 +11,7 @@ from hub.application.mapper import ClosedMapper
 from hub.application.ports import EventLog
 from hub.domain.agency import Agency
 from hub.domain.aggregate import Aggregate
+from hub.domain.audit_trail import AuditTrail, audit_trail_id
 from hub.domain.delivery import Delivery, delivery_id
 from hub.domain.exchange import Exchange
 from hub.domain.group import Group
@@ -59,6 +60,16 @@ class History:
         for stored in self._log.select_events(group_id):
             self._mapper.to_domain_event(stored).mutate(group)
         return group
+
+    def audit_trail(self, exchange_id: UUID, at: datetime) -> AuditTrail:
+        """The audit trail of an exchange, whether or not it was ever audited."""
+        known = self._cached(audit_trail_id(exchange_id))
+        if known is not None:
+            return cast(AuditTrail, known)
+        trail = AuditTrail.begin(exchange_id, at)
+        for stored in self._log.select_events(trail.id):
+            self._mapper.to_domain_event(stored).mutate(trail)
+        return trail
 
     def keep(self, aggregate: Aggregate) -> None:
         """Remember an aggregate whose facts are all committed."""

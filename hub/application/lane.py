@@ -8,6 +8,7 @@ from typing import Protocol
 from hub.application.ports import RequestKey
 from hub.application.session import Session
 from hub.proof.receipt import Receipt
+from hub.proof.tiles import TilePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,48 @@ class Receipts(Protocol):
         """The one receipt of a position. Raises PositionUnknown, ReceiptDelayed."""
         ...
 
+    def cosigned(self, position: int, *, beyond: int = 0) -> Recorded:
+        """Its receipt with the cosignatures there are by now; raises the same.
+
+        The checkpoint in it also covers the position `beyond`.
+        """
+        ...
+
+    def inclusion(self, position: int, size: int) -> list[bytes]:
+        """That the leaf at a position stands in the tree of a size. Raises PositionUnknown."""
+        ...
+
+    def checkpoints(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """At most `limit` checkpoints of a larger size than `after`, by rising size."""
+        ...
+
+    def file(self, path: TilePath) -> bytes | None:
+        """A tile or an entry bundle (C2SP tlog-tiles); None beyond the newest checkpoint."""
+        ...
+
+    def newest(self) -> tuple[int, bytes]:
+        """The newest published checkpoint with its size, 0 before the first."""
+        ...
+
+    def proof(self, position: int, size: int, checkpoint: bytes) -> bytes:
+        """That a position stands under a stored checkpoint of this size (C2SP `tlog-proof`)."""
+        ...
+
     def consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """That the tree of one size is the beginning of another. Raises PositionUnknown."""
+        ...
+
+    def published(self) -> tuple[int, bytes]:
+        """How many events are visible, and the checkpoint that covers just these."""
+        ...
+
+    def frontier(self, size: int) -> list[bytes]:
+        """The roots of the complete subtrees over the first `size` events, left to right.
+
+        Raises PositionUnknown.
+        """
+        ...
+
+    def audit_path(self, position: int, size: int) -> list[bytes]:
+        """That an event stands in the tree of `size` events. Raises PositionUnknown."""
         ...

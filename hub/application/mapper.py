@@ -7,7 +7,7 @@ and believes the bytes, not the columns that index them.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -16,7 +16,7 @@ from uuid import UUID
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from hub.application.ports import Randomness
-from hub.domain.catalogue import AGGREGATES, EVENTS
+from hub.domain.catalogue import AGGREGATES, EVENTS, upcast, version_of
 from hub.errors import LedgerMismatch, VerificationFailed
 from hub.proof.leaf import NONCE_BYTES, Event, encode_leaf, parse_leaf
 
@@ -42,7 +42,7 @@ class ClosedMapper(Mapper[UUID]):
         leaf = encode_leaf(
             Event(
                 topic=topic,
-                schema=getattr(type(domain_event), "class_version", 1),
+                schema=version_of(type(domain_event)),
                 id=domain_event.originator_id,
                 version=domain_event.originator_version,
                 time=domain_event.timestamp,
@@ -73,14 +73,35 @@ class ClosedMapper(Mapper[UUID]):
         return _instance(event)
 
 
-def read_leaf(leaf: bytes) -> Event:
-    """The event in a leaf, checked against the catalogue. Raises UnreadableEvent."""
-    try:
-        event = parse_leaf(leaf)
-    except VerificationFailed as error:
-        raise UnreadableEvent(str(error)) from error
+def read_event(leaf: bytes) -> Event:
+    """The event in a leaf in the form of today, whatever form it was written in.
+
+    `schema` and `data` are those of the newest version; the bytes stay what is hashed. Raises
+    VerificationFailed for what is no leaf, UnreadableEvent for an event or a version of it
+    that this catalogue does not list.
+    """
+    event = parse_leaf(leaf)
     if event.topic not in EVENTS:
         raise UnreadableEvent(f"no event is called {event.topic!r}")
+    newest = version_of(EVENTS[event.topic])
+    if event.schema == newest:
+        return event
+    try:
+        data = upcast(event.topic, event.schema, event.data)
+    except LookupError as error:
+        raise UnreadableEvent(str(error.args[0])) from error
+    return replace(event, schema=newest, data=data)
+
+
+def read_leaf(leaf: bytes) -> Event:
+    """The event in a leaf, as `read_event`, checked against the catalogue field by field.
+
+    Raises UnreadableEvent.
+    """
+    try:
+        event = read_event(leaf)
+    except VerificationFailed as error:
+        raise UnreadableEvent(str(error)) from error
     declared = _declared(event.topic)
     if event.data.keys() != declared.keys():
         raise UnreadableEvent(f"{event.topic}: its fields are not those of the catalogue")

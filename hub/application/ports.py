@@ -11,6 +11,7 @@ may or may not have been kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
@@ -21,6 +22,9 @@ from eventsourcing.persistence import StoredEvent
 
 from hub.domain.deadlines import Passed
 from hub.domain.delivery import DeliveryState, RecallState
+from hub.proof.note import NoteSignature, VerifierKey
+from hub.proof.tiles import TilePath
+from hub.proof.witnessing import AddCheckpoint
 
 Clock = Callable[[], datetime]
 """The hub's clock, in UTC."""
@@ -147,6 +151,16 @@ class EventLog(Protocol):
         """All events that decide who may do what, in order."""
         ...
 
+    def timestamps(self, start: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `TimestampObtained` from position `start` on, in order."""
+        ...
+
+    def entries_of(
+        self, aggregate_ids: Sequence[UUID], start: int, limit: int
+    ) -> Sequence[LogEntry]:
+        """At most `limit` entries of these aggregates from position `start` on, in order."""
+        ...
+
     def select_events(self, originator_id: UUID) -> Sequence[StoredEvent]:
         """The history of one aggregate, oldest first."""
         ...
@@ -201,17 +215,21 @@ class SignedTree(Protocol):
         ...
 
 
-class Signer(Protocol):
-    """Signs checkpoints, and only those that extend the last one it signed.
-
-    Trusted: whoever holds its key and its memory can sign a false tree (and is found out
-    by any kept receipt).
-    """
+class SignerMemory(Protocol):
+    """What a signer signed last; trusted as the signer is."""
 
     @property
     def last(self) -> SignedTree | None:
         """The last tree signed, or None if there was none."""
         ...
+
+
+class Signer(SignerMemory, Protocol):
+    """Signs checkpoints, and only those that extend the last one it signed.
+
+    Trusted: whoever holds its key and its memory can sign a false tree (and is found out
+    by any kept receipt).
+    """
 
     def sign(self, size: int, root: bytes, consistency_proof: Sequence[bytes]) -> bytes:
         """A signed note over the tree of this size and root.
@@ -246,6 +264,10 @@ class TreeStore(Protocol):
         """
         ...
 
+    def keep_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        """Store tiles that no checkpoint covers yet, as `publish` would. Raises LedgerMismatch."""
+        ...
+
     def latest_checkpoint(self) -> tuple[int, bytes] | None:
         """The newest checkpoint with its size."""
         ...
@@ -254,8 +276,120 @@ class TreeStore(Protocol):
         """The first checkpoint whose tree holds the position: that of its receipt."""
         ...
 
-    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        """Every checkpoint by rising size."""
+    def checkpoints(self, after: int = -1) -> Iterator[tuple[int, bytes]]:
+        """Every checkpoint of a larger size than `after`, by rising size."""
+        ...
+
+    def checkpoints_missing(self, after: int = -1) -> Iterator[int]:
+        """Sizes above `after` of checkpoints that were published and are not there, rising.
+
+        A second list of them is kept for this.
+        """
+        ...
+
+
+# --- An export of the log ---------------------------------------------------------
+
+
+class LogFolder(Protocol):
+    """A folder with the files of one log. Untrusted: what it holds is compared.
+
+    Once `commit` returns, all that was put before survives a power cut.
+    """
+
+    def checkpoint(self) -> bytes | None:
+        """The checkpoint that makes it a whole log; None before the first."""
+        ...
+
+    def file(self, path: TilePath, bytes_max: int) -> bytes | None:
+        """A file, with one byte more than `bytes_max` if it is larger; None if there is none."""
+        ...
+
+    def put(self, path: TilePath, data: bytes) -> None:
+        """Store a file that is not there yet; whole or not at all."""
+        ...
+
+    def commit(self, checkpoint: bytes) -> None:
+        """Make everything durable, then the checkpoint over it, in this order."""
+        ...
+
+    def drop_partial(self, path: TilePath) -> None:
+        """Remove the partial files of a tile whose full one is there now."""
+        ...
+
+
+# --- Witnesses --------------------------------------------------------------------
+
+
+class WitnessConflict(Exception):
+    """The witness last saw a tree of `size` leaves, not the one it was asked to go on from."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the witness last saw size {size}")
+        self.size = size
+
+
+class WitnessRefused(Exception):
+    """The witness will not cosign this, however often it is asked; `status` says why.
+
+    404: it does not know the log. 403: nor the log's key. 409 and 422: the tree is not the
+    one it saw before. Others: it does not understand us.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the witness refused with status {status}")
+        self.status = status
+
+
+class Witness(Protocol):
+    """Somebody outside the hub who cosigns only a log that grows (C2SP tlog-witness).
+
+    Untrusted: its answer is verified under `key`, which is configured, before it is kept.
+    """
+
+    @property
+    def key(self) -> VerifierKey:
+        """The witness's key."""
+        ...
+
+    async def add_checkpoint(self, request: AddCheckpoint) -> bytes:
+        """The signature lines it answers with, unverified; ends within its deadline.
+
+        Raises WitnessConflict, WitnessRefused, and OSError when it could not be asked or gave
+        no answer that means anything: later it may.
+        """
+        ...
+
+
+class Cosignatures(Protocol):
+    """What witnesses signed under our checkpoints: verified before it comes here.
+
+    Untrusted: whoever changes a cosignature makes it fail at whoever verifies it; `fsck`
+    finds it. Nothing is ever changed or removed.
+    """
+
+    def add(self, size: int, line: NoteSignature) -> None:
+        """Keep a witness's cosignature of the checkpoint of this size, durably.
+
+        One by the same witness key is there already: it stays, and nothing changes. Raises
+        LedgerMismatch when there is no such checkpoint.
+        """
+        ...
+
+    def of(self, size: int) -> Sequence[NoteSignature]:
+        """The cosignatures of one checkpoint, in the order they came; at most 64."""
+        ...
+
+    def newest(self, witness: str, key_id: bytes) -> int:
+        """The largest size that this witness key cosigned; 0 if none."""
+        ...
+
+    def best(self, position: int) -> int | None:
+        """The smallest of the sizes beyond a position that most witnesses cosigned, if any."""
+        ...
+
+    def all(self) -> Iterator[tuple[int, NoteSignature]]:
+        """Every cosignature with its size, by rising size."""
         ...
 
 
@@ -424,6 +558,25 @@ class KeyCustody(Protocol):
 
     def unwrap(self, wrapped: bytes) -> bytes:
         """Decrypt it again. Raises ContentLost for what was not wrapped here."""
+        ...
+
+
+# --- The world outside --------------------------------------------------------------
+
+
+class TimestampAuthority(Protocol):
+    """Somebody else's clock, asked by RFC 3161 over a network.
+
+    Untrusted: its answer is verified to the last byte before anything is stored. It may be
+    gone, slow or hostile for days, and is never waited for by anybody but its own job.
+    """
+
+    async def ask(self, request: bytes) -> bytes:
+        """The answer (TimeStampResp) to a request (TimeStampReq), nothing in it verified.
+
+        Ends within the deadline it was made with, and takes at most 65 KiB; beyond either,
+        and where there is no answer, it raises OSError.
+        """
         ...
 
 
@@ -659,4 +812,68 @@ class DocumentLists(Protocol):
 
         What the filter says of deliveries must hold for one of them, all of it.
         """
+        ...
+
+
+# --- Figures for statistics -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFigures:
+    """A document that was sent; `kind` is empty once its words were erased."""
+
+    sender: str
+    kind: str
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFigures:
+    """A document at one recipient, and when it was dealt with; None is not yet.
+
+    `taken_over_at` is the recipient's first statement, `answered_at` its first 02 or 06.
+    `released_at` is when it was no longer waited for: replaced, expired, or asked back and
+    not refused.
+    """
+
+    recipient: str
+    kind: str
+    accepted_at: datetime
+    due_on: date | None
+    taken_over_at: datetime | None
+    answered_at: datetime | None
+    released_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresWanted:
+    """Documents accepted from `start` on and before `end`; `agency` empty is every agency."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    agency: str = ""
+
+
+class FiguresSnapshot(Protocol):
+    """All figures as of one position, each read once and in no particular order."""
+
+    @property
+    def position(self) -> int:
+        """Every event before it is counted, and none from it on."""
+        ...
+
+    def sent(self, wanted: FiguresWanted) -> Iterator[DocumentFigures]:
+        """What was sent, by the agency that is wanted."""
+        ...
+
+    def received(self, wanted: FiguresWanted) -> Iterator[DeliveryFigures]:
+        """What was received, by the agency that is wanted."""
+        ...
+
+
+class Figures(Protocol):
+    """The views once more, for counting. Untrusted and disposable, like Views."""
+
+    def snapshot(self) -> AbstractContextManager[FiguresSnapshot]:
+        """One state of the views for as long as the block runs."""
         ...

@@ -10,7 +10,7 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 
 from hub.application.history import History
-from hub.application.mapper import ClosedMapper
+from hub.application.mapper import ClosedMapper, read_event
 from hub.application.ports import (
     AcceptedRequest,
     Commit,
@@ -24,7 +24,6 @@ from hub.application.registry import Registry
 from hub.domain.aggregate import Aggregate
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.domain.values import uuid7
-from hub.proof.leaf import parse_leaf
 
 
 @dataclass(slots=True)
@@ -142,7 +141,7 @@ class Session:
         if stored.topic not in REGISTRY_TOPICS:
             return
         self._current_registry = self._current_registry.advanced(
-            parse_leaf(stored.state), self._first_position + offset, self._evidence
+            read_event(stored.state), self._first_position + offset, self._evidence
         )
 
     def _evidence(self, digest: bytes) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.calendar import vietnamese_working_day
 from adapters.storage.content import ContentStore
+from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
+from adapters.storage.figures import Figures
 from adapters.storage.lists import DocumentLists
 from adapters.storage.tree import TreeStore
 from adapters.storage.uploads import UploadStore
@@ -29,18 +31,29 @@ from adapters.system import system_clock, system_randomness
 from hub.application.agencies import Agencies
 from hub.application.agency_changes import AgencyChanges
 from hub.application.audit import OwnReceipts
+from hub.application.auditors import Auditors
 from hub.application.calendar import Calendar
+from hub.application.case_reading import CaseReading
 from hub.application.certificates import Suitability
 from hub.application.directory import Directory
 from hub.application.exchanges import Exchanges
 from hub.application.expiry import expire_overdue
+from hub.application.facts import Facts
 from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
 from hub.application.refusals import RefusalRecorder
+from hub.application.replay import Replay
+from hub.application.statistics import Counting
+from hub.application.timestamp_book import TimestampBook
+from hub.application.timestamping import Timestamping
+from hub.application.timestamps import Timestamps
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.presence import require_content, require_document_keys
+from hub.bootstrap.timestamps import authorities_to_ask, schedule_of
 from hub.bootstrap.upgrade import database_url, require_schema
+from hub.bootstrap.witnesses import WitnessJob
 from hub.config import Settings
 from hub.domain.working_days import WorkingDays
 from hub.errors import HubError
@@ -50,11 +63,13 @@ from hub.ledger.receipts import ReceiptBook
 from hub.ledger.sequencer import Sequencer
 from hub.ledger.writer import WritingLane
 from hub.projections.deliveries import DeliveryProjection
+from hub.server.audit_service import AuditServicer
 from hub.server.directory_service import DirectoryServicer
 from hub.server.exchange_service import ExchangeServicer
 from hub.server.identity import Identities
 from hub.server.interceptors import CallInterceptor
 from hub.server.ledger_service import LedgerServicer
+from hub.server.log_files import LogFiles, Tls, bind, serving
 from hub.server.registry_service import RegistryServicer
 from hub.server.server import HubServer, ServerIdentity
 from hub.server.watchers import Watchers
@@ -68,6 +83,9 @@ T = TypeVar("T")
 _logger = structlog.get_logger("hub")
 _READINESS_EVERY_S = 2.0
 _EXPIRY_EVERY_S = 30.0
+# For the log as files: what is asked for there never takes a thread from the agencies.
+_FILE_READERS = 2
+_TIMESTAMPS_EVERY_S = 5.0
 _UPLOAD_SWEEP_EVERY_S = 600.0
 # Each writes and syncs a part of 1 MiB at a time; they must not keep readers waiting.
 _UPLOAD_THREADS = 4
@@ -81,8 +99,10 @@ class Core:
     settings: Settings
     log: EventRecorder
     store: TreeStore
+    cosignatures: CosignatureStore
     views: Views
     lists: DocumentLists
+    figures: Figures
     content: ContentStore
     uploads: UploadStore
     vault: Vault
@@ -97,11 +117,12 @@ class Core:
 def open_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
     """Open the stores of a hub, alone; nothing is checked or changed yet.
 
-    Raises FolderBusy, ConfigInvalid, KeyFileError, SignerStoreError.
+    Raises FolderBusy, ConfigInvalid, StoreMissing, KeyFileError, SignerStoreError.
     """
     with folder.lock():
         url = database_url(folder, settings)
         require_schema(url, folder.root)
+        require_document_keys(folder)
         database, key_database = Database(url), Database(f"sqlite:///{folder.document_keys}")
         last_signed = LastSigned.open(folder.last_signed)
         try:
@@ -123,7 +144,8 @@ def _core(
     custody = ContentCustody.open(folder.content_key)
     vault = Vault(DocumentKeys(key_database), custody, system_randomness)
     signer = CheckpointSigner(settings.origin, load_ed25519_key(folder.log_key), last_signed)
-    receipts = ReceiptBook(log, store)
+    cosignatures = CosignatureStore(database)
+    receipts = ReceiptBook(log, store, cosignatures)
     on_published: list[Callable[[], None]] = []
     sequencer = Sequencer(
         origin=settings.origin,
@@ -150,8 +172,10 @@ def _core(
         settings=settings,
         log=log,
         store=store,
+        cosignatures=cosignatures,
         views=views,
         lists=DocumentLists(database),
+        figures=Figures(database),
         content=content,
         uploads=UploadStore(folder.content, content, system_randomness),
         vault=vault,
@@ -182,6 +206,9 @@ class HubProcess:
         self._core = core
         loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(core.settings.reader_threads, "reader")
+        self._file_readers = ThreadPoolExecutor(_FILE_READERS, "file-reader")
+        self._log_files = AsyncExitStack()
+        self.http_port: int | None = None
         self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "upload")
         self._uploads = Uploads(
             store=core.uploads,
@@ -203,8 +230,11 @@ class HubProcess:
                 burst=settings.burst_per_agency,
             ),
         )
+        self.witnesses = WitnessJob(core, self._lane, self._offload)
         self._jobs: list[asyncio.Task[None]] = []
         core.on_published.append(self._watchers.published)
+        self._book = TimestampBook(core.log, core.store, core.receipts)
+        self._timestamping = self._timestamp_job()
         self.server = self._server()
 
     @property
@@ -215,21 +245,26 @@ class HubProcess:
     async def start(self) -> None:
         """Check the ledger, take up what was left undone, then listen.
 
-        Raises LedgerMismatch when what is stored contradicts itself or the signer.
+        Raises LedgerMismatch when what is stored contradicts itself or the signer, StoreMissing
+        when the content folder is gone.
         """
-        started = system_clock()
-        await self._offload(self._core.engine.load)
+        started, core = system_clock(), self._core
+        await self._offload(core.engine.load)
+        await self._offload(lambda: require_content(core.folder, core.content, core.log))
         # Before anything is swept: what a crash left under an exchange that was never recorded
         # is somebody's upload.
         await self._uploads.recover()
         self._lane.start()
         await self.server.start()
+        await self._serve_log_files()
         await self._tell_readiness()
         self._jobs = [
             asyncio.create_task(self._watch_readiness(), name="readiness"),
             asyncio.create_task(self._sweep(started), name="sweep"),
             asyncio.create_task(self._expire(), name="expiry"),
+            asyncio.create_task(self._stamp(), name="timestamps"),
             asyncio.create_task(self._sweep_uploads(), name="uploads"),
+            asyncio.create_task(self.witnesses.run(), name="witnesses"),
         ]
 
     async def stop(self) -> None:
@@ -238,10 +273,32 @@ class HubProcess:
             job.cancel()
             with suppress(asyncio.CancelledError):
                 await job
+        await self._log_files.aclose()
         await self.server.stop()
         await self._lane.stop()
         self._upload_threads.shutdown()
         self._readers.shutdown()
+        self._file_readers.shutdown()
+
+    async def _serve_log_files(self) -> None:
+        """Serve the log as files, where the settings say so."""
+        core, loop = self._core, asyncio.get_running_loop()
+        if not core.settings.http_listen:
+            return
+        listener = bind(core.settings.http_listen)
+        files = LogFiles(
+            checkpoint=core.receipts.checkpoint,
+            file=lambda path: loop.run_in_executor(self._file_readers, core.receipts.file, path),
+            caller=Identities(lambda: core.engine.registry).of,
+        )
+        tls = Tls(
+            certificate=core.folder.server_certificate,
+            private_key=core.folder.server_key,
+            client_authorities=core.folder.transport_authorities,
+        )
+        await self._log_files.enter_async_context(serving(files, tls, listener))
+        self.http_port = listener.getsockname()[1]
+        _logger.info("the log is served as files", port=self.http_port)
 
     async def _offload(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
@@ -267,14 +324,18 @@ class HubProcess:
             clock=system_clock,
             randomness=system_randomness,
         )
-        agencies = Agencies(
-            lane=self._lane,
+        facts = Facts(
+            log=core.log,
+            views=core.views,
+            receipts=core.receipts,
             registry=registry,
-            suitability=Suitability(
-                signing=_certificates(core.folder.signing_authorities),
-                transport=_certificates(core.folder.transport_authorities),
-            ),
+            offload=self._offload,
         )
+        suitability = Suitability(
+            signing=_certificates(core.folder.signing_authorities),
+            transport=_certificates(core.folder.transport_authorities),
+        )
+        agencies = Agencies(lane=self._lane, registry=registry, suitability=suitability)
         directory = Directory(self._lane, registry)
         return HubServer(
             listen=core.settings.listen,
@@ -284,16 +345,45 @@ class HubProcess:
                 client_authorities=core.folder.transport_authorities,
             ),
             interceptor=CallInterceptor(Identities(registry)),
-            exchange=ExchangeServicer(exchanges, self._uploads, self._watchers, self._listing()),
-            ledger=LedgerServicer(OwnReceipts(core.receipts, self._offload, registry)),
+            exchange=ExchangeServicer(
+                exchanges, facts, self._uploads, self._watchers, self._listing()
+            ),
+            ledger=LedgerServicer(
+                OwnReceipts(core.receipts, self._offload, registry),
+                Timestamps(self._book, self._timestamping, self._offload),
+            ),
             registry=RegistryServicer(
                 agencies,
                 AgencyChanges(self._lane),
                 directory,
                 Calendar(lane=self._lane, registry=registry),
+                Auditors(self._lane, suitability),
             ),
             directory=DirectoryServicer(directory),
+            audit=self._audit_servicer(),
             watchers=self._watchers,
+        )
+
+    def _audit_servicer(self) -> AuditServicer:
+        core = self._core
+        return AuditServicer(
+            Replay(core.log, core.receipts, self._offload),
+            CaseReading(
+                log=core.log,
+                lane=self._lane,
+                receipts=core.receipts,
+                content=core.content,
+                vault=core.vault,
+                offload=self._offload,
+            ),
+            Counting(
+                figures=core.figures,
+                receipts=core.receipts,
+                registry=lambda: core.engine.registry,
+                calendar=working_days(core.settings),
+                offload=self._offload,
+                clock=system_clock,
+            ),
         )
 
     def _listing(self) -> Listing:
@@ -337,6 +427,30 @@ class HubProcess:
             except Exception as error:
                 _logger.error("the expiry job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_EXPIRY_EVERY_S)
+
+    def _timestamp_job(self) -> Timestamping:
+        core = self._core
+        return Timestamping(
+            authorities_to_ask(core.folder, core.settings),
+            origin=core.settings.origin,
+            schedule=schedule_of(core.settings),
+            book=self._book,
+            receipts=core.receipts,
+            lane=self._lane,
+            offload=self._offload,
+            clock=system_clock,
+            randomness=system_randomness,
+            failed=_no_timestamp,
+        )
+
+    async def _stamp(self) -> None:
+        """Ask the time-stamping authorities, each at its time; nobody ever waits for this."""
+        while True:
+            try:
+                await self._timestamping.round()
+            except Exception as error:
+                _logger.error("the timestamp job failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_TIMESTAMPS_EVERY_S)
 
     async def _sweep_uploads(self) -> None:
         """Forget uploads that nobody goes on with; at the start, and every ten minutes."""
@@ -393,6 +507,10 @@ async def running_hub(core: Core) -> AsyncIterator[HubProcess]:
 
 def _refusal_not_recorded(agency: str, error: HubError) -> None:
     _logger.warning("a refusal was not recorded", agency=agency, reason=error.reason)
+
+
+def _no_timestamp(authority: str, error: Exception) -> None:
+    _logger.warning("no timestamp", authority=authority, error=str(error))
 
 
 def _certificates(path: Path) -> list[bytes]:

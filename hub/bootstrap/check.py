@@ -10,12 +10,13 @@ from adapters.storage.engine import Database
 from adapters.storage.migrate import migrate
 from adapters.storage.views import Views
 from hub.bootstrap.assembly import Core
-from hub.ledger.fsck import Finding, Parts, check_everything
+from hub.bootstrap.reading import Stores
+from hub.ledger.fsck import FINDINGS_MAX, Finding, Parts, check_everything
 from hub.projections.deliveries import DeliveryProjection
 
 
 def check_hub(
-    core: Core, *, progress: Callable[[int, int], None] = lambda done, total: None
+    core: Core | Stores, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[Finding]:
     """Every finding about every store of a hub. Changes nothing."""
     parts = Parts(
@@ -26,17 +27,25 @@ def check_hub(
         signer=core.signer,
         content=core.content,
         vault=core.vault,
+        cosignatures=core.cosignatures,
     )
     sound = True
-    for finding in check_everything(parts, progress=progress):
+    for count, finding in enumerate(check_everything(parts, progress=progress)):
         sound = False
+        if count == FINDINGS_MAX:
+            yield Finding("more differs than is named here")
+            return
         yield finding
     # Views are made from the events: while these are in doubt, comparing proves nothing.
     if sound:
         yield from _check_views(core)
 
 
-def _check_views(core: Core) -> Iterator[Finding]:
+def _check_views(core: Core | Stores) -> Iterator[Finding]:
+    covered = core.store.latest_checkpoint()
+    if covered is None or core.views.position() > covered[0]:
+        yield Finding("the lists are ahead of the log")
+        return
     with TemporaryDirectory(prefix="lienthong-fsck-") as scratch:
         url = f"sqlite:///{scratch}/views.db"
         migrate(url)

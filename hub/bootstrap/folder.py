@@ -14,6 +14,10 @@ class FolderBusy(Exception):
     """Another process is using this data folder."""
 
 
+class StoreMissing(Exception):
+    """A store that this hub had is not there: a disk not mounted, or a restore half done."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataFolder:
     """Paths below the data folder. `signer` must not be restored together with the rest."""
@@ -74,6 +78,15 @@ class DataFolder:
     def signing_authorities(self) -> Path:
         """Who may issue agencies' signing certificates, PEM."""
         return self.root / "signing-authorities.pem"
+
+    @property
+    def timestamp_authorities(self) -> Path:
+        """The certificates of time-stamping authorities, where `init` was told of some."""
+        return self.root / "timestamp-authorities"
+
+    def timestamp_authority(self, name: str) -> Path:
+        """Those of one authority."""
+        return self.timestamp_authorities / f"{name}.pem"
 
     @property
     def development_ca(self) -> Path:

@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from adapters.storage.document_keys import DocumentKeys
+from adapters.storage.engine import Database
 from adapters.storage.migrate import migrate
+from adapters.storage.uploads import make_root
 from adapters.system import system_clock
 from hub.application.agencies import EnrolCertificate, RegisterAgency
 from hub.application.certificates import Suitability
@@ -21,6 +25,7 @@ from hub.application.founding import FoundHub
 from hub.application.lane import Command
 from hub.bootstrap.assembly import Core, open_core
 from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.timestamps import Offered, pem_of, settings_of, trusted
 from hub.config import Settings
 from hub.proof.signatures import Algorithm
 from hub.proof.trust import (
@@ -67,11 +72,12 @@ def found_hub(
     listen: str,
     hosts: Sequence[str],
     samples: Sequence[SampleAgency] = SAMPLE_AGENCIES,
+    timestamps: Sequence[Offered] = (),
 ) -> DataFolder:
     """Make a hub, complete or not at all, and return its folder.
 
     1. Everything is made in a folder beside the wanted one. 2. The authority and all keys.
-    3. Settings, database, signer's memory. 4. The first events. 5. The trusted root and the
+    3. Settings, stores, signer's memory. 4. The first events. 5. The trusted root and the
     client profiles. 6. The folder gets its name. If we stop before 6, a folder called
     `….new-…` is left that nothing refers to.
     Raises FolderNotEmpty.
@@ -83,7 +89,14 @@ def found_hub(
     folder = DataFolder(root.parent / f"{root.name}.new-{uuid.uuid4().hex[:8]}")
     folder.root.mkdir(mode=0o700)
     try:
-        _fill(folder, origin=origin, listen=listen, hosts=hosts, samples=samples)
+        _fill(
+            folder,
+            origin=origin,
+            listen=listen,
+            hosts=hosts,
+            samples=samples,
+            timestamps=timestamps,
+        )
         # (6) Into place.
         if root.exists():
             root.rmdir()
@@ -102,13 +115,17 @@ def _fill(
     listen: str,
     hosts: Sequence[str],
     samples: Sequence[SampleAgency],
+    timestamps: Sequence[Offered],
 ) -> None:
     # (2) The authority and all keys.
     authority = DevelopmentCA.create(folder.development_ca, system_clock)
     _make_hub_keys(folder, authority, hosts)
-    # (3) Settings, database, signer's memory.
-    settings = _write_settings(folder, origin, listen)
+    # (3) Settings, databases, content folder, signer's memory.
+    settings = _write_settings(folder, origin, listen, timestamps)
     migrate(f"sqlite:///{folder.database}")
+    with closing(Database(f"sqlite:///{folder.document_keys}")) as keys:
+        DocumentKeys(keys)
+    make_root(folder.content)
     LastSigned.create(folder.last_signed).close()
     # (4) The first events.
     issued = {OPERATOR: authority.issue_client("lienthong operator")}
@@ -123,13 +140,16 @@ def _fill(
         certificate_authorities=tuple(
             CertificateAuthority(purpose, _der(authority.certificate_pem)) for purpose in Purpose
         ),
+        timestamp_authorities=tuple(
+            trusted(each.configured.name, each.certificates, system_clock()) for each in timestamps
+        ),
     )
     create_file(folder.trusted_root, root.format(), mode=_PUBLIC)
     _write_profiles(folder, settings, authority, issued, samples, host=hosts[0])
 
 
 def _make_hub_keys(folder: DataFolder, authority: DevelopmentCA, hosts: Sequence[str]) -> None:
-    for path in (folder.log_key, folder.content_key, folder.server_key, folder.content / "x"):
+    for path in (folder.log_key, folder.content_key, folder.server_key):
         path.parent.mkdir(mode=0o700, exist_ok=True)
     create_private_key(folder.log_key, Ed25519PrivateKey.generate())
     ContentCustody.create(folder.content_key)
@@ -140,11 +160,18 @@ def _make_hub_keys(folder: DataFolder, authority: DevelopmentCA, hosts: Sequence
         create_file(path, authority.certificate_pem, mode=_PUBLIC)
 
 
-def _write_settings(folder: DataFolder, origin: str, listen: str) -> Settings:
+def _write_settings(
+    folder: DataFolder, origin: str, listen: str, timestamps: Sequence[Offered]
+) -> Settings:
     text = (
         "# The settings of this hub; docs/configuration.md says what each one means.\n"
         f'origin = "{origin}"\nlisten = "{listen}"\n'
-    )
+    ) + settings_of(timestamps, folder)
+    if timestamps:
+        folder.timestamp_authorities.mkdir(mode=0o700)
+    for each in timestamps:
+        path = folder.timestamp_authority(each.configured.name)
+        create_file(path, pem_of(each.certificates), mode=_PUBLIC)
     create_file(folder.settings, text.encode(), mode=_PUBLIC)
     return Settings.load(folder.root)
 

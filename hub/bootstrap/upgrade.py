@@ -25,8 +25,13 @@ def require_schema(url: str, folder: Path) -> None:
     """Refuse a database of another schema than this version's. Raises ConfigInvalid."""
     if schema_is_current(url):
         return
-    _require_database(url)
-    raise ConfigInvalid(
+    require_database(url)
+    raise schema_differs(folder)
+
+
+def schema_differs(folder: Path) -> ConfigInvalid:
+    """The refusal of a database that is not of this version's schema."""
+    return ConfigInvalid(
         "the database has another schema than this version; if it is older, run "
         f"`lienthong migrate {folder}`, if it is newer, the version that made it"
     )
@@ -43,7 +48,7 @@ def upgrade(folder: DataFolder, settings: Settings) -> bool:
         if schema_is_current(url):
             return False
         # Never made anew here: an empty database would contradict the signer's memory.
-        _require_database(url)
+        require_database(url)
         try:
             migrate(url)
         except CommandError as error:
@@ -51,7 +56,13 @@ def upgrade(folder: DataFolder, settings: Settings) -> bool:
         return True
 
 
-def _require_database(url: str) -> None:
+def require_database(url: str) -> None:
+    """Refuse a database that is not there, or empty. Raises ConfigInvalid."""
+    if database_is_missing(url):
+        raise ConfigInvalid(f"the database {Database(url).path} is missing; put it back")
+
+
+def database_is_missing(url: str) -> bool:
+    """Whether there is no database, or an empty file in its place."""
     path = Database(url).path
-    if not path.exists():
-        raise ConfigInvalid(f"the database {path} is missing; put it back")
+    return not path.exists() or path.stat().st_size == 0

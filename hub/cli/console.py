@@ -6,13 +6,15 @@ import io
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +36,14 @@ def say(text: str, *, style: str = "", to: Console | None = None) -> None:
     """Print a line, wrapped between words at a terminal and never elsewhere."""
     console = to or stdout()
     console.print(Text(text, style), soft_wrap=not console.is_terminal)
+
+
+def speaker() -> Callable[[str, str], None]:
+    """What prints (line, style) as `say` does, for whoever has many thousands of lines."""
+    console = stdout()
+    if console.is_terminal:
+        return lambda text, style: say(text, style=style, to=console)
+    return lambda text, style: print(text)
 
 
 def say_fields(fields: Iterable[tuple[str, str]], *, to: Console | None = None) -> None:
@@ -62,6 +72,19 @@ def say_json(data: Any, *, on_one_line: bool = False) -> None:
     plain = not (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
     indent = None if on_one_line else 2
     print(json.dumps(data, ensure_ascii=plain, indent=indent), flush=on_one_line)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, for a person only, moved on by calls with (done, total)."""
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def shown(text: str) -> str:

@@ -28,7 +28,8 @@ from hub.cli.send import today
 from hub.cli.session import code_in_words
 from hub.cli.stage import AUDITORS_TOOL, HUB_LOG, Stage, free_port, require
 from hub.cli.verify import verdict_in_words
-from hub.proof.evidence import Verdict, parse_receipt_file
+from hub.proof.evidence import parse_receipt_file
+from hub.proof.findings import Verdict
 from hub.proof.receipt import parse_tlog_proof
 
 HUB, EVIDENCE, TRUSTED_ROOT = "hub", "evidence", "trusted_root.json"
@@ -262,7 +263,7 @@ def _watch_the_outbox(stage: Stage) -> None:
         require(code_in_words(code) in said, _("The sender does not see all of it."))
     arrived = [line for line in said.splitlines() if HEALTH.code in line and " 01 " in line]
     stage.run(
-        "evidence", arrived[0].split()[-1], "--out", str(SENDER.evidence / ARRIVED),
+        "evidence", "statement", arrived[0].split()[-1], "--out", str(SENDER.evidence / ARRIVED),
         by=SENDER.name, profile=SENDER.profile,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hub.cli.console import say, shown, stderr
 from hub.cli.messages import N_, _
 from hub.cli.sentences import in_words
-from hub.errors import HubError, LedgerMismatch, VerificationFailed
+from hub.errors import HubError, LedgerMismatch, Procedure, VerificationFailed
 
 
 class CommandFailed(Exception):
@@ -123,13 +123,17 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("This document was recalled before; the first recall stands."),
         N_("Watch for the answers with `lienthong outbox`."),
     ),
+    "CASE_REFERENCE_MISSING": (
+        N_("Subject, reasons and content are shown to an auditor for a case only."),
+        N_("Name the case with `--case`; the hub records who read what for it."),
+    ),
     "PRINCIPAL_UNKNOWN": (
         N_("The transport certificate is trusted but enrolled for nobody."),
         N_("Have the hub's operator enrol it, or use the one that is enrolled."),
     ),
     "ROLE_NOT_PERMITTED": (
         N_("Whoever this profile belongs to may not do this."),
-        N_("Use an agency's profile for documents and the operator's for the registry."),
+        N_("Use an agency's profile for documents, the operator's or an auditor's for their own."),
     ),
     "NOT_A_PARTY": (
         N_("The agency takes part in this exchange, but not in the role that this needs."),
@@ -197,6 +201,21 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("The hub has signed two histories that contradict each other."),
         N_("Stop. Keep the state folder of the profile as it is and hand it to an auditor."),
     ),
+    "LogShrank": (
+        "LOG_SHRANK",
+        N_("The log is smaller than it was when it was last signed: its end was cut off."),
+        N_("Stop. Keep the state folder as it is and hand it to an auditor."),
+    ),
+    "LogUnreachable": (
+        "LOG_UNREACHABLE",
+        N_("The log cannot be read there."),
+        N_("Check the folder or address, and who may read it: entries are for auditors."),
+    ),
+    "ExportRefused": (
+        "EXPORT_REFUSED",
+        N_("The folder cannot take this export."),
+        N_("Name a new folder. If this one holds other history of the same log, keep it as it is."),
+    ),
     "InboxGap": (
         "INBOX_GAP",
         N_("The numbers of the inbox have a gap: a document was withheld or shown twice."),
@@ -215,7 +234,10 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "LedgerMismatch": (
         "LEDGER_MISMATCH",
         N_("What is stored contradicts itself or the signer's memory; the hub does not serve."),
-        N_("Change nothing. Run `lienthong ledger fsck`, keep the folder, and call an auditor."),
+        N_(
+            "Change nothing, copy the folder as it is, run `lienthong ledger fsck`, and follow "
+            "the procedure that is named."
+        ),
     ),
     "HubUnreachable": (
         "HUB_UNREACHABLE",
@@ -257,6 +279,11 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("Another process is using this hub's folder."),
         N_("Stop the hub that runs on it first."),
     ),
+    "StoreMissing": (
+        "STORE_MISSING",
+        N_("A store of the hub is not where it lies; the hub does not serve."),
+        N_("Mount it or put it back; procedure R5 of docs/operations.md says what else there is."),
+    ),
     "FolderNotEmpty": (
         "FOLDER_NOT_EMPTY",
         N_("The folder is not empty."),
@@ -267,12 +294,30 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("A key of the hub cannot be read."),
         N_("Restore the file that is named from its own backup, readable by its owner only."),
     ),
+    "WitnessStateError": (
+        "WITNESS_STATE",
+        N_("The witness's folder cannot be used."),
+        N_("Change nothing in it, and never restore it; in doubt make a new witness, and say so."),
+    ),
     "SignerStoreError": (
         "SIGNER_STORE",
         N_("The signer's memory cannot be used."),
         N_("Change nothing, and never restore it together with the database; call an auditor."),
     ),
 }
+
+# The headings of docs/operations.md; a test holds the two together.
+PROCEDURES: dict[Procedure, str] = {
+    Procedure.DATABASE_BEHIND: N_("the database is older than the signer"),
+    Procedure.SIGNER_BEHIND: N_("the signer's memory is older than the log, or lost"),
+    Procedure.CHANGED: N_("what is stored was changed"),
+    Procedure.ANOTHER_KEY: N_("the log key or the origin is another's"),
+    Procedure.CONTENT_GONE: N_("content or its keys are gone"),
+    Procedure.RESTORE: N_("restore from an export"),
+    Procedure.REOPEN: N_("reopen the log"),
+}
+
+_PROCEDURE_WORDS = N_("Procedure {number} of docs/operations.md: {title}")
 
 # What a person can use of a refusal's metadata, where the message does not say it already.
 _TELLING = frozenset({"field", "first_digest", "hub", "limit"})
@@ -337,6 +382,9 @@ def _details_of_failure(error: Exception) -> tuple[str, ...]:
     details = [shown(line.strip()) for line in in_words(str(error)).splitlines() if line.strip()]
     if isinstance(error, LedgerMismatch) and error.position is not None:
         details.append(_("First event that differs: {position}", position=error.position))
+    if isinstance(error, LedgerMismatch):
+        title = _(PROCEDURES[error.procedure])
+        details.append(_(_PROCEDURE_WORDS, number=error.procedure.value, title=title))
     if isinstance(error, VerificationFailed):
         details.append(_("Step that failed: {step}", step=error.step))
     return tuple(details)

@@ -1,20 +1,35 @@
-"""`lienthong evidence`: what somebody signed, verified, as a file that stands alone."""
+"""`lienthong evidence`: what was signed about a document, as files that stand alone."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hub.cli.console import say, say_fields, say_json, shown
+from hub.auditor.client import Case
+from hub.cli.audit_options import CaseOption, auditor
+from hub.cli.console import counting, say, say_fields, say_json, shown
 from hub.cli.messages import _
-from hub.cli.session import JsonOption, OfOption, ProfileOption, agency, code_in_words, run
+from hub.cli.session import (
+    JsonOption,
+    OfOption,
+    ProfileOption,
+    agency,
+    code_in_words,
+    exchange_id,
+    find,
+    run,
+)
 from hub.client.answers import VerifiedStatement
+from hub.client.state import write_durably
+from hub.proof.bundle import Bundle
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 
 
-def evidence(
+def statement(
     position: Annotated[
         int,
         typer.Argument(
@@ -27,7 +42,14 @@ def evidence(
         Path, typer.Option(metavar="FILE", dir_okay=False, help="Where the receipt file goes.")
     ],
     profile: ProfileOption,
+    *,
     of: OfOption = "",
+    cosigned: Annotated[
+        bool,
+        typer.Option(
+            "--cosigned", help="With the cosignatures that witnesses have given since, if any."
+        ),
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Get what somebody signed about a document that one sent or received, and keep it.
@@ -37,17 +59,114 @@ def evidence(
     """
     if not out.parent.is_dir():
         raise typer.BadParameter(_("the folder for the receipt is not there"))
-    verified = run(_get(profile, position, of))
+    verified = run(_get(profile, position, of, cosigned))
     out.write_bytes(verified.evidence())
-    _report(verified, position, out, json_)
+    _report(verified, position, out, json_, cosigned=cosigned)
 
 
-async def _get(profile: Path, position: int, of: str) -> VerifiedStatement:
+async def _get(profile: Path, position: int, of: str, cosigned: bool) -> VerifiedStatement:
     async with agency(profile) as (hub, _finished):
-        return await hub.statement(position, agency=of)
+        return await hub.statement(position, agency=of, cosigned=cosigned)
 
 
-def _report(verified: VerifiedStatement, position: int, out: Path, as_json: bool) -> None:
+def bundle(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXCHANGE_OR_NUMBER", help="An exchange's id, or a number in the inbox."
+        ),
+    ],
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Where the bundle goes; let its name end in .bundle.json.",
+        ),
+    ],
+    profile: ProfileOption,
+    content: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            file_okay=False,
+            help="Bring the attachments too: they go into a folder in there, named like the "
+            "exchange.",
+        ),
+    ] = None,
+    case: CaseOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Get everything the hub gives out about a document, and keep it as one file.
+
+    Whatever agencies signed about it, with receipts, enrolments and the log's own keys. It is
+    verified here; `lienthong verify` finds the same without the hub. An auditor names the
+    exchange and a case.
+    """
+    if not out.parent.is_dir():
+        raise typer.BadParameter(_("the folder for the bundle is not there"))
+    if case is not None and content is not None:
+        raise typer.BadParameter(
+            _("an auditor takes content along with `lienthong audit document --export`")
+        )
+    if case is None:
+        made, files = run(_make(profile, name, content))
+    else:
+        made, files = run(_make_for(case, profile, name)), []
+    data = made.format()
+    write_durably(out, data)
+    _report_bundle(made, data, out, files, json_)
+
+
+async def _make(profile: Path, name: str, content: Path | None) -> tuple[Bundle, list[Path]]:
+    async with agency(profile) as (hub, _finished):
+        found = (await find(hub, name)).exchange_id
+        with counting(_("Facts")) as progress:
+            made = await hub.bundle(found, progress=progress)
+        files = [] if content is None else await hub.content(made, content / found)
+    return made, files
+
+
+async def _make_for(case: str, profile: Path, name: str) -> Bundle:
+    async with auditor(profile) as hub:
+        with counting(_("Facts")) as progress:
+            return await hub.bundle(Case.of(case), exchange_id(name) or "", progress=progress)
+
+
+def _report_bundle(
+    made: Bundle, data: bytes, out: Path, files: Sequence[Path], as_json: bool
+) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    statements = sum(fact.statement is not None for fact in made.facts)
+    if as_json:
+        say_json(
+            {
+                "exchange": made.exchange_id,
+                "bundle": str(out),
+                "sha256": digest,
+                "facts": len(made.facts),
+                "statements": statements,
+                "files": [str(path) for path in files],
+            }
+        )
+        return
+    say(_("Verified, and kept: everything in it holds together."), style="bold green")
+    say_fields(
+        [
+            (_("Exchange"), made.exchange_id),
+            (_("Facts"), str(len(made.facts))),
+            (_("Of these signed"), str(statements)),
+            (_("Bundle"), str(out)),
+            ("SHA-256", digest),
+            *((_("File"), str(path)) for path in files),
+        ]
+    )
+
+
+def _report(
+    verified: VerifiedStatement, position: int, out: Path, as_json: bool, *, cosigned: bool
+) -> None:
     code, reason = _code(verified), _reason(verified)
     if as_json:
         say_json(
@@ -58,6 +177,7 @@ def _report(verified: VerifiedStatement, position: int, out: Path, as_json: bool
                 "media_type": verified.payload.MEDIA_TYPE,
                 "code": code,
                 "reason": reason,
+                "cosigners": list(verified.cosigners),
                 "receipt": str(out),
             }
         )
@@ -71,6 +191,10 @@ def _report(verified: VerifiedStatement, position: int, out: Path, as_json: bool
     if reason:
         fields.append((_("Reason"), shown(reason)))
     fields += [(_("Position in the log"), str(position)), (_("Receipt"), str(out))]
+    if cosigned:
+        # Named, not verified: that takes the witnesses' keys, which are the verifier's to have.
+        named = ", ".join(map(shown, verified.cosigners)) or _("none yet")
+        fields.append((_("Witnesses named"), named))
     say_fields(fields)
 
 

@@ -43,13 +43,29 @@ def init(
             "profiles. Repeat it for more.",
         ),
     ] = None,
+    *,
+    timestamps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Time-stamping authorities to ask and to list in the trusted root: a TOML file "
+            "with the tables `[[timestamp_authorities]]` of a hub.toml.",
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Make a new hub for development: keys, certificates, an operator, sample agencies."""
     from hub.bootstrap.founding import OPERATOR, SAMPLE_AGENCIES, found_hub
+    from hub.bootstrap.timestamps import read_offer
 
     origin = origin or _throw_away_name()
-    made = found_hub(folder, origin=origin, listen=listen, hosts=_hosts(listen, host or []))
+    made = found_hub(
+        folder,
+        origin=origin,
+        listen=listen,
+        hosts=_hosts(listen, host or []),
+        timestamps=() if timestamps is None else read_offer(timestamps),
+    )
     agencies = [
         {"code": sample.code, "name": sample.name, "profile": _profile(made.clients / sample.slug)}
         for sample in SAMPLE_AGENCIES

@@ -13,7 +13,11 @@ import typer
 from hub.cli import (
     agency,
     agency_changes,
+    audit,
+    audit_rebuild,
+    auditor,
     calendar,
+    checkpoints,
     demo,
     evidence,
     fetch,
@@ -25,10 +29,15 @@ from hub.cli import (
     migrate,
     outbox,
     recall,
+    report,
+    restore,
     send,
     serve,
+    stats,
     status,
+    timestamps,
     verify,
+    witness,
 )
 from hub.cli.console import print_what_the_terminal_cannot_show_as_escapes, say, shown, stderr
 from hub.cli.errors import explain, show
@@ -83,8 +92,8 @@ def _app() -> typer.Typer:
     app.callback()(_lienthong)
     for command in (
         demo.demo, init.init, serve.serve, migrate.migrate, send.send, inbox.inbox, fetch.fetch,
-        status.status, outbox.outbox, recall.recall, recall.answer, evidence.evidence,
-        verify.verify, lists.received, lists.sent,
+        status.status, outbox.outbox, recall.recall, recall.answer, verify.verify,
+        lists.received, lists.sent, stats.stats,
     ):  # fmt: skip
         app.command()(command)
     agencies = typer.Typer(no_args_is_help=True, help="Register agencies and their certificates.")
@@ -105,9 +114,36 @@ def _app() -> typer.Typer:
     calendars.command("set")(calendar.set_)
     calendars.command("list")(calendar.list_)
     app.add_typer(calendars, name="calendar")
-    ledgers = typer.Typer(no_args_is_help=True, help="Check a hub's log on its own machine.")
+    kept = typer.Typer(no_args_is_help=True, help="Keep what was signed as files that stand alone.")
+    kept.command("statement")(evidence.statement)
+    kept.command("bundle")(evidence.bundle)
+    kept.command("report")(report.report)
+    app.add_typer(kept, name="evidence")
+    ledgers = typer.Typer(no_args_is_help=True, help="Check, export and follow a hub's log.")
     ledgers.command("fsck")(ledger.fsck)
+    ledgers.command("restore")(restore.restore)
+    ledgers.command("export")(ledger.export)
+    ledgers.command("verify-export")(ledger.verify_export)
+    ledgers.command("checkpoint")(checkpoints.checkpoint)
+    ledgers.command("watch")(checkpoints.watch)
+    ledgers.command("trust")(ledger.trust)
+    ledgers.command("timestamps")(timestamps.timestamps)
     app.add_typer(ledgers, name="ledger")
+    witnesses = typer.Typer(
+        no_args_is_help=True, help="Watch the logs of others, and cosign them while they only grow."
+    )
+    witnesses.command("init")(witness.init)
+    witnesses.command("serve")(witness.serve)
+    app.add_typer(witnesses, name="witness")
+    auditors = typer.Typer(no_args_is_help=True, help="Let auditors in.")
+    auditors.command("enrol")(auditor.enrol)
+    app.add_typer(auditors, name="auditor")
+    audits = typer.Typer(no_args_is_help=True, help="Replay history, as an auditor.")
+    audits.command("events")(audit.events)
+    audits.command("document")(audit.document)
+    audits.command("state")(audit.state)
+    audits.command("rebuild")(audit_rebuild.rebuild)
+    app.add_typer(audits, name="audit")
     return app
 
 

@@ -34,7 +34,7 @@ def outbox(
 ) -> None:
     """List what has become of the documents that were sent, below the exchange of each.
 
-    What is listed is the hub's word; `lienthong evidence` gets what the recipient signed.
+    What is listed is the hub's word; `lienthong evidence statement` gets what the recipient signed.
     """
     run(_watch(profile, after, of, json_) if watch else _list(profile, after, of, json_))
 

@@ -9,11 +9,19 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from hub.cli.messages import N_, _
+from hub.cli.messages import N_, Language, _, language
 
 # A test runs the real examinations and holds the findings' templates to what they say.
 FINDINGS = (
     N_("The file is a well-formed receipt file."),
+    N_(
+        "A log key of the trusted root signed the checkpoint of {origin} at size {size}, "
+        "cosigned by no known witness; the policy asks for no more."
+    ),
+    N_(
+        "A log key of the trusted root signed the checkpoint of {origin} at size {size}, "
+        "cosigned by {witnesses}; the policy asks for no more."
+    ),
     N_(
         "A log key of the trusted root signed the checkpoint of {origin} at size {size}, "
         "cosigned by no known witness."
@@ -34,20 +42,133 @@ FINDINGS = (
         "position {position} (checkpoint of size {size})."
     ),
     N_("The {algorithm} signature on the statement holds."),
+    N_("The certificate's chain to a trusted authority was not checked."),
+    N_("Whether its issuer had revoked the certificate was not checked."),
     N_(
-        "The certificate's chain and its revocation by the issuer were not checked, nor whether "
-        "the log revoked it between positions {first} and {last}."
+        "Whether its issuer had revoked the certificate was not checked: nothing from that time is "
+        "in the file."
+    ),
+    N_(
+        "The certificate led to an authority of the trusted root, and was in force, at the time "
+        "that the hub states."
+    ),
+    N_("Its issuer had not revoked the certificate at the time the hub states."),
+    N_("The trusted root lists no authority for signing certificates."),
+    N_(
+        "Whether the log revoked the key between positions {first} and {last} was not checked: "
+        "no log was read."
+    ),
+    N_(
+        "Whether the log revoked the key between positions {first} and {last} could not be read: "
+        "{why}."
+    ),
+    N_(
+        "The log did not revoke the key between positions {first} and {last}: every entry between "
+        "was read."
+    ),
+    N_(
+        "The event at position {position} names the key and is of a kind that this version does "
+        "not know."
+    ),
+    N_("What was signed at size {sizes} lies on the log read."),
+    N_("The log could not be read: {why}."),
+    N_("A timestamp is there, but was not checked."),
+    N_("Checkpoint of size {size}: {finding}"),
+    N_("The file is a well-formed bundle; its SHA-256 is {digest}."),
+    N_(
+        "Log keys of the trusted root signed the checkpoints of {origins}: {count} in all, of "
+        "size {first} to {last}, none cosigned by a known witness."
+    ),
+    N_(
+        "Log keys of the trusted root signed the checkpoints of {origins}: {count} in all, of "
+        "size {first} to {last}, the one of size {size} cosigned by {witnesses}."
+    ),
+    N_("Everything stands in one tree, of size {size}."),
+    N_("The {count} trees are one that grew: consistency proofs lead from each to the next."),
+    N_("That the {count} trees are one that grew, the file does not let one check."),
+    N_("The checkpoint of size {size} meets the policy, and covers all facts."),
+    N_(
+        "The checkpoint of size {size} meets the policy, but was not shown to be of one tree with "
+        "the others."
+    ),
+    N_("Position {position}: the event {topic} stands in the log."),
+    N_("Position {position}: by the hub's own clock it is of {time}."),
+    N_(
+        "Position {position}: what was signed is not in the file; it was withheld from whoever "
+        "made it, or erased."
+    ),
+    N_(
+        "Position {position}: the event records this very statement of {agency}: the document, to "
+        "{count} recipients."
+    ),
+    N_(
+        "Position {position}: the event records this very statement of {agency}: it takes delivery."
+    ),
+    N_("Position {position}: the event records this very statement of {agency}: status {code}."),
+    N_("Position {position}: the event records this very statement of {agency}: recall 13."),
+    N_(
+        "Position {position}: the event records this very statement of {agency}: answer {code} to "
+        "the recall."
+    ),
+    N_("Position {position}: the enrolment at position {enrolment} is not in the file."),
+    N_(
+        "Position {position}: its {algorithm} signature holds, by the key that was enrolled for "
+        "{agency} at position {enrolment}."
+    ),
+    N_("All facts are about one document of {agency}, whose envelope has the digest {digest}."),
+    N_("That nothing else happened to the document is the hub's word."),
+    N_(
+        "The sender signed size and SHA-256 of {count} attachments; their content was not looked "
+        "at."
+    ),
+    N_("Attachments that are not there: {which}."),
+    N_("The {count} attachments beside it are those the sender signed."),
+    N_("Enrolment at position {position}: {finding}"),
+    N_("Position {position}: the log stored what the issuer said of revocation."),
+    N_(
+        "The log records {count} events about itself and its keys, the last at position {position}."
+    ),
+    N_("The {count} trees behind these files are one that grew."),
+    N_(
+        "That the {count} trees behind these files are one that grew is the hub's word; what the "
+        "files hold proves it of {proven}. Nothing contradicts it."
     ),
 )
 
 REFUTATIONS = (
     N_("The file cannot be read: {why}."),
-    N_("there is no *{suffix} below this folder"),
+    N_("there is no *{receipts} or *{bundles} below this folder"),
+    N_("the bundle is damaged: its digest is another"),
+    N_("{what} is not in canonical form"),
+    N_("the receipt file is not written in the one form such files have"),
+    N_("the log signed two trees of size {size}"),
+    N_("the log signed two histories: another file shows another tree of size {size}: {file}"),
+    N_("the new tree does not begin with the old one"),
+    N_(
+        "the log that was read has another tree of size {size} than the one that was signed: one "
+        "of them was rewritten"
+    ),
+    N_("the log that was read ends at size {size}, before this checkpoint"),
+    N_("the log that was read ends at size {size}"),
+    N_("the log revoked the key at position {position}, before it was relied on"),
+    N_("no checkpoint that covers all facts meets the policy"),
+    N_("attachment {number} is not the one that the sender signed"),
+    N_("the file does not hold the one submission"),
+    N_("position {position}: {failure}"),
     N_("it is not a regular file"),
     N_("the receipt file is not of type {type}"),
     N_("the receipt file is larger than {size} bytes"),
     N_("no log key of the trusted root signed the checkpoint"),
     N_("the checkpoint is of a log that the trusted root does not list"),
+    N_("no log of the policy signed the checkpoint"),
+    N_(
+        "the policy's quorum of witnesses is not reached: the checkpoint was cosigned by none of "
+        "them"
+    ),
+    N_(
+        "the policy's quorum of witnesses is not reached: the checkpoint was cosigned by "
+        "{witnesses}"
+    ),
     N_("the proof does not lead from the leaf to the root"),
     N_("the leaf does not lead to the root"),
     N_("the index lies outside the tree"),
@@ -59,6 +180,44 @@ REFUTATIONS = (
     N_("the certificate was enrolled for another agency"),
     N_("another certificate was enrolled"),
     N_("the signature does not fit the statement and the enrolled key"),
+)
+
+TIMESTAMPS = (
+    N_("By the clock of the time-stamping authority {authority} the checkpoint existed on {time}."),
+    N_("{authority} renewed that timestamp on {time}, in time."),
+    N_("The certificate behind the newest of these timestamps is in force until {time}."),
+    N_(
+        "the certificate behind the newest timestamp ended on {time} and no later renewal is "
+        "here, so nothing tells whether its key was misused since"
+    ),
+    N_("the trusted root does not list the time-stamping authority that is named"),
+    N_("the time-stamping authority {authority} was not trusted yet at that time"),
+    N_("the time-stamping authority {authority} was no longer trusted then"),
+    N_("the token cannot be read"),
+    N_("the token is over something else"),
+    N_("the token answers another request"),
+    N_("the token is under another policy"),
+    N_("the token is signed with a weak algorithm"),
+    N_("the token's signature does not hold"),
+    N_("the certificate is not made for time-stamping and nothing else"),
+    N_("no chain leads from the certificate to a trusted authority"),
+    N_("a certificate of the chain was not in force at that time"),
+    N_("a certificate of the chain was revoked at {time}"),
+    N_("no CRL or OCSP answer of that time tells whether the chain was revoked"),
+    N_("the renewal is of another timestamp"),
+    N_("the renewal was not made while the renewed timestamp was in force"),
+    N_("the answer cannot be read"),
+    N_("the authority answered {status}"),
+    N_("the authority's clock and the hub's differ by {seconds} s"),
+    N_("no answer within {seconds} s"),
+    N_("no connection: {kind}"),
+    N_("HTTP status {status}"),
+    N_("the answer is no timestamp reply"),
+    N_("an answer of more than {size} bytes"),
+    N_(
+        "no time-stamping authority has a certificate that outlasts the timestamps that are about "
+        "to end; configure one"
+    ),
 )
 
 LEDGER = (
@@ -80,14 +239,19 @@ LEDGER = (
     N_("a checkpoint of size {size} covers events that are missing"),
     N_("tile {tile} is not what the events make it"),
     N_("tile {tile} is missing"),
-    N_("tile {tile} differs from the events below it"),
+    N_("tile {tile} differs from the events below it, from {position} on"),
     N_("the checkpoint of size {size} is not signed by the log: {error}"),
     N_("the checkpoint of size {size} is not ours: {error}"),
+    N_("the checkpoint stored for size {size} is another's"),
     N_(
         "the events do not hash to the root that was signed at size {size}: one of them was "
         "changed, removed, reordered or slipped in"
     ),
-    N_("events and tiles agree, but not with the signed root of size {size}"),
+    N_(
+        "events and tiles agree, but not with the signed root of size {size}: what was signed "
+        "still holds up to event {sound}"
+    ),
+    N_("the checkpoint of size {size} was published and is missing"),
     N_("its request row is missing or says something else"),
     N_("it is hidden from the register, or slipped into it"),
     N_("the columns beside its bytes say something else"),
@@ -103,13 +267,36 @@ LEDGER = (
     N_("the content of attachment {index} cannot be read: {error}"),
     N_("the content of attachment {index} does not hash to what was accepted"),
     N_("its certificate is missing from the evidence store, or another lies there"),
+    N_("a cosignature of the checkpoint of size {size} does not hold"),
+    N_("its evidence {digest} is missing, or something else lies there"),
+    N_("its timestamp is not over the checkpoint of size {size}"),
     N_("there are {count} request rows more than events that made them"),
+    N_("the events do not hash to the root of the newest checkpoint"),
+    N_("the newest checkpoint is not signed by the log: {error}"),
+    N_("the views hold {position} events, but only {covered} are signed"),
     N_("the lists differ from a rebuild at exchange {exchange}"),
-    N_("the signer remembers nothing: its memory was lost"),
+    N_("the lists are ahead of the log"),
+    N_("the signer remembers nothing that an export could be compared with"),
+    N_("the export holds {count} events, the signer has signed {size}: take a newer export"),
     N_(
-        "the signer remembers nothing, but the log holds {count} events: its memory was lost; "
-        "see the operations guide"
+        "the export is not of the tree that was signed at size {size}: keep it, it is signed and "
+        "of another history"
     ),
+    N_(
+        "the signer remembers size {size}, but the export holds {count} signed events: its memory "
+        "was restored from an older copy"
+    ),
+    N_(
+        "the database holds {count} events, the export only {size}: there is nothing to restore "
+        "from it"
+    ),
+    N_(
+        "event {position} in the database is not the one in the export: put the damaged database "
+        "away and restore into a new one"
+    ),
+    N_("the certificate {digest} is missing from the evidence store, or another lies there"),
+    N_("the signer remembers nothing: its memory was lost"),
+    N_("the signer remembers nothing, but the log holds {count} events: its memory was lost"),
     N_(
         "the signer remembers size {size}, but size {published} is published: its memory was "
         "restored from an older copy"
@@ -126,6 +313,25 @@ LEDGER = (
     N_("the events do not hash to what the signer signed at size {size}"),
     N_("stored content was changed or cut off on the hub's disk"),
     N_("the key of this document is no longer in the hub's store"),
+    N_("more differs than is named here"),
+    N_("entry {position} was changed: its bytes do not hash to the leaf that was signed"),
+    N_("tile {tile} is not the one that the signed root stands on"),
+    N_("tile {tile} does not hold {count} hashes"),
+    N_("the tiles at its edge do not make the signed root"),
+    N_("an entry bundle does not hold exactly {count} entries"),
+    N_("the file {file} is missing"),
+    N_("there is no checkpoint: this is no log"),
+    N_("the log shows {shown} entries, but it has signed {kept} before"),
+    N_("another export is writing to this folder"),
+    N_("the folder holds other things than an export of a log"),
+    N_("the folder holds the log {theirs}, not {ours}"),
+    N_("the checkpoint in the folder is not of this log: {error}"),
+    N_(
+        "the folder holds {theirs} events, the hub's log only {ours}: the first that the hub has "
+        "lost is {position}"
+    ),
+    N_("event {position} in the folder is not the hub's: {file} differs from there on"),
+    N_("the folder's {file} is not what the hub's events make it"),
     # Last: whatever else is said about an event.
     N_("event {position}: {what}"),
 )
@@ -137,9 +343,13 @@ HUB = (
         "it is newer, the version that made it"
     ),
     N_("the database {file} is missing; put it back"),
+    N_("the keys of documents, {file}, are missing"),
+    N_("documents in the log have attachments, but nothing of them is in {folder}"),
     N_("the database was made by a newer version; run that one"),
     N_("another process is using {folder}; stop it first"),
     N_("{folder} is not empty; a hub is made in a new folder"),
+    N_("{folder} is not empty; a witness is made in a new folder"),
+    N_("{folder} holds no witness ({error}); make one with `{command}`"),
     N_("another client works with {folder}"),
     N_("no answer in {attempts} attempts; the last one: {error}"),
     N_("{file} cannot be read: {error}"),
@@ -208,11 +418,13 @@ USAGE = (
     N_("Input should be greater than or equal to {number}"),
 )
 
-_KNOWN = (*FINDINGS, *REFUTATIONS, *LEDGER, *HUB, *USAGE)
+_KNOWN = (*FINDINGS, *REFUTATIONS, *TIMESTAMPS, *LEDGER, *HUB, *USAGE)
 
 
 def in_words(text: str) -> str:
     """The text in the reader's language, as far as it is known."""
+    if language() is Language.EN:
+        return text
     for spoken, ending in ((text, ""), (_without_sentence_form(text), ".")):
         if spoken and (words := _translated(spoken)) is not None:
             return words if not ending else f"{words[:1].upper()}{words[1:]}{ending}"
@@ -220,8 +432,9 @@ def in_words(text: str) -> str:
 
 
 def _translated(text: str) -> str | None:
-    for template in _KNOWN:
-        if match := _pattern(template).fullmatch(text):
+    for prefix, template in _by_prefix():
+        # Most are told apart by how they begin, which spares the search in a large report.
+        if text.startswith(prefix) and (match := _pattern(template).fullmatch(text)):
             # What fills a template may itself be a sentence: "cannot be read: …".
             values = {name: in_words(value) for name, value in match.groupdict().items()}
             return _(template, **values) if values else _(template)
@@ -231,6 +444,11 @@ def _translated(text: str) -> str | None:
 def _without_sentence_form(text: str) -> str:
     """The bare message in a sentence that was made of one, or nothing."""
     return f"{text[0].lower()}{text[1:-1]}" if text[:1].isupper() and text.endswith(".") else ""
+
+
+@cache
+def _by_prefix() -> list[tuple[str, str]]:
+    return [(template.partition("{")[0], template) for template in _KNOWN]
 
 
 @cache

@@ -38,7 +38,7 @@ async def _serve(folder: Path) -> None:
     log_to_stderr(settings.log_format, settings.log_level)
     with open_core(DataFolder(folder), settings) as core, _port_free(settings.listen):
         # Asked to stop while the ledger is being checked, it stops right after.
-        stop = _when_told_to_stop()
+        stop = when_told_to_stop()
         async with running_hub(core) as hub:
             address = f"{settings.listen.rpartition(':')[0]}:{hub.port}"
             # One line, and then nothing but the log on stderr: whoever waits can read it.
@@ -51,7 +51,8 @@ async def _serve(folder: Path) -> None:
     say(_("Stopped; everything that was accepted is recorded."))
 
 
-def _when_told_to_stop() -> asyncio.Event:
+def when_told_to_stop() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; the second of them ends the process at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def told(number: signal.Signals) -> None:

@@ -33,6 +33,15 @@ ProfileOption = Annotated[
         help="The profile to work with: profile.toml, or the folder it lies in.",
     ),
 ]
+AnyProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        envvar="LIENTHONG_PROFILE",
+        metavar="FILE",
+        help="The profile to work with: profile.toml, or the folder it lies in.",
+    ),
+]
 ReceiptOption = Annotated[
     Path | None,
     typer.Option("--receipt", metavar="FILE", help="Write a copy of the receipt there."),

@@ -14,7 +14,8 @@ from hub.client.errors import UnexpectedAnswer
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Attachment, Document
 from hub.proof.evidence import Enrolment, ReceiptFile
-from hub.proof.receipt import Receipt, VerifiedReceipt
+from hub.proof.note import parse_note
+from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof
 from hub.proof.statements import Envelope, Statement
 from hub.v1 import exchange_pb2 as wire
 from hub.v1.exchange_service_pb2 import GetLimitsResponse
@@ -204,6 +205,16 @@ class VerifiedStatement:
     def position(self) -> int:
         """Where the fact stands in the log, counted from 0."""
         return self.fact.position
+
+    @property
+    def cosigners(self) -> tuple[str, ...]:
+        """Who is named as witness in the receipt's checkpoint. Not verified here.
+
+        That takes the witnesses' keys: `python -m hub.proof --policy`.
+        """
+        note = parse_note(parse_tlog_proof(self.receipt.proof).checkpoint)
+        names = dict.fromkeys(line.name for line in note.signatures)
+        return tuple(name for name in names if name != self.fact.checkpoint.origin)
 
     def evidence(self) -> bytes:
         """The receipt file that convicts the author: its statement, its key, the record."""

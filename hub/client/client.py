@@ -26,6 +26,7 @@ from hub.client.answers import (
     statement_of,
 )
 from hub.client.boxes import inbox_of, outbox_of
+from hub.client.bundling import PartySource, enclosed_document, make_bundle
 from hub.client.directory import Directory
 from hub.client.downloading import download
 from hub.client.drafting import (
@@ -46,6 +47,7 @@ from hub.client.retry import RetryPolicy
 from hub.client.signing import Signer
 from hub.client.speaking import Speaker
 from hub.client.state import StateDirectory
+from hub.client.timestamps import Timestamps
 from hub.client.uploading import Progress, no_progress
 from hub.client.verification import ReceiptVerifier, require_about, require_recorded
 from hub.errors import (
@@ -55,6 +57,7 @@ from hub.errors import (
     RequestMalformed,
     VerificationFailed,
 )
+from hub.proof.bundle import Bundle
 from hub.proof.checkpoint import Checkpoint
 from hub.proof.envelope import Action
 from hub.proof.receipt import VerifiedReceipt
@@ -301,6 +304,11 @@ class HubClient:
         """Who can be written to: agencies by code or name, and groups of them."""
         return Directory(self._line, self._agency)
 
+    @property
+    def timestamps(self) -> Timestamps:
+        """The timestamps of the log, and how it stands with them."""
+        return Timestamps(self._line)
+
     def inbox(self, after: int = 0, *, agency: str = "") -> AsyncIterator[InboxItem]:
         """Every item of the inbox with a larger number than `after`, in order, page by page.
 
@@ -336,19 +344,22 @@ class HubClient:
         """
         return outbox_of(self._line, agency).watch(after)
 
-    async def statement(self, position: int, *, agency: str = "") -> VerifiedStatement:
+    async def statement(
+        self, position: int, *, agency: str = "", cosigned: bool = False
+    ) -> VerifiedStatement:
         """What somebody signed about a document of ours, by the position of an item.
 
         Verified throughout, with the envelope it speaks of: so a sender proves a recipient's
         01, and a recipient reads why its document is recalled. Of an envelope this agency has
         not collected, the log's record takes the place. In the boxes of an agency that this
-        one succeeded, `agency` is its primary code. Raises PositionUnknown where no statement
-        of concern to this agency stands, ContentLost when it was erased, and NotCollected or
-        ContentWithheld for an envelope that is not released to it.
+        one succeeded, `agency` is its primary code. With `cosigned`, its receipts lie under a
+        checkpoint that witnesses cosigned, as far as any has by now. Raises PositionUnknown
+        where no statement of concern to this agency stands, ContentLost when it was erased, and
+        NotCollected or ContentWithheld for an envelope that is not released to it.
         """
         if not 0 <= position < 2**63:
             raise RequestMalformed("a position is counted from 0")
-        said = await self._statement_at(position)
+        said = await self._statement_at(position, cosigned=cosigned)
         if isinstance(said.payload, Envelope):
             require_about(said, said, agency=agency or self._agency)
             return said
@@ -389,6 +400,27 @@ class HubClient:
         response = await self._line.call(self._line.exchange.GetExchange, request)
         return Exchange.of(response.exchange)
 
+    async def bundle(
+        self, exchange_id: str, *, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Bundle:
+        """Everything the hub gives this agency about a document, as one file that stands alone.
+
+        What an agency signed, with its proofs; for whoever did not collect the document,
+        without the envelope. Found to hold together before it is returned. `progress` is called
+        with how many facts are here, and how many there are. Raises ExchangeUnknown, TooLarge.
+        """
+        source = PartySource(self._line, self._verifier)
+        return await make_bundle(source, exchange_id, self._verifier.trust, progress=progress)
+
+    async def content(self, bundle: Bundle, folder: Path | str) -> list[Path]:
+        """Put the attachments of a bundle's document into a folder; see `downloading.download`.
+
+        For a recipient that has collected it: NotAParty, NotCollected. Nothing, where the bundle
+        holds no envelope.
+        """
+        document = enclosed_document(bundle)
+        return [] if document is None else await download(self._line, document, Path(folder))
+
     async def submission(self, request_id: str) -> Accepted:
         """The answer that one of this agency's statements got, verified again.
 
@@ -424,8 +456,8 @@ class HubClient:
             raise VerificationFailed("the receipt proves another position", step="statement")
         return fact
 
-    async def _statement_at(self, position: int) -> VerifiedStatement:
-        request = calls.GetStatementRequest(position=position)
+    async def _statement_at(self, position: int, *, cosigned: bool = False) -> VerifiedStatement:
+        request = calls.GetStatementRequest(position=position, cosigned=cosigned)
         response = await self._line.call(self._line.exchange.GetStatement, request)
         evidence = response.evidence
         said = await self._verifier.verify_statement(

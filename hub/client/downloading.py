@@ -8,11 +8,10 @@ import os
 import re
 import unicodedata
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import grpc
 
-from hub.client.answers import CollectedDocument
 from hub.client.errors import error_of
 from hub.client.line import Line
 from hub.client.retry import given_up, is_repeatable
@@ -28,8 +27,27 @@ _BLOCK_BYTES = 1 << 20
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
+class Downloadable(Protocol):
+    """A document that was collected, as far as its content is concerned."""
+
+    @property
+    def exchange_id(self) -> str:
+        """The exchange."""
+        ...
+
+    @property
+    def envelope_digest(self) -> str:
+        """SHA-256 of the envelope's payload in hexadecimal."""
+        ...
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The attachments, as the sender signed them."""
+        ...
+
+
 async def download(
-    line: Line, document: CollectedDocument, folder: Path, progress: Progress = no_progress
+    line: Line, document: Downloadable, folder: Path, progress: Progress = no_progress
 ) -> list[Path]:
     """Put every attachment into the folder; return their paths, in the envelope's order.
 

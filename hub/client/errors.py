@@ -134,6 +134,19 @@ class ForkDetected(VerificationFailed):
         self.shown = shown
 
 
+class LogShrank(VerificationFailed):
+    """The newest checkpoint that is shown is smaller than one that the log signed before.
+
+    Both are kept in the state folder. Where copies of the log are served, one of them may
+    merely be old; if the log itself shows it, history was cut off.
+    """
+
+    def __init__(self, kept: int, shown: int) -> None:
+        super().__init__(
+            f"the log shows {shown} entries, but it has signed {kept} before", step="size"
+        )
+
+
 def error_of(failure: Failure) -> HubError | HubUnreachable | UnexpectedAnswer:
     """What a failed call means, or the refusal of one document of a batch.
 

@@ -168,6 +168,7 @@ class FakeExchanges:
         # By position: who signed what, and whom it concerns.
         self._statements: dict[int, tuple[_Said, frozenset[str]]] = {}
         self._versions: Counter[uuid.UUID] = Counter()
+        self._recorded: list[tuple[int, Event]] = []
 
     # --- What is said -------------------------------------------------------------------
 
@@ -398,6 +399,23 @@ class FakeExchanges:
                 enrolment=self._enrolment(said.key),
             )
         )
+
+    def facts(self, caller: FakeAgency, request: calls.ListFactsRequest) -> calls.ListFactsResponse:
+        """One page of where the facts about a document stand."""
+        exchange = self._exchanges.get(request.exchange_id)
+        if exchange is None or not (
+            exchange.sender is caller or caller.code in exchange.deliveries
+        ):
+            raise ExchangeUnknown("no such exchange")
+        found = [
+            position
+            for position, event in self._recorded
+            if position > request.after
+            and _is_about(event, exchange)
+            and caller.code in _named_in(event)
+        ]
+        size = min(request.page_size or 100, 1000)
+        return calls.ListFactsResponse(positions=found[:size], more=len(found) > size)
 
     def content(
         self, caller: FakeAgency, request: calls.DownloadAttachmentRequest
@@ -676,7 +694,9 @@ class FakeExchanges:
             nonce=secrets.token_bytes(NONCE_BYTES),
             data=data,
         )
-        return self._log.append(encode_leaf(event))
+        position = self._log.append(encode_leaf(event))
+        self._recorded.append((position, event))
+        return position
 
     def receipt(self, position: int) -> wire.Receipt:
         """The receipt of an event, under a checkpoint over all there is now."""
@@ -739,6 +759,16 @@ def _numbered(agencies: Sequence[FakeAgency]) -> list[dict[str, Any]]:
 
 def _delivery_id(exchange: FakeExchange, recipient: FakeAgency) -> uuid.UUID:
     return uuid.uuid5(uuid.UUID(exchange.exchange_id), recipient.code)
+
+
+def _is_about(event: Event, exchange: FakeExchange) -> bool:
+    return exchange.exchange_id in (str(event.id), event.data.get("exchange"))
+
+
+def _named_in(event: Event) -> set[str]:
+    data = event.data
+    numbered = (*data.get("recipients", ()), *data.get("notices", ()))
+    return {data["sender"], data.get("agency", ""), *(one["agency"] for one in numbered)}
 
 
 def require_own_box(caller: FakeAgency, agency: str) -> None:

@@ -47,9 +47,20 @@ class FakeLog:
 
     def receipt(self, position: int) -> Receipt:
         """The receipt of a leaf, under a checkpoint over all leaves there are now."""
-        path = tuple(self._path(position, 0, self.size))
+        path = tuple(self.inclusion(position, self.size))
         proof = TlogProof(position, path, self.checkpoint())
         return Receipt(self.leaves[position], proof.format())
+
+    def inclusion(self, position: int, size: int) -> list[bytes]:
+        """PATH(m, D[n]) of RFC 6962 section 2.1.1."""
+        return self._path(position, 0, size)
+
+    def tile(self, level: int, number: int) -> bytes:
+        """The hashes of a tile (C2SP tlog-tiles); empty beyond the newest leaf."""
+        width = 256**level if level < 8 else self.size + 1
+        first, end = number * 256 * width, min((number + 1) * 256 * width, self.size)
+        starts = range(first, end - width + 1, width)
+        return b"".join(self._root(start, start + width) for start in starts)
 
     def consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """PROOF(m, D[n]) of RFC 6962 section 2.1.2."""

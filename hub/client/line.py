@@ -9,6 +9,7 @@ import grpc.aio
 
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy, repeat
+from hub.v1.audit_service_pb2_grpc import AuditServiceStub
 from hub.v1.directory_service_pb2_grpc import DirectoryServiceStub
 from hub.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from hub.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -16,6 +17,7 @@ from hub.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 if TYPE_CHECKING:
     # These names exist in the stubs only.
+    from hub.v1.audit_service_pb2_grpc import AuditServiceAsyncStub
     from hub.v1.directory_service_pb2_grpc import DirectoryServiceAsyncStub
     from hub.v1.exchange_service_pb2_grpc import ExchangeServiceAsyncStub
     from hub.v1.ledger_service_pb2_grpc import LedgerServiceAsyncStub
@@ -56,6 +58,7 @@ class Line:
         self.ledger: LedgerServiceAsyncStub = LedgerServiceStub(self._channel)
         self.registry: RegistryServiceAsyncStub = RegistryServiceStub(self._channel)
         self.directory: DirectoryServiceAsyncStub = DirectoryServiceStub(self._channel)
+        self.audit: AuditServiceAsyncStub = AuditServiceStub(self._channel)
 
     async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, A], request: Q) -> A:
         """Make a unary call, repeated as `repeat` says; the request's bytes never change."""

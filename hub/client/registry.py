@@ -21,6 +21,7 @@ from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
 from hub.client.state import StateDirectory
+from hub.client.timestamps import Timestamps
 from hub.client.verification import ReceiptVerifier
 from hub.errors import CertificateUnsuitable, RequestMalformed, VerificationFailed
 from hub.proof.evidence import ENROLMENT_TOPIC, ReceiptFile
@@ -37,6 +38,7 @@ RENAMED_TOPIC = "hub.Agency.AgencyRenamed"
 SUSPENDED_TOPIC = "hub.Agency.AgencySuspended"
 REINSTATED_TOPIC = "hub.Agency.AgencyReinstated"
 SUCCEEDED_TOPIC = "hub.Agency.AgencySucceededBy"
+PRINCIPAL_TOPIC = "hub.Principal.PrincipalEnrolled"
 GROUP_TOPIC = "hub.Group.GroupChanged"
 CORRECTED_TOPIC = "hub.Log.CalendarCorrected"
 PAGE_SIZE = 100
@@ -267,6 +269,11 @@ class RegistryClient:
         """What the hub tells everybody about agencies and groups."""
         return Directory(self._line)
 
+    @property
+    def timestamps(self) -> Timestamps:
+        """The timestamps of the log, and how it stands with them."""
+        return Timestamps(self._line)
+
     async def enrol_certificate(
         self,
         agency: str,
@@ -304,6 +311,27 @@ class RegistryClient:
             }
             fact = await self._verified(receipt, ENROLMENT_TOPIC, expected)
         return Registered(request_id, receipt, fact, response.key_id)
+
+    async def enrol_auditor(
+        self, name: str, certificate: bytes, *, request_id: str | None = None
+    ) -> Registered:
+        """Enrol an auditor's certificate, in PEM or DER; in force when this returns.
+
+        `name` is one code word of small letters, digits and hyphens: it stands in the log for
+        ever. Raises CertificateUnsuitable, KeyTaken and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        der = _der(certificate)
+        request = calls.EnrolAuditorRequest(request_id=request_id, name=name, certificate=der)
+        with _named(request_id):
+            response = await self._line.call(self._line.registry.EnrolAuditor, request)
+            expected = {
+                "name": name,
+                "role": "auditor",
+                "certificate": hashlib.sha256(der).hexdigest(),
+                "request_id": request_id,
+            }
+            return await self._recorded(response.receipt, PRINCIPAL_TOPIC, expected)
 
     async def list_agencies(self) -> AsyncIterator[RegisteredAgency]:
         """Every registered agency by rising code, page by page."""

@@ -31,15 +31,11 @@ from hub.client.retry import is_repeatable
 from hub.client.signing import Signer, sign_statement
 from hub.client.state import read_at_most, write_durably
 from hub.client.uploading import Progress, document, no_progress, submit
-from hub.client.verification import (
-    ReceiptVerifier,
-    require_fact_of,
-    require_own_fact,
-    require_sent_to,
-)
+from hub.client.verification import ReceiptVerifier, require_own_fact, require_sent_to
 from hub.errors import HubError, VerificationFailed
 from hub.proof.dsse import SignedStatement
 from hub.proof.evidence import RECEIPT_FILE_BYTES_MAX, parse_receipt_file
+from hub.proof.facts import require_fact_of
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 from hub.proof.strict import JsonObject
 from hub.v1 import exchange_pb2 as wire

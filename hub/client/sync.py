@@ -191,9 +191,11 @@ class SyncHubClient:
         """See `HubClient.watch_outbox`. Blocks until the next item comes."""
         return self._iterate(self._hub.watch_outbox(after, agency=agency))
 
-    def statement(self, position: int, *, agency: str = "") -> VerifiedStatement:
+    def statement(
+        self, position: int, *, agency: str = "", cosigned: bool = False
+    ) -> VerifiedStatement:
         """See `HubClient.statement`."""
-        return self._run(self._hub.statement(position, agency=agency))
+        return self._run(self._hub.statement(position, agency=agency, cosigned=cosigned))
 
     def received(
         self, filters: DocumentFilter | None = None, *, agency: str = ""

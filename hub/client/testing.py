@@ -29,7 +29,14 @@ from hub.client.fake_log import FakeLog
 from hub.client.fake_pki import FakeAuthority, key_pem, new_key
 from hub.client.fake_uploads import LIMITS, FakeUploads
 from hub.client.profile import ClientProfile
-from hub.errors import HubError, PositionUnknown, PrincipalUnknown, TooLarge, hub_errors
+from hub.errors import (
+    HubError,
+    PositionUnknown,
+    PrincipalUnknown,
+    RoleNotPermitted,
+    TooLarge,
+    hub_errors,
+)
 from hub.proof.signatures import Algorithm, PublicKey
 from hub.v1 import exchange_service_pb2 as calls
 from hub.v1 import ledger_service_pb2 as ledger_calls
@@ -259,6 +266,37 @@ class FakeHub:
         hashes = self.log.consistency(request.old_size, request.new_size)
         return ledger_calls.GetConsistencyProofResponse(hashes=hashes)
 
+    def checkpoints(
+        self, _: FakeAgency, request: ledger_calls.ListCheckpointsRequest
+    ) -> ledger_calls.ListCheckpointsResponse:
+        """A page of checkpoints; here every size has one."""
+        end = min(self.log.size, request.after + (request.page_size or 100))
+        return ledger_calls.ListCheckpointsResponse(
+            checkpoints=[
+                ledger_calls.SizedCheckpoint(size=size, checkpoint=self.log.checkpoint(size))
+                for size in range(request.after + 1, end + 1)
+            ],
+            more=end < self.log.size,
+        )
+
+    def inclusion(
+        self, _: FakeAgency, request: ledger_calls.GetInclusionProofRequest
+    ) -> ledger_calls.GetInclusionProofResponse:
+        """The proof of one position."""
+        if not request.position < request.size <= self.log.size:
+            raise PositionUnknown("no such position or size")
+        hashes = self.log.inclusion(request.position, request.size)
+        return ledger_calls.GetInclusionProofResponse(hashes=hashes)
+
+    def tile(
+        self, _: FakeAgency, request: ledger_calls.GetTileRequest
+    ) -> ledger_calls.GetTileResponse:
+        """The hashes of one tile."""
+        hashes = self.log.tile(request.level, request.number)
+        if not hashes:
+            raise PositionUnknown("no such tile")
+        return ledger_calls.GetTileResponse(hashes=hashes)
+
     def receipt(
         self, _: FakeAgency, request: ledger_calls.GetReceiptRequest
     ) -> ledger_calls.GetReceiptResponse:
@@ -382,6 +420,9 @@ class _ExchangeServicer(ExchangeServiceServicer):
     def GetStatement(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "GetStatement", self._rules.statement)
 
+    def ListFacts(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "ListFacts", self._rules.facts)
+
     def WatchInbox(self, request: Any, context: Any) -> Any:
         def lines(caller: FakeAgency, _: Any) -> Any:
             require_own_box(caller, request.agency)
@@ -431,8 +472,29 @@ class _LedgerServicer(LedgerServiceServicer):
     def GetConsistencyProof(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "GetConsistencyProof", self._hub.consistency)
 
+    def ListCheckpoints(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "ListCheckpoints", self._hub.checkpoints)
+
+    def GetInclusionProof(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "GetInclusionProof", self._hub.inclusion)
+
+    def GetTile(self, request: Any, context: Any) -> Any:
+        return self._hub.unary(request, context, "GetTile", self._hub.tile)
+
     def GetReceipt(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "GetReceipt", self._hub.receipt)
+
+    def GetTimestamps(self, request: Any, context: Any) -> Any:
+        def none(_: FakeAgency, __: Any) -> ledger_calls.GetTimestampsResponse:
+            return ledger_calls.GetTimestampsResponse()
+
+        return self._hub.unary(request, context, "GetTimestamps", none)
+
+    def ListTimestampAuthorities(self, request: Any, context: Any) -> Any:
+        def refused(_: FakeAgency, __: Any) -> NoReturn:
+            raise RoleNotPermitted("an agency may not ask how the hub's timestamps stand")
+
+        return self._hub.unary(request, context, "ListTimestampAuthorities", refused)
 
 
 def _status(error: HubError, retry_after_s: float | None = None) -> StatusDetails:

@@ -16,30 +16,22 @@ from hub.client.memory import CheckpointMemory
 from hub.errors import PositionUnknown, VerificationFailed
 from hub.proof.checkpoint import Checkpoint
 from hub.proof.dsse import SignedStatement
-from hub.proof.evidence import Enrolment, ReceiptFile, Verdict, examine
+from hub.proof.evidence import Enrolment, ReceiptFile, examine
+from hub.proof.facts import (
+    SUBMITTED,
+    by_agency,
+    exchange_of,
+    recipients_in,
+    require_fact_of,
+    speaker_of,
+)
+from hub.proof.findings import Verdict
 from hub.proof.leaf import Event
 from hub.proof.merkle import verify_consistency
 from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof, verify_receipt
-from hub.proof.statements import (
-    Collect,
-    Envelope,
-    Recall,
-    RecallAnswer,
-    Statement,
-    Status,
-    read_statement,
-)
-from hub.proof.strict import JsonObject, encode_base64
+from hub.proof.statements import Envelope, Recall, read_statement
+from hub.proof.strict import JsonObject
 from hub.proof.trust import TrustedRoot
-
-SUBMITTED = "hub.Exchange.DocumentSubmitted"
-HANDED_OVER = "hub.Delivery.DocumentHandedOver"
-STATUS_REPORTED = "hub.Delivery.StatusReported"
-RECALL_REQUESTED = "hub.Exchange.RecallRequested"
-RECALL_ANSWERED = "hub.Delivery.RecallAnswered"
-
-# What a sender says is an event of the exchange, what a recipient says one of its delivery.
-_OF_EXCHANGE = frozenset({SUBMITTED, RECALL_REQUESTED})
 
 # The proof that the tree of one size begins the tree of another, fetched from the hub.
 ConsistencyProver = Callable[[int, int], Awaitable[Sequence[bytes]]]
@@ -62,6 +54,11 @@ class ReceiptVerifier:
         self._memory = memory
         self._prove = prove
         self._turn = asyncio.Lock()
+
+    @property
+    def trust(self) -> TrustedRoot:
+        """What is believed beforehand."""
+        return self._trust
 
     async def verify(self, receipt: Receipt) -> VerifiedReceipt:
         """Check a receipt; return the fact it proves.
@@ -160,53 +157,10 @@ class ReceiptVerifier:
             ) from failure
 
 
-def exchange_of(event: Event) -> str:
-    """The exchange an event is about. Raises VerificationFailed where it is about none."""
-    if event.topic in _OF_EXCHANGE:
-        return str(event.id)
-    return JsonObject(dict(event.data), "the event", "fact").text("exchange")
-
-
-def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> None:
-    """Check that an event records this very statement, in this exchange.
-
-    1. Its kind. 2. Agency and request. 3. Payload type, digest, key and signature. 4. What
-    the statement says: recipients, attachments and action of an envelope; the envelope and
-    code of all others, and for whom a recipient speaks. Raises VerificationFailed(step="fact").
-    """
-    statement = read_statement(sent)
-    data = JsonObject(dict(event.data), "the event", "fact")
-    # (1) Its kind.
-    topic = _recorded_as(statement)
-    _require(event.topic == topic, "is of another kind")
-    # (2) Agency and request.
-    header = statement.header
-    _require(_speaker_of(topic, data) == header.agency, "speaks of another agency")
-    _require(data.text("request_id") == header.request_id, "answers another request")
-    # (3) Payload type, digest, key and signature.
-    recorded = data.child("statement")
-    _require(recorded.text("payload_type") == sent.payload_type, "names another payload type")
-    _require(recorded.text("digest") == sent.digest.hex(), "names another payload")
-    _require(recorded.text("key_id") == sent.key_id, "names another key")
-    _require(recorded.text("signature") == encode_base64(sent.signature), "names another signature")
-    # (4) What the statement says.
-    _require(exchange_of(event) == exchange_id, "belongs to another exchange")
-    if isinstance(statement, Envelope):
-        _require_envelope(data, statement)
-        return
-    digest = data.text("envelope_digest")
-    _require(digest == statement.envelope_digest, "speaks of another envelope")
-    if not isinstance(statement, Recall):
-        meant = statement.for_agency or header.agency
-        _require(data.text("agency") == meant, "is about another agency's delivery")
-    if isinstance(statement, Status | RecallAnswer):
-        _require(data.text("code") == statement.code, "names another code")
-
-
 def require_own_fact(event: Event, *, agency: str, request_id: str) -> None:
     """Check a fact whose statement this client no longer holds: ours, and this request's."""
     data = JsonObject(dict(event.data), "the event", "fact")
-    if _speaker_of(event.topic, data) != agency or data.text("request_id") != request_id:
+    if speaker_of(event.topic, data) != agency or data.text("request_id") != request_id:
         raise VerificationFailed("the receipt is of somebody else's statement", step="fact")
 
 
@@ -225,7 +179,7 @@ def require_sent_to(recipient: str, asked_digest: str, said: VerifiedStatement) 
     if not isinstance(envelope, Envelope):
         raise _wrong_document("what was handed over is not an envelope")
     # (3) It names the recipient.
-    if recipient not in _recipients_in(said.fact.event, envelope):
+    if recipient not in recipients_in(said.fact.event, envelope):
         raise _wrong_document(f"the envelope does not name {recipient} as recipient")
     return envelope
 
@@ -250,11 +204,11 @@ def require_about(said: VerifiedStatement, about: VerifiedStatement, *, agency: 
         raise _wrong_statement("speaks of another envelope than the exchange's")
     # (2) Who said it.
     sender = envelope.header.agency
-    recipients = _recipients_in(about.fact.event, envelope)
+    recipients = recipients_in(about.fact.event, envelope)
     data = JsonObject(dict(said.fact.event.data), "the event", "statement")
     if isinstance(said.payload, Recall):
         # Nothing that is signed says who succeeded whom: this much is the hub's word.
-        if _by_agency(data) is None and said.author != sender:
+        if by_agency(data) is None and said.author != sender:
             raise _wrong_statement(f"is a recall by {said.author} of a document of {sender}")
     elif not isinstance(said.payload, Envelope):
         meant = said.payload.for_agency or said.author
@@ -288,78 +242,17 @@ def require_recorded(said: VerifiedStatement, submission: VerifiedReceipt, *, ag
     recipients = {item.text("agency") for item in record.children("recipients")}
     data = JsonObject(dict(said.fact.event.data), "the event", "statement")
     if isinstance(said.payload, Recall):
-        if _by_agency(data) is None and said.author != sender:
+        if by_agency(data) is None and said.author != sender:
             raise _wrong_statement(f"is a recall by {said.author} of a document of {sender}")
     elif (meant := data.text("agency")) not in recipients:
         raise _wrong_statement(f"is by {meant}, to whom the document was not sent")
-    elif _by_agency(data) is None and said.author != meant:
+    elif by_agency(data) is None and said.author != meant:
         raise _wrong_statement(f"is by {said.author}, and recorded as by {meant}")
     if data.text("sender") != sender:
         raise _wrong_statement("was recorded under another sender")
     # (3) Our part in it.
     if agency not in {sender, *recipients}:
         raise _wrong_statement(f"is about a document that does not concern {agency}")
-
-
-def _recorded_as(statement: Statement) -> str:
-    """The topic of the event that records a statement."""
-    match statement:
-        case Envelope():
-            return SUBMITTED
-        case Collect():
-            return HANDED_OVER
-        case Status():
-            return STATUS_REPORTED
-        case Recall():
-            return RECALL_REQUESTED
-        case RecallAnswer():
-            return RECALL_ANSWERED
-
-
-def _speaker_of(topic: str, data: JsonObject) -> str:
-    """The agency which, by such an event, said what it records."""
-    if topic != SUBMITTED and (successor := _by_agency(data)) is not None:
-        return successor
-    return data.text("sender" if topic in _OF_EXCHANGE else "agency")
-
-
-def _by_agency(data: JsonObject) -> str | None:
-    """The successor that signed for the agency an event names; None where that one signed."""
-    statement = data.child("statement")
-    return statement.text("by_agency") if "by_agency" in statement.members else None
-
-
-def _recipients_in(submission: Event, envelope: Envelope) -> set[str]:
-    """The primary codes of those an envelope was signed to, by the event that accepted it."""
-    accepted = JsonObject(dict(submission.data), "the event", "document")
-    return {
-        item.text("agency")
-        for item in accepted.children("recipients")
-        if _signed_code(item) in envelope.recipients
-    }
-
-
-def _signed_code(recipient: JsonObject) -> str:
-    """The code as the sender signed it; the primary one, unless the event says otherwise."""
-    return recipient.text("addressed" if "addressed" in recipient.members else "agency")
-
-
-def _require_envelope(data: JsonObject, envelope: Envelope) -> None:
-    recipients = [_signed_code(item) for item in data.children("recipients")]
-    _require(recipients == list(envelope.recipients), "lists other recipients")
-    contents = [
-        (item.text("sha256"), item.integer("size", minimum=0))
-        for item in data.children("attachments")
-    ]
-    stated = [(item.sha256, item.size) for item in envelope.document.attachments]
-    _require(contents == stated, "lists other attachments")
-    _require(data.text("action") == envelope.action.value, "names another action")
-    _require(data.members.get("relates_to") == envelope.relates_to, "relates to another envelope")
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise VerificationFailed(f"the recorded fact {otherwise}", step="fact")
 
 
 def _wrong_document(why: str) -> VerificationFailed:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hub.domain.agency import Agency
+from hub.domain.audit_trail import AuditTrail
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Exchange
 from hub.domain.group import Group
@@ -12,6 +14,7 @@ from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.domain.timestamp import Timestamp
 
 AGGREGATES: tuple[type[Any], ...] = (
     Log,
@@ -22,6 +25,8 @@ AGGREGATES: tuple[type[Any], ...] = (
     Delivery,
     Refusal,
     Group,
+    AuditTrail,
+    Timestamp,
 )
 
 # Listed one by one: an event that is not here is refused on reading and on writing.
@@ -48,7 +53,11 @@ EVENTS: dict[str, type[Any]] = {
         Agency.AgencyReinstated,
         Agency.AgencySucceededBy,
         Group.GroupChanged,
+        AuditTrail.AuditAccessMade,
+        AuditTrail.AuditExportMade,
+        Timestamp.Created,
         Log.CalendarCorrected,
+        Log.WitnessSetChanged,
     )
 }
 
@@ -71,3 +80,29 @@ REGISTRY_TOPICS = frozenset(
         Log.CalendarCorrected,
     )
 )
+
+# What auditors did; who did it is an auditor, where an operator stands elsewhere.
+AUDIT_TOPICS = frozenset({AuditTrail.AuditAccessMade.TOPIC, AuditTrail.AuditExportMade.TOPIC})
+
+
+def upcast(topic: str, schema: int, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of a listed event in the form of today, whatever form they were written in.
+
+    An event class that changes gets the next `class_version` and a static method
+    `upcast_v1_v2(data)` (and so on) that makes the fields of one version from those of the
+    one before; the names are the event-sourcing library's. Bytes that were written are never
+    written again: the leaf, its hash and every receipt of it stay what they were. Raises
+    LookupError for a version that is not known, so one of a later release.
+    """
+    event_class = EVENTS[topic]
+    newest = version_of(event_class)
+    if not 1 <= schema <= newest:
+        raise LookupError(f"version {schema} of {topic} is not known, the newest is {newest}")
+    for version in range(schema, newest):
+        data = getattr(event_class, f"upcast_v{version}_v{version + 1}")(data)
+    return data
+
+
+def version_of(event_class: type[Any]) -> int:
+    """The version of the form in which an event is written today; from 1."""
+    return int(getattr(event_class, "class_version", 1))

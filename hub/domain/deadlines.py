@@ -80,11 +80,37 @@ def lateness(
     if state is DeliveryState.CONSIGNED and accepted_at < passed.accepted_before:
         late.append(Late(LateRule.NOT_COLLECTED, calendar.end_of_working_day(accepted_at)))
     if due_on is not None and state not in ANSWERED and due_on <= passed.due_until:
-        late.append(Late(LateRule.NOT_ANSWERED, _due_since(accepted_at, due_on, calendar)))
+        late.append(Late(LateRule.NOT_ANSWERED, due_since(accepted_at, due_on, calendar)))
     return tuple(late)
 
 
-def _due_since(accepted_at: datetime, due_on: date, calendar: WorkingDays) -> datetime:
+def was_late(
+    *,
+    accepted_at: datetime,
+    due_on: date | None,
+    taken_over_at: datetime | None,
+    answered_at: datetime | None,
+    released_at: datetime | None,
+    calendar: WorkingDays,
+    at: datetime,
+) -> bool:
+    """Whether a delivery was ever late by either rule, as known at an instant.
+
+    None is what has not happened by then. `released_at` is when it was no longer waited for:
+    replaced, expired, or asked back.
+    """
+
+    def missed(limit: datetime, done_at: datetime | None) -> bool:
+        ends = [end for end in (done_at, released_at) if end is not None]
+        return min(ends) > limit if ends else at >= limit
+
+    if missed(calendar.end_of_working_day(accepted_at), taken_over_at):
+        return True
+    return due_on is not None and missed(due_since(accepted_at, due_on, calendar), answered_at)
+
+
+def due_since(accepted_at: datetime, due_on: date, calendar: WorkingDays) -> datetime:
+    """The end of a due date: who has not answered by then is late from then on."""
     # A due date may lie before the document came, or before any calendar; nobody is late
     # with what has not arrived.
     if due_on < accepted_at.astimezone(calendar.zone).date():

@@ -1,7 +1,8 @@
-"""The log itself: which log it is, and the calendar its deadlines are reckoned by."""
+"""The log itself: which log it is, its calendar, and who watches it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Self
 from uuid import UUID
@@ -36,6 +37,12 @@ class Log(Aggregate):
         by: str
         request_id: str
 
+    class WitnessSetChanged(Aggregate.Event):
+        """From here on these witnesses are asked to cosign, all of them, by verifier key."""
+
+        TOPIC = "hub.Log.WitnessSetChanged"
+        witnesses: list[str]
+
     @classmethod
     def open(cls, *, log_id: UUID, at: datetime, origin: str) -> Self:
         """Open the log; always the event at position 0."""
@@ -43,6 +50,7 @@ class Log(Aggregate):
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
+        self.witnesses: list[str] = []
 
     def correct_calendar(
         self, *, at: datetime, day: date, working: bool, basis: str, by: str, request_id: str
@@ -61,3 +69,11 @@ class Log(Aggregate):
     @event(CalendarCorrected)
     def _apply_calendar_corrected(self) -> None:
         pass  # The register keeps the calendar: deadlines are nothing the log decides by.
+
+    def change_witnesses(self, *, at: datetime, witnesses: Sequence[str]) -> None:
+        """Have another set of witnesses, sorted, C2SP verifier keys each."""
+        self.trigger_event(self.WitnessSetChanged, timestamp=at, witnesses=sorted(witnesses))
+
+    @event(WitnessSetChanged)
+    def _apply_witnesses(self, witnesses: list[str]) -> None:
+        self.witnesses = witnesses

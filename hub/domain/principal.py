@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from hub.domain.aggregate import Aggregate
@@ -18,9 +19,11 @@ class Principal(Aggregate):
         """A person or program was given a role.
 
         `certificate` is SHA-256 of its transport certificate's DER in hexadecimal.
+        `request_id` is the operator's; empty for those enrolled when the hub was founded.
         """
 
         TOPIC = "hub.Principal.PrincipalEnrolled"
+        class_version = 2
         name: str
         role: str
         key_id: str
@@ -28,6 +31,12 @@ class Principal(Aggregate):
         not_before: str
         not_after: str
         by: str
+        request_id: str
+
+        @staticmethod
+        def upcast_v1_v2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            """Only founders were enrolled before there was a request to do it by."""
+            return {**data, "request_id": ""}
 
     @classmethod
     def enrol(cls, *, principal_id: UUID, at: datetime, **facts: str) -> Self:

@@ -10,8 +10,8 @@ import structlog
 
 from hub.application.history import History
 from hub.application.lane import Command, NothingRecorded, Recorded
-from hub.application.mapper import ClosedMapper
-from hub.application.ports import Clock, EventLog, HeadMoved, Randomness
+from hub.application.mapper import ClosedMapper, read_event
+from hub.application.ports import Clock, EventLog, HeadMoved, LogEntry, Randomness
 from hub.application.registry import Registry
 from hub.application.session import Session
 from hub.application.vault import Vault
@@ -25,7 +25,6 @@ from hub.errors import (
 )
 from hub.ledger.receipts import ReceiptBook, receipts_of_batch
 from hub.ledger.sequencer import Sequencer
-from hub.proof.leaf import parse_leaf
 
 _logger = structlog.get_logger(__name__)
 
@@ -96,10 +95,15 @@ class BatchEngine:
         try:
             self._sequencer.load()
             self._registry = load_registry(self._log)
-            self._sequencer.extend()
+            self._note_late(self._sequencer.extend())
         except LedgerMismatch as mismatch:
             self.frozen = mismatch
-            _logger.error("log frozen", reason=str(mismatch), position=mismatch.position)
+            _logger.error(
+                "log frozen",
+                reason=str(mismatch),
+                position=mismatch.position,
+                procedure=mismatch.procedure,
+            )
             raise
         self._next_position = self._sequencer.size
         self._last_time = self._time_of_last_event()
@@ -274,11 +278,17 @@ class BatchEngine:
         delayed = ReceiptDelayed("recorded; the receipt follows, repeat the very same call")
         return [outcome if isinstance(outcome, Exception) else delayed for outcome in outcomes]
 
+    def _note_late(self, entries: Sequence[LogEntry]) -> None:
+        """Say which events are signed only now: after a clean stop there are none."""
+        if entries:
+            first, count = entries[0].position, len(entries)
+            _logger.warning("events were signed at the start", first=first, count=count)
+
     def _time_of_last_event(self) -> datetime:
         if not self._next_position:
             return self._last_time
         (entry,) = self._log.entries(self._next_position - 1, 1)
-        return parse_leaf(entry.state).time
+        return read_event(entry.state).time
 
 
 class _Broken(Exception):
@@ -292,5 +302,5 @@ def load_registry(log: EventLog) -> Registry:
     """The register as all its events say it."""
     registry = Registry()
     for entry in log.registry_entries():
-        registry = registry.advanced(parse_leaf(entry.state), entry.position, log.evidence)
+        registry = registry.advanced(read_event(entry.state), entry.position, log.evidence)
     return registry

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,19 +18,33 @@ from uuid import UUID
 
 from hub.application.mapper import UnreadableEvent, read_leaf
 from hub.application.parties import consignments_of
-from hub.application.ports import ContentStore, EventLog, LogEntry, Signer, TreeStore
+from hub.application.ports import (
+    ContentStore,
+    Cosignatures,
+    EventLog,
+    LogEntry,
+    SignerMemory,
+    TreeStore,
+)
+from hub.application.requests import request_of
 from hub.application.vault import Vault
 from hub.domain.agency import Agency
 from hub.domain.exchange import Exchange
+from hub.domain.log import Log
+from hub.domain.timestamp import Timestamp
 from hub.errors import ContentLost, LedgerMismatch, VerificationFailed
 from hub.ledger.sequencer import REGISTER_DIFFERS, RegisterIndex, read_entries
-from hub.ledger.tree import GrowingTree
 from hub.proof.checkpoint import open_checkpoint
 from hub.proof.leaf import Event
-from hub.proof.merkle import HASH_BYTES, leaf_hash
-from hub.proof.note import VerifierKey
+from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash
+from hub.proof.note import NoteSignature, VerifierKey, parse_note
+from hub.proof.tiles import width_at
+from hub.proof.tree import TILE_WIDTH, GrowingTree
 
+# Of what differs so often, more is not news.
 FINDINGS_MAX = 1000
+# Aggregates whose newest version is remembered; for the others the log is asked.
+_VERSIONS_KEPT_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +63,10 @@ class Parts:
     verifier_key: VerifierKey
     log: EventLog
     store: TreeStore
-    signer: Signer
+    signer: SignerMemory
     content: ContentStore
     vault: Vault
+    cosignatures: Cosignatures | None = None
 
 
 def check_everything(
@@ -57,8 +74,7 @@ def check_everything(
 ) -> Iterator[Finding]:
     """Every finding, in one pass over the events.
 
-    `progress(done, total)` counts events. Memory grows by some hundred bytes for each
-    aggregate and 32 for each event.
+    `progress(done, total)` counts events. Memory is bounded, however long the log is.
     """
     events = _Events(parts)
     tree = _TreeCheck(parts)
@@ -81,18 +97,30 @@ def check_everything(
     yield from tree.finish()
     yield from events.finish()
     yield from _check_signer(parts, tree)
+    yield from _check_cosignatures(parts, events.witnesses)
 
 
 class _TreeCheck:
-    """Leaves against tiles, and the root at every checkpoint's size against its signature."""
+    """Leaves against tiles, and the root at every checkpoint's size against its signature.
+
+    Leaves wait until a tile is full or a root is asked for. Of the tree only its right edge
+    is kept: roots of the size it has need no more.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._checkpoints = parts.store.checkpoints()
         self._next = next(self._checkpoints, None)
+        published = parts.store.latest_checkpoint()
+        self._published = published[0] if published else 0
+        self._signed = parts.signer.last
+        empty = self._signed is not None and self._signed.size == 0
+        self.root_signed: bytes | None = EMPTY_ROOT if empty else None
         self._level_0: tuple[int, bytes] = (-1, b"")
-        self._full: dict[tuple[int, int], bytes] = {}
-        self._growing = GrowingTree(0, lambda level, number: self._full.get((level, number), b""))
+        self._growing = GrowingTree(0, lambda level, number: b"")
+        self._waiting: list[bytes] = []
+        self._sound = 0
+        self._named: set[tuple[int, int]] = set()
 
     def take(self, entry: LogEntry) -> Iterator[Finding]:
         computed = leaf_hash(entry.state)
@@ -102,29 +130,47 @@ class _TreeCheck:
                 "signed (or the stored hash was changed)",
                 entry.position,
             )
-        self._growing.append([computed])
-        self._keep_full_tiles()
-        while self._next and self._next[0] == self._growing.size:
+        self._waiting.append(computed)
+        size = self._growing.size + len(self._waiting)
+        checked = self._next is not None and self._next[0] == size
+        signed = self._signed is not None and self._signed.size == size
+        if checked or signed or len(self._waiting) == TILE_WIDTH:
+            yield from self._grow()
+            if signed:
+                self.root_signed = self._growing.tree.root(size)
+        while self._next and self._next[0] == size:
             yield from self._check_checkpoint(*self._next)
             self._next = next(self._checkpoints, None)
 
     def finish(self) -> Iterator[Finding]:
         if self._next:
             yield Finding(f"a checkpoint of size {self._next[0]} covers events that are missing")
-        published = self._parts.store.latest_checkpoint()
-        if published is None:
-            return
-        missing = {tile for tile in self._full if self._expected(*tile, published[0])}
+        for lost in self._parts.store.checkpoints_missing():
+            yield Finding(f"the checkpoint of size {lost} was published and is missing")
+        # What the events make was compared on the way; what is left is of the wrong size.
         for level, number, hashes in self._parts.store.tiles():
-            missing.discard((level, number))
-            if hashes != self._expected(level, number, published[0]):
-                yield Finding(f"tile {level}/{number} is not what the events make it")
-        for level, number in sorted(missing):
-            yield Finding(f"tile {level}/{number} is missing")
+            width = width_at(level, number, self._published)
+            if len(hashes) != width * HASH_BYTES:
+                yield from self._name(level, number, "is not what the events make it")
 
-    def root(self, size: int) -> bytes | None:
-        """The recomputed root at a size, or None when there are fewer events."""
-        return self._growing.tree.root(size) if size <= self._growing.size else None
+    def _grow(self) -> Iterator[Finding]:
+        self._growing.append(self._waiting)
+        self._waiting.clear()
+        at_the_edge = self._growing.size == self._published
+        for (level, number), computed in sorted(self._growing.changed.items()):
+            full = len(computed) == TILE_WIDTH * HASH_BYTES
+            # Beyond the newest checkpoint nothing is stored yet.
+            if at_the_edge or (full and width_at(level, number, self._published) == TILE_WIDTH):
+                stored = self._parts.store.tile(level, number)
+                if stored != computed:
+                    what = "is not what the events make it" if stored else "is missing"
+                    yield from self._name(level, number, what)
+        self._growing.stored()
+
+    def _name(self, level: int, number: int, what: str) -> Iterator[Finding]:
+        if (level, number) not in self._named and len(self._named) < FINDINGS_MAX:
+            self._named.add((level, number))
+            yield Finding(f"tile {level}/{number} {what}")
 
     def _check_checkpoint(self, size: int, note: bytes) -> Iterator[Finding]:
         try:
@@ -134,25 +180,22 @@ class _TreeCheck:
         except VerificationFailed as error:
             yield Finding(f"the checkpoint of size {size} is not signed by the log: {error}")
             return
-        if (checkpoint.size, checkpoint.root) != (size, self.root(size)):
+        if checkpoint.size != size:
+            yield Finding(f"the checkpoint stored for size {size} is another's")
+        elif checkpoint.root != self._growing.tree.root(size):
             yield Finding(
                 f"the events do not hash to the root that was signed at size {size}: one of "
-                "them was changed, removed, reordered or slipped in"
+                "them was changed, removed, reordered or slipped in",
+                self._sound,
             )
+        else:
+            self._sound = size
 
     def _stored_leaf(self, position: int) -> bytes | None:
-        number, offset = divmod(position, 256)
+        number, offset = divmod(position, TILE_WIDTH)
         if self._level_0[0] != number:
             self._level_0 = (number, self._parts.store.tile(0, number))
         return self._level_0[1][offset * HASH_BYTES : (offset + 1) * HASH_BYTES] or None
-
-    def _keep_full_tiles(self) -> None:
-        self._full.update(self._growing.changed)
-        self._growing.stored()
-
-    def _expected(self, level: int, number: int, size: int) -> bytes:
-        width = (size >> (8 * level)) - number * 256
-        return self._full.get((level, number), b"")[: max(0, min(width, 256)) * HASH_BYTES]
 
 
 class _Events:
@@ -161,12 +204,13 @@ class _Events:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._register = RegisterIndex(parts.log)
-        self._versions: dict[UUID, int] = {}
+        self._versions: OrderedDict[UUID, int] = OrderedDict()
         self._inboxes: dict[str, int] = {}
         self._outboxes: dict[str, int] = {}
         self._time: datetime | None = None
         self._requests: list[tuple[int, str, str, bytes | None]] = []
         self._request_count = 0
+        self.witnesses: set[str] = set()
 
     def take(self, entry: LogEntry) -> Iterator[Finding]:
         try:
@@ -216,13 +260,25 @@ class _Events:
             yield REGISTER_DIFFERS
 
     def _check_order(self, event: Event) -> Iterator[str]:
-        expected = self._versions.get(event.id, 0) + 1
+        expected = self._version_before(event) + 1
         if event.version != expected:
             yield f"it is version {event.version} of its aggregate, {expected} was due"
         self._versions[event.id] = event.version
+        self._versions.move_to_end(event.id)
+        if len(self._versions) > _VERSIONS_KEPT_MAX:
+            self._versions.popitem(last=False)
         if self._time and event.time < self._time:
             yield "it is older than the event before it"
         self._time = event.time
+
+    def _version_before(self, event: Event) -> int:
+        known = self._versions.get(event.id)
+        if known is not None or event.version == 1:
+            return known or 0
+        # Not heard of for long, and forgotten since; or out of order.
+        history = self._parts.log.select_events(event.id)
+        versions = (each.originator_version for each in history)
+        return max((version for version in versions if version < event.version), default=0)
 
     def _check_parts(self, event: Event) -> Iterator[str]:
         if "statement" in event.data:
@@ -232,6 +288,10 @@ class _Events:
             yield from self._check_content(event)
         if event.topic == Agency.CertificateEnrolled.TOPIC:
             yield from self._check_certificate(event.data["certificate"])
+        if event.topic == Log.WitnessSetChanged.TOPIC:
+            self.witnesses.update(event.data["witnesses"])
+        if event.topic == Timestamp.Created.TOPIC:
+            yield from self._check_timestamp(event.data)
 
     def _check_payload(self, record: Mapping[str, Any]) -> Iterator[str]:
         digest = bytes.fromhex(record["digest"])
@@ -277,19 +337,25 @@ class _Events:
         if der is None or hashlib.sha256(der).hexdigest() != digest:
             yield "its certificate is missing from the evidence store, or another lies there"
 
+    def _check_timestamp(self, data: Mapping[str, Any]) -> Iterator[str]:
+        kept = [
+            data["token"],
+            *data["certificates"],
+            *([data["message"]] if data["renews"] else []),
+        ]
+        for digest in kept:
+            piece = self._parts.log.evidence(bytes.fromhex(digest))
+            if piece is None or hashlib.sha256(piece).hexdigest() != digest:
+                yield f"its evidence {digest} is missing, or something else lies there"
+        if not data["renews"]:
+            covering = self._parts.store.checkpoint_covering(data["size"] - 1)
+            if covering is None or hashlib.sha256(covering[1]).hexdigest() != data["message"]:
+                yield f"its timestamp is not over the checkpoint of size {data['size']}"
+
     def _note_request(self, position: int, event: Event) -> None:
-        request_id = event.data.get("request_id")
-        if request_id is None:
-            return
-        self._request_count += 1
-        data = event.data
-        if "statement" in data:
-            record = data["statement"]
-            caller = record.get("by_agency") or data.get("agency") or data["sender"]
-            digest = bytes.fromhex(record["digest"])
-            self._requests.append((position, caller, request_id, digest))
-        else:
-            self._requests.append((position, f"operator:{data['by']}", request_id, None))
+        if request := request_of(event):
+            self._request_count += 1
+            self._requests.append((position, request.caller, request.request_id, request.digest))
 
 
 def _check_heads(
@@ -311,12 +377,43 @@ def _check_signer(parts: Parts, tree: _TreeCheck) -> Iterator[Finding]:
             f"the signer remembers size {last.size}, but size {published[0]} is published: its "
             "memory was restored from an older copy"
         )
-    root = tree.root(last.size)
-    if root is None:
+    if tree.root_signed is None:
         yield Finding(
             f"the signer has signed {last.size} events, fewer are stored: the database was "
             "restored from an older copy or lost its end"
         )
-    elif root != last.root:
+    elif tree.root_signed != last.root:
         signed = base64.b64encode(last.root).decode()
         yield Finding(f"the events do not hash to the root {signed} signed at size {last.size}")
+
+
+def _check_cosignatures(parts: Parts, vkeys: set[str]) -> Iterator[Finding]:
+    """Each stored cosignature, under the keys of all witnesses the log ever had."""
+    keys = {(key.name, key.key_id): key for key in _readable(vkeys)}
+    lines = parts.cosignatures.all() if parts.cosignatures else iter(())
+    for size, line in lines:
+        if not _holds(parts.store, size, line, keys):
+            yield Finding(f"a cosignature of the checkpoint of size {size} does not hold")
+
+
+def _readable(vkeys: Iterable[str]) -> Iterator[VerifierKey]:
+    for vkey in vkeys:
+        # One in an event that somebody changed: that was found, and its cosignatures will be.
+        with suppress(VerificationFailed):
+            yield VerifierKey.parse(vkey)
+
+
+def _holds(
+    store: TreeStore,
+    size: int,
+    line: NoteSignature,
+    keys: Mapping[tuple[str, bytes], VerifierKey],
+) -> bool:
+    key, covering = keys.get((line.name, line.key_id)), store.checkpoint_covering(size - 1)
+    if key is None or covering is None or covering[0] != size:
+        return False
+    try:
+        key.verify(parse_note(covering[1]).text, line.signature)
+    except VerificationFailed:
+        return False
+    return True

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from hub.application.ports import EventLog, LogEntry, Signer, TreeStore
 from hub.domain.catalogue import REGISTRY_TOPICS
-from hub.errors import LedgerMismatch, VerificationFailed
-from hub.ledger.tree import GrowingTree, MissingHash, Tree
+from hub.errors import LedgerMismatch, Procedure, VerificationFailed
 from hub.proof.checkpoint import Checkpoint, open_checkpoint
 from hub.proof.merkle import HASH_BYTES, leaf_hash
 from hub.proof.note import VerifierKey
+from hub.proof.tree import TILE_HEIGHT, TILE_WIDTH, GrowingTree, MissingHash, Tree
 
 _READ_MAX = 4096
 _LEAVES_PER_CHECKPOINT_MAX = 65_536
@@ -59,9 +59,9 @@ class Sequencer:
         """Take up where storage says we are, after checking that it agrees with itself.
 
         1. The newest checkpoint is one we signed. 2. Every event below it hashes to its
-        stored leaf, and the tiles add up to its root. 3. The signer remembers this tree, or
-        a larger one whose root the events below it still have. 4. The events end where the
-        head of the log says.
+        stored leaf, and the tiles add up to its root; no newer checkpoint was there. 3. The
+        signer remembers this tree, or a larger one whose root the events below it still have.
+        4. The events end where the head of the log says.
         Raises LedgerMismatch naming the first differing position. Changes nothing.
         """
         published = self._store.latest_checkpoint()
@@ -71,7 +71,12 @@ class Sequencer:
             size = published[0]
             root = self._open(published[1], size).root
             # (2) Events and tiles, against each other and against the root.
-            check_events(self._log, self._store, size, root)
+            check_events(self._log, self._store, size)
+            self._check_root(size, root)
+        for lost in self._store.checkpoints_missing(size):
+            raise LedgerMismatch(
+                f"the checkpoint of size {lost} was published and is missing", position=size
+            )
         # (3) The signer's memory is never restored with the database: it knows better.
         self._check_signer(size, root)
         # (4) What stands beyond the head was committed by nobody, and must not be signed.
@@ -120,10 +125,29 @@ class Sequencer:
         try:
             checkpoint = open_checkpoint(note, log_keys=[self._verifier_key], origin=self._origin)
         except VerificationFailed as error:
-            raise LedgerMismatch(f"the checkpoint of size {size} is not ours: {error}") from error
+            raise LedgerMismatch(
+                f"the checkpoint of size {size} is not ours: {error}",
+                procedure=Procedure.ANOTHER_KEY,
+            ) from error
         if checkpoint.size != size:
             raise LedgerMismatch(f"the checkpoint stored for size {size} is another's")
         return checkpoint
+
+    def _check_root(self, size: int, root: bytes) -> None:
+        """The tiles against a signed root; where it differs, the older ones say since when."""
+        tree = Tree(self._store.tile)
+        if tree.root(size) == root:
+            return
+        sound = 0
+        for older, note in self._store.checkpoints():
+            if self._open(note, older).root != tree.root(older):
+                break
+            sound = older
+        raise LedgerMismatch(
+            f"events and tiles agree, but not with the signed root of size {size}: what was "
+            f"signed still holds up to event {sound}",
+            position=sound,
+        )
 
     def _check_signer(self, size: int, root: bytes | None) -> None:
         last = self._signer.last
@@ -132,8 +156,9 @@ class Sequencer:
             if committed:
                 raise LedgerMismatch(
                     f"the signer remembers nothing, but the log holds {committed} events: its "
-                    "memory was lost; see the operations guide",
+                    "memory was lost",
                     position=0,
+                    procedure=Procedure.SIGNER_BEHIND,
                 )
             return
         if last.size < size:
@@ -141,12 +166,14 @@ class Sequencer:
                 f"the signer remembers size {last.size}, but size {size} is published: its "
                 "memory was restored from an older copy",
                 position=last.size,
+                procedure=Procedure.SIGNER_BEHIND,
             )
         if last.size > committed:
             raise LedgerMismatch(
                 f"the signer has signed {last.size} events, the database holds {committed}: "
                 "it was restored from an older copy or lost its end",
                 position=committed,
+                procedure=Procedure.DATABASE_BEHIND,
             )
         if self._root_at(size, last.size) != last.root:
             raise LedgerMismatch(
@@ -231,8 +258,8 @@ class RegisterIndex:
         return listed == (entry.topic in REGISTRY_TOPICS)
 
 
-def check_events(log: EventLog, store: TreeStore, size: int, root: bytes) -> None:
-    """Compare the first `size` events with the stored tiles, and these with a signed root.
+def check_events(log: EventLog, store: TreeStore, size: int) -> None:
+    """Compare the first `size` events with the stored tiles.
 
     Raises LedgerMismatch naming the first event that differs. Memory stays constant.
     """
@@ -241,7 +268,7 @@ def check_events(log: EventLog, store: TreeStore, size: int, root: bytes) -> Non
     register = RegisterIndex(log)
     for chunk in read_entries(log, 0, size):
         growing.append(leaf_hash(entry.state) for entry in chunk)
-        _compare_tiles(growing, store)
+        compare_tiles(growing, store)
         for entry in chunk:
             require_columns(entry)
             if not register.agrees(entry):
@@ -253,23 +280,28 @@ def check_events(log: EventLog, store: TreeStore, size: int, root: bytes) -> Non
             f"event {growing.size} is missing: the log ends before its checkpoint of size {size}",
             position=growing.size,
         )
-    if growing.tree.root(size) != root:
-        raise LedgerMismatch(f"events and tiles agree, but not with the signed root of size {size}")
 
 
-def _compare_tiles(growing: GrowingTree, store: TreeStore) -> None:
+def compare_tiles(growing: GrowingTree, store: TreeStore) -> None:
+    """Compare what was just appended with the stored tiles, and count it as stored.
+
+    Raises LedgerMismatch naming the first event that differs.
+    """
     for (level, number), computed in sorted(growing.changed.items()):
         stored = store.tile(level, number)[: len(computed)]
         if stored == computed:
             continue
-        if level:
-            raise LedgerMismatch(f"tile {level}/{number} differs from the events below it")
         offset = next(
             n
             for n in range(0, len(computed), HASH_BYTES)
             if stored[n : n + HASH_BYTES] != computed[n : n + HASH_BYTES]
         )
-        position = number * 256 + offset // HASH_BYTES
+        position = (number * TILE_WIDTH + offset // HASH_BYTES) << (TILE_HEIGHT * level)
+        if level:
+            raise LedgerMismatch(
+                f"tile {level}/{number} differs from the events below it, from {position} on",
+                position=position,
+            )
         raise LedgerMismatch(
             f"event {position} is not the one that was recorded: its bytes no longer hash to "
             "the leaf in the tree (or the stored leaf hash was changed)",

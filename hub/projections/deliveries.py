@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from hub.application.mapper import read_event
 from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
@@ -23,7 +24,7 @@ from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState, RecallSt
 from hub.domain.exchange import Exchange
 from hub.errors import ContentLost, LedgerMismatch
 from hub.proof.dsse import SignedStatement
-from hub.proof.leaf import Event, parse_leaf
+from hub.proof.leaf import Event
 from hub.proof.statements import Envelope, read_statement
 
 _CHUNK_MAX = 4096
@@ -38,13 +39,21 @@ class DeliveryProjection:
         self._views = views
 
     def catch_up(self, size: int) -> None:
-        """Take in every event below `size`; one transaction a chunk."""
-        while (start := self._views.position()) < size:
+        """Take in every event below `size`; one transaction a chunk.
+
+        Views that are further are not of this log, and are made anew.
+        """
+        start = self._views.position()
+        if start > size:
+            self._views.clear()
+            start = 0
+        while start < size:
             entries = self._log.entries(start, min(_CHUNK_MAX, size - start))
             if not entries:
                 raise LedgerMismatch(f"event {start} is missing", position=start)
-            events = [(entry.position, parse_leaf(entry.state)) for entry in entries]
+            events = [(entry.position, read_event(entry.state)) for entry in entries]
             self._views.apply(self._changes(events), start=start, end=start + len(entries))
+            start += len(entries)
 
     def _changes(self, events: Sequence[tuple[int, Event]]) -> ViewChanges:
         envelopes = self._envelopes([event for _, event in events])

@@ -10,45 +10,91 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hub.errors import VerificationFailed
-from hub.proof.evidence import RECEIPT_FILE_BYTES_MAX, Finding, Findings, Verdict, examine
+from hub.proof.checks import Checks
+from hub.proof.findings import Findings, Verdict, worse
+from hub.proof.folders import (
+    SUFFIXES,
+    content_in,
+    examine_files,
+    files_in,
+    log_in,
+    read_at_most,
+    reason,
+)
+from hub.proof.policy import POLICY_BYTES_MAX, parse_policy
+from hub.proof.tiles import open_log
+from hub.proof.together import Together
 from hub.proof.trust import TRUSTED_ROOT_BYTES_MAX, TrustedRoot, parse_trusted_root
 
-RECEIPT_FILE_SUFFIX = ".receipt.json"
+EXIT_STATUS = {Verdict.PROVEN: 0, Verdict.REFUTED: 1, Verdict.NOT_CHECKED: 2}
 
-_EXIT_STATUS = {Verdict.PROVEN: 0, Verdict.REFUTED: 1, Verdict.NOT_CHECKED: 2}
+Report = Iterable[tuple[Path, Findings]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Examine the files named on the command line, print the findings, return the status."""
     options = _parser().parse_args(arguments)
     _print_what_the_terminal_cannot_show_as_escapes()
+    # On one log is more than on one tree: with a log there is nothing left to compare.
+    together = None if options.log else Together()
     try:
-        trust = parse_trusted_root(_read(options.trust, TRUSTED_ROOT_BYTES_MAX))
+        trust = trust_in(options.trust, options.policy)
+        checks = Checks(
+            trust,
+            log=open_log(log_in(options.log), trust) if options.log else None,
+            content=content_in(options.content) if options.content else None,
+            together=together,
+        )
+    except UnusableFile as error:
+        print(f"The {error.what} cannot be used: {error.why}", file=sys.stderr)
+        return EXIT_STATUS[Verdict.REFUTED]
     except (OSError, VerificationFailed) as error:
-        print(f"The trusted root cannot be used: {_reason(error)}", file=sys.stderr)
-        return _EXIT_STATUS[Verdict.REFUTED]
-    report = _examine_all(options.files, trust)
-    worst = _print_json(report) if options.json else _print_plain(report)
-    return _EXIT_STATUS[worst]
+        print(f"The log cannot be used: {reason(error)}", file=sys.stderr)
+        return EXIT_STATUS[Verdict.REFUTED]
+    report = examine_files(files_in(options.files), checks)
+    worst = print_json(report, together) if options.json else _print_plain(report, together)
+    return EXIT_STATUS[worst]
+
+
+class UnusableFile(Exception):
+    """What a verifier brings along cannot be read; nothing can be examined without it."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+
+
+def trust_in(root: Path, policy: Path | None) -> TrustedRoot:
+    """The trusted root in a file, with the verifier's own policy. Raises UnusableFile."""
+    what = "trusted root"
+    try:
+        trust = parse_trusted_root(read_at_most(root, TRUSTED_ROOT_BYTES_MAX))
+        if policy is not None:
+            what = "policy"
+            trust = replace(trust, policy=parse_policy(read_at_most(policy, POLICY_BYTES_MAX)))
+    except (OSError, VerificationFailed) as error:
+        raise UnusableFile(what, reason(error)) from error
+    return trust
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(_EXIT_STATUS[Verdict.REFUTED], f"{self.prog}: {message}\n")
+        self.exit(EXIT_STATUS[Verdict.REFUTED], f"{self.prog}: {message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m hub.proof",
-        description="Find out what receipt files prove, without a hub and without a network.",
+        description="Find out what receipts and bundles prove, with no hub and no network.",
         epilog="Exit status: 0 all proven, 1 something refuted or unreadable,"
         " 2 nothing refuted but something not checked.",
     )
@@ -59,99 +105,79 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ROOT",
         help="the trusted root: the only thing believed; get it by a way you trust",
     )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="the witnesses that must have seen a checkpoint (C2SP tlog-policy); your own file",
+    )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FOLDER",
+        help="an export of the log: read between enrolment and document, and all must lie on it",
+    )
+    parser.add_argument(
+        "--content",
+        type=Path,
+        metavar="FOLDER",
+        help="where the attachments lie, each document's in a folder named like its exchange",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     parser.add_argument(
         "files",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help=f"a receipt file, or a folder: every *{RECEIPT_FILE_SUFFIX} below it",
+        help=f"a receipt or bundle, or a folder: every *{SUFFIXES[0]} and *{SUFFIXES[1]} below it",
     )
     return parser
 
 
-def _examine_all(paths: Iterable[Path], trust: TrustedRoot) -> Iterator[tuple[Path, Findings]]:
-    for path in paths:
-        if not os.path.isdir(path):
-            yield path, _examine_file(path, trust)
-            continue
-        empty = True
-        for file in _receipt_files_below(path):
-            empty = False
-            yield file, _examine_file(file, trust)
-        # Nothing found is not everything proven: the folder may be the wrong one.
-        if empty:
-            yield path, _unreadable(f"there is no *{RECEIPT_FILE_SUFFIX} below this folder")
-
-
-def _receipt_files_below(folder: Path) -> Iterator[Path]:
-    # Links to folders are not followed: a ring of them would never end. A folder that
-    # cannot be listed is yielded itself, and so reported like an unreadable file.
-    unlisted: list[Path] = []
-    walk = os.walk(folder, onerror=lambda error: unlisted.append(Path(error.filename)))
-    for parent, folders, names in walk:
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(RECEIPT_FILE_SUFFIX):
-                yield Path(parent, name)
-    yield from unlisted
-
-
-def _examine_file(path: Path, trust: TrustedRoot) -> Findings:
-    try:
-        return examine(_read(path, RECEIPT_FILE_BYTES_MAX), trust)
-    except OSError as error:
-        return _unreadable(_reason(error))
-
-
-def _read(path: Path, bytes_max: int) -> bytes:
-    """At most one byte more than the limit, which every parser then refuses."""
-    # A pipe or a terminal would be waited for, and may never end.
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError("it is not a regular file")
-    with path.open("rb") as file:
-        return file.read(bytes_max + 1)
-
-
-def _unreadable(why: str) -> Findings:
-    text = f"The file cannot be read: {why}."
-    return Findings((Finding(1, Verdict.REFUTED, text),))
-
-
-def _reason(error: Exception) -> str:
-    # The name of the file is printed by the caller, once and made harmless.
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _print_plain(report: Iterable[tuple[Path, Findings]]) -> Verdict:
+def print_json(report: Report, together: Together | None) -> Verdict:
+    """Print one JSON document, file by file as they are examined; return what stands for all."""
     worst = Verdict.PROVEN
-    for path, findings in report:
-        print(_shown(path))
-        for finding in findings.items:
-            print(f"  {finding.step}. {finding.verdict.upper():<11}  {finding.text}")
-        worst = _worse(worst, findings.verdict)
+    print('{\n  "files": [', end="")
+    for number, (path, findings) in enumerate(report):
+        worst = worse(worst, findings.verdict)
+        members = {"file": shown(path), "verdict": findings.verdict, "findings": _items(findings)}
+        print(
+            ",\n    " if number else "\n    ",
+            json.dumps(members, ensure_ascii=False),
+            sep="",
+            end="",
+        )
+    found = None if together is None else together.findings()
+    rest = {"together": _items(found) if found else [], "verdict": worst}
+    print("\n  ],", json.dumps(rest, ensure_ascii=False, indent=2).removeprefix("{"), sep="")
     return worst
 
 
-def _print_json(report: Iterable[tuple[Path, Findings]]) -> Verdict:
-    worst, files = Verdict.PROVEN, []
-    for path, findings in report:
-        items = [{"step": f.step, "verdict": f.verdict, "text": f.text} for f in findings.items]
-        files.append({"file": _shown(path), "verdict": findings.verdict, "findings": items})
-        worst = _worse(worst, findings.verdict)
-    print(json.dumps({"verdict": worst, "files": files}, ensure_ascii=False, indent=2))
-    return worst
-
-
-def _worse(one: Verdict, other: Verdict) -> Verdict:
-    order = (Verdict.PROVEN, Verdict.NOT_CHECKED, Verdict.REFUTED)
-    return max(one, other, key=order.index)
-
-
-def _shown(path: Path) -> str:
-    # A file's name may hold escape sequences that would rewrite the verdict on a terminal.
+def shown(path: Path) -> str:
+    """A file's name without what would rewrite the verdict on a terminal."""
     name = str(path)
     return name if name.isprintable() else repr(name)
+
+
+def _print_plain(report: Report, together: Together | None) -> Verdict:
+    worst = Verdict.PROVEN
+    for path, findings in report:
+        print(shown(path))
+        _print_findings(findings)
+        worst = worse(worst, findings.verdict)
+    if together is not None and (found := together.findings()):
+        print("All files together")
+        _print_findings(found)
+    return worst
+
+
+def _print_findings(findings: Findings) -> None:
+    for finding in findings.items:
+        print(f"  {finding.step}. {finding.verdict.upper():<11}  {finding.text}")
+
+
+def _items(findings: Findings) -> list[dict[str, Any]]:
+    return [{"step": f.step, "verdict": f.verdict, "text": f.text} for f in findings.items]
 
 
 def _print_what_the_terminal_cannot_show_as_escapes() -> None:

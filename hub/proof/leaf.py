@@ -1,13 +1,11 @@
 """One fact as it stands in the log: the bytes of an event.
 
-The bytes are a JSON object in RFC 8785 form, so an event has one spelling and its hash
-one meaning. Two rules are stricter than RFC 8785, and remove every place where Python's
-`json` would write something else: no fractions, and no member names beyond U+FFFF.
+The bytes are a JSON object in RFC 8785 form (:mod:`hub.proof.canonical`), so an event has one
+spelling and its hash one meaning.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from hub.errors import VerificationFailed
-from hub.proof.strict import JsonObject, encode_base64, read_back
+from hub.proof.canonical import encode_canonical, parse_canonical
+from hub.proof.strict import encode_base64, read_back
 
 # tlog-tiles stores the length of an entry in two bytes.
 LEAF_BYTES_MAX = 65_535
@@ -55,13 +54,9 @@ def parse_leaf(leaf: bytes) -> Event:
     missing or further members, duplicate names, NaN, fractions, nesting deeper than 16,
     spaces, another order.
     """
-    # (1) It is one JSON object that every parser reads alike.
-    fields = JsonObject.parse(leaf, bytes_max=LEAF_BYTES_MAX, what="the leaf", step="leaf")
-    # (2) It is written in the one canonical way.
-    _require_plain(fields.members)
-    if _canonical(fields.members) != leaf:
-        raise _bad("is not in canonical form")
-    # (3) It has exactly the members of an event, each of its kind.
+    # (1) It is one JSON object that every parser reads alike, written in the one way.
+    fields = parse_canonical(leaf, bytes_max=LEAF_BYTES_MAX, what="the leaf", step="leaf")
+    # (2) It has exactly the members of an event, each of its kind.
     fields.require_names(_NAMES)
     return Event(
         topic=_topic(fields.text("topic")),
@@ -92,30 +87,7 @@ def encode_leaf(event: Event) -> bytes:
         "topic": event.topic,
         "version": event.version,
     }
-    return read_back(_canonical(members), parse_leaf, event)
-
-
-def _canonical(members: Mapping[str, Any]) -> bytes:
-    text = json.dumps(
-        members, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-    )
-    return text.encode("utf-8")
-
-
-def _require_plain(value: object) -> None:
-    match value:
-        case float():
-            # RFC 8785 writes 1.0 as 1 and 1e16 in full; Python does not.
-            raise _bad("has a number that is not whole")
-        case dict():
-            for name, member in value.items():
-                # RFC 8785 sorts by UTF-16 units, Python by code points: the same up to U+FFFF.
-                if not name.isascii() and max(name) > "\uffff":
-                    raise _bad("has a member name beyond U+FFFF")
-                _require_plain(member)
-        case list():
-            for member in value:
-                _require_plain(member)
+    return read_back(encode_canonical(members), parse_leaf, event)
 
 
 def _topic(text: str) -> str:

@@ -179,11 +179,12 @@ def parse_note(data: bytes) -> Note:
     split = data.rfind(b"\n\n")
     if split < 0:
         raise _bad("no empty line ends its text")
+    # Counted before anything is made of them: a hostile note has a million of them.
+    if data.count(b"\n", split + 2) > SIGNATURES_MAX:
+        raise _bad(f"it has more than {SIGNATURES_MAX} signatures")
     text, lines = data[: split + 1], data[split + 2 :].decode().split("\n")
     if lines.pop() or not lines:
         raise _bad("it does not end in whole signature lines")
-    if len(lines) > SIGNATURES_MAX:
-        raise _bad(f"it has more than {SIGNATURES_MAX} signatures")
     return Note(text, tuple(_parse_line(line) for line in lines))
 
 

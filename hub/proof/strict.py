@@ -96,7 +96,8 @@ class JsonObject:
     @classmethod
     def parse(cls, data: bytes, *, bytes_max: int, what: str, step: str) -> JsonObject:
         """Read I-JSON (see `parse_ijson`) whose outermost value is an object."""
-        _require_modest(data[: bytes_max + 1], what, step)
+        if len(data) <= bytes_max:  # Else it is refused for that, at once.
+            _require_modest(data, what, step)
         try:
             members = parse_ijson(data, bytes_max=bytes_max)
         except VerificationFailed as failure:
@@ -114,11 +115,13 @@ class JsonObject:
             # The stranger's own words are not repeated: they end up on terminals.
             raise self._bad("has a member this version does not know")
 
-    def text(self, name: str) -> str:
-        """A string."""
+    def text(self, name: str, *, chars_max: int | None = None) -> str:
+        """A string, of at most so many characters."""
         value = self.members.get(name)
         if not isinstance(value, str):
             raise self._bad(f"has no text {name!r}")
+        if chars_max is not None and len(value) > chars_max:
+            raise self._bad(f"has a {name!r} larger than any that was ever made")
         return value
 
     def integer(self, name: str, *, minimum: int) -> int:
@@ -128,9 +131,16 @@ class JsonObject:
             raise self._bad(f"has no whole number {name!r} of at least {minimum}")
         return value
 
-    def octets(self, name: str) -> bytes:
-        """A string holding base64."""
-        return decode_base64(self.text(name), what=f"the {name!r} of {self.what}", step=self.step)
+    def octets(self, name: str, *, bytes_max: int | None = None) -> bytes:
+        """A string holding base64 of at most so many bytes."""
+        chars_max = None if bytes_max is None else -(-bytes_max // 3) * 4
+        text = self.text(name, chars_max=chars_max)
+        return decode_base64(text, what=f"the {name!r} of {self.what}", step=self.step)
+
+    def octets_list(self, name: str) -> list[bytes]:
+        """A list of strings holding base64."""
+        what = f"the {name!r} of {self.what}"
+        return [decode_base64(text, what=what, step=self.step) for text in self.texts(name)]
 
     def child(self, name: str) -> JsonObject:
         """An object."""

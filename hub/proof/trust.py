@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +22,9 @@ from hub.proof.checkpoint import (
 )
 from hub.proof.merkle import HASH_BYTES
 from hub.proof.note import KeyType, VerifierKey, parse_note
+from hub.proof.policy import Policy
 from hub.proof.strict import JsonObject, encode_base64, read_back
+from hub.proof.timestamp_authority import TimestampAuthority, parse_timestamp_authorities
 
 TRUSTED_ROOT_MEDIA_TYPE = "application/vnd.lienthong.trusted-root.v1+json"
 TRUSTED_ROOT_BYTES_MAX = 1 << 20
@@ -104,45 +106,83 @@ class CertificateAuthority:
 
 @dataclass(frozen=True, slots=True)
 class TrustedRoot:
-    """What a verifier believes. `version` counts the editions of the file, from 1."""
+    """What a verifier believes. `version` counts the editions of the file, from 1.
+
+    `policy` does not come from that file but from the verifier's own, and asks more of every
+    checkpoint: that witnesses have seen it.
+    """
 
     version: int
     logs: tuple[TrustedLog, ...]
     witnesses: tuple[VerifierKey, ...] = ()
     certificate_authorities: tuple[CertificateAuthority, ...] = ()
+    policy: Policy | None = None
+    timestamp_authorities: tuple[TimestampAuthority, ...] = ()
 
     def open_checkpoint(self, note_bytes: bytes) -> OpenedCheckpoint:
         """The checkpoint in a signed note, once a key that was good at its size vouches for it.
 
         1. Its origin is a log listed here. 2. Its signatures hold, those of listed witnesses
-        included. 3. One of the log keys that signed it was in use at its size.
-        Raises VerificationFailed (step "note", "checkpoint" or "trust").
+        included. 3. The policy is met, if there is one. 4. One of the log keys that signed it
+        was in use at its size; where that needs consistency with a closing root, a quorum of
+        the policy's witnesses stands in for it: they saw the tree grow.
+        Raises VerificationFailed (step "note", "checkpoint", "policy" or "trust").
+        """
+        # (1), (2) A log listed here signed it.
+        opened = self.open_signed(note_bytes)
+        # (3) The policy is met.
+        if self.policy is not None:
+            cosigners = {cosignature.key for cosignature in opened.cosignatures}
+            self.policy.require(signed_by=opened.signed_by, cosigners=cosigners)
+        # (4) One of the keys that signed it was in use at its size.
+        try:
+            self.require_in_use(opened)
+        except ConsistencyNeeded:
+            if self.policy is None or self.policy.quorum is None:
+                raise
+        return opened
+
+    def open_signed(self, note_bytes: bytes) -> OpenedCheckpoint:
+        """The checkpoint in a note that a listed log signed, whenever its key was in use.
+
+        The first two steps of `open_checkpoint`: for whoever can show in another way that the
+        tree is one the log vouches for. Raises VerificationFailed.
         """
         # (1) Which log it claims to be of only selects the keys it is then held against.
         origin = parse_checkpoint_body(parse_note(note_bytes).text).origin
         log = self._log(origin)
         # (2) Its signatures hold.
-        opened = open_cosigned_checkpoint(
+        return open_cosigned_checkpoint(
             note_bytes,
             log_keys=[log_key.key for log_key in log.keys],
-            witness_keys=self.witnesses,
+            witness_keys=[*self.witnesses, *self._policy_witnesses],
             origin=origin,
         )
-        # (3) One of the keys that signed it was in use at its size.
+
+    def require_in_use(self, opened: OpenedCheckpoint) -> None:
+        """Check that one of the log keys that signed a checkpoint was in use at its size.
+
+        Raises VerificationFailed(step="trust"), and ConsistencyNeeded for a key that has been
+        closed at a larger one.
+        """
+        log = self._log(opened.checkpoint.origin)
         signers = [log_key for log_key in log.keys if log_key.key in opened.signed_by]
         _require_one_vouches(signers, opened.checkpoint)
-        return opened
 
     def lists(self, origin: str) -> bool:
         """Whether a log of this origin is, or ever was, one to trust."""
         return any(log.origin == origin for log in self.logs)
+
+    def timestamp_authority(self, name: str) -> TimestampAuthority | None:
+        """The time-stamping authority that is, or ever was, known by this name."""
+        return next((each for each in self.timestamp_authorities if each.name == name), None)
 
     def format(self) -> bytes:
         """The file's bytes, one spelling for equal roots; ValueError if not well formed.
 
         Writes only what this version knows: never use it to rewrite somebody else's file.
         """
-        document = {
+        document: dict[str, Any] = {
             "media_type": TRUSTED_ROOT_MEDIA_TYPE,
             "version": self.version,
             "logs": [_log_members(log) for log in self.logs],
@@ -152,8 +192,17 @@ class TrustedRoot:
                 for ca in self.certificate_authorities
             ],
         }
+        # Editions from before there were any stay as they are, byte for byte.
+        if self.timestamp_authorities:
+            document["timestamp_authorities"] = [
+                authority.members() for authority in self.timestamp_authorities
+            ]
         data = json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
-        return read_back(data, parse_trusted_root, self)
+        return read_back(data, parse_trusted_root, replace(self, policy=None))
+
+    @property
+    def _policy_witnesses(self) -> Iterable[VerifierKey]:
+        return self.policy.witnesses.values() if self.policy else ()
 
     def _log(self, origin: str) -> TrustedLog:
         for log in self.logs:
@@ -184,6 +233,11 @@ def parse_trusted_root(data: bytes) -> TrustedRoot:
         witnesses=witnesses,
         certificate_authorities=tuple(
             _parse_authority(ca) for ca in root.children("certificate_authorities")
+        ),
+        timestamp_authorities=parse_timestamp_authorities(
+            root.children("timestamp_authorities")
+            if "timestamp_authorities" in root.members
+            else []
         ),
     )
 

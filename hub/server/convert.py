@@ -12,16 +12,19 @@ from hub.application.directory import Listing
 from hub.application.exchanges import Evidence, ExchangeView, HandedOver
 from hub.application.intake import INLINE_BYTES_MAX
 from hub.application.lane import Recorded
+from hub.application.mapper import read_event
 from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow
 from hub.application.registry import AgencyEntry, CertificateEntry, GroupEntry
 from hub.application.sealing import PART_BYTES
+from hub.application.timestamp_book import PositionTimestamp
+from hub.application.timestamping import AuthorityStatus, TimestampStatus
 from hub.application.uploads import CHUNK_BYTES_MAX, UPLOADS_PER_AGENCY_MAX
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange
 from hub.errors import HubError, RequestMalformed, TooLarge
+from hub.evidence.timestamps import TimestampToken
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX
-from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
 from hub.proof.statements import PAYLOAD_BYTES_MAX, RECIPIENTS_MAX
 from hub.server.errors import status_details
@@ -29,6 +32,7 @@ from hub.v1 import (
     directory_service_pb2,
     exchange_pb2,
     exchange_service_pb2,
+    ledger_service_pb2,
     registry_service_pb2,
     status_details_pb2,
     trust_pb2,
@@ -155,7 +159,7 @@ def receipt(recorded: Recorded) -> exchange_pb2.Receipt:
 
 def acceptance(recorded: Recorded) -> exchange_pb2.Acceptance:
     """The answer to a statement: a function of its receipt alone, so always the same."""
-    event = parse_leaf(recorded.receipt.leaf)
+    event = read_event(recorded.receipt.leaf)
     of_exchange = event.topic in {Exchange.Created.TOPIC, Exchange.RecallRequested.TOPIC}
     return exchange_pb2.Acceptance(
         exchange_id=str(event.id) if of_exchange else event.data["exchange"],
@@ -327,6 +331,59 @@ def _certificate(entry: CertificateEntry) -> registry_service_pb2.Certificate:
         not_after_time=timestamp(entry.not_after),
         position=entry.position,
     )
+
+
+def position_timestamp(found: PositionTimestamp) -> ledger_service_pb2.PositionTimestamp:
+    """A timestamp that covers a position, with all that proves it."""
+    return ledger_service_pb2.PositionTimestamp(
+        size=found.obtained.size,
+        proof=found.proof,
+        token=_token(found.evidence.timestamp),
+        renewals=[
+            ledger_service_pb2.TimestampRenewal(
+                message=renewal.message, token=_token(renewal.timestamp)
+            )
+            for renewal in found.evidence.renewals
+        ],
+        gen_time=timestamp(found.obtained.gen_time),
+    )
+
+
+def _token(held: TimestampToken) -> ledger_service_pb2.TimestampToken:
+    return ledger_service_pb2.TimestampToken(
+        authority=held.authority, token=held.token, certificates=held.certificates
+    )
+
+
+def timestamp_status(
+    status: TimestampStatus,
+) -> ledger_service_pb2.ListTimestampAuthoritiesResponse:
+    """How it stands with all time-stamping authorities."""
+    return ledger_service_pb2.ListTimestampAuthoritiesResponse(
+        authorities=[_authority_status(each) for each in status.authorities],
+        next_end_time=_if_any(status.next_end),
+        renewal_failure=status.renewal_failure,
+    )
+
+
+def _authority_status(status: AuthorityStatus) -> ledger_service_pb2.TimestampAuthorityStatus:
+    newest, waiting = status.newest, status.waiting
+    return ledger_service_pb2.TimestampAuthorityStatus(
+        name=status.name,
+        newest_gen_time=_if_any(newest.gen_time if newest else None),
+        newest_size=newest.size if newest else 0,
+        newest_position=newest.position if newest else 0,
+        newest_not_after_time=_if_any(newest.not_after if newest else None),
+        waiting_since_time=_if_any(waiting.since if waiting else None),
+        waiting_events=waiting.events if waiting else 0,
+        failures=status.failures,
+        last_failure=status.last_failure,
+        next_attempt_time=timestamp(status.next_attempt),
+    )
+
+
+def _if_any(at: datetime | None) -> Timestamp | None:
+    return None if at is None else timestamp(at)
 
 
 def timestamp(at: datetime) -> Timestamp:

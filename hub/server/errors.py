@@ -52,6 +52,7 @@ STATUS_OF: dict[type[HubError], grpc.StatusCode] = {
     errors.ExchangeUnknown: _Code.NOT_FOUND,
     errors.RequestUnknown: _Code.NOT_FOUND,
     errors.PositionUnknown: _Code.NOT_FOUND,
+    errors.CaseReferenceMissing: _Code.INVALID_ARGUMENT,
     errors.ReceiptDelayed: _Code.UNAVAILABLE,
     errors.Unavailable: _Code.UNAVAILABLE,
     errors.LogFrozen: _Code.FAILED_PRECONDITION,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hub.application.exchanges import Exchanges
+from hub.application.facts import Facts
 from hub.application.lane import Recorded
 from hub.application.listing import Listing
 from hub.application.uploads import CHUNK_BYTES_MAX, Uploads
@@ -23,9 +24,15 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
     """Every method acts for the agency named by the client certificate."""
 
     def __init__(
-        self, exchanges: Exchanges, uploads: Uploads, watchers: Watchers, listing: Listing
+        self,
+        exchanges: Exchanges,
+        facts: Facts,
+        uploads: Uploads,
+        watchers: Watchers,
+        listing: Listing,
     ) -> None:
         self._exchanges = exchanges
+        self._facts = facts
         self._uploads = uploads
         self._watchers = watchers
         self._listing = listing
@@ -177,8 +184,23 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self, request: pb.GetStatementRequest, context: Any
     ) -> pb.GetStatementResponse:
         """A statement with its proofs."""
-        proven = await self._exchanges.statement(current_caller().name, request.position)
+        proven = await self._exchanges.statement(
+            current_caller().name, request.position, cosigned=request.cosigned
+        )
         return pb.GetStatementResponse(evidence=convert.evidence(proven))
+
+    async def ListFacts(self, request: pb.ListFactsRequest, context: Any) -> pb.ListFactsResponse:
+        """Where the facts about a document stand."""
+        exchange_id = convert.uuid(request.exchange_id, "exchange_id")
+        size = convert.page_size(request.page_size)
+        found = await self._facts.of_exchange(
+            current_caller().name, exchange_id, after=convert.cursor(request.after), limit=size + 1
+        )
+        return pb.ListFactsResponse(
+            positions=found[:size],
+            more=len(found) > size,
+            hub_key_positions=await self._facts.of_keys(),
+        )
 
     async def ListReceived(
         self, request: pb.ListReceivedRequest, context: Any

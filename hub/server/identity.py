@@ -17,6 +17,7 @@ from hub.errors import PrincipalUnknown, RoleNotPermitted
 ROLES_OF_SERVICE: dict[str, frozenset[Role]] = {
     "hub.v1.ExchangeService": frozenset({Role.AGENCY}),
     "hub.v1.LedgerService": frozenset(Role),
+    "hub.v1.AuditService": frozenset({Role.AUDITOR}),
     "hub.v1.RegistryService": frozenset({Role.OPERATOR}),
     "hub.v1.DirectoryService": frozenset(Role),
 }
@@ -27,6 +28,12 @@ class Identities:
 
     def __init__(self, registry: Callable[[], Registry]) -> None:
         self._registry = registry
+
+    def of(self, certificate: bytes | None) -> Caller | None:
+        """Who a client certificate, in DER, was enrolled for; None for nobody, and for none."""
+        if certificate is None:
+            return None
+        return self._registry().caller(hashlib.sha256(certificate).hexdigest())
 
     def require(self, context: Any, service: str) -> Caller:
         """The caller, if it may use the service.

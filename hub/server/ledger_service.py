@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hub.application.audit import OwnReceipts
+from hub.application.timestamps import Timestamps
 from hub.server import convert
 from hub.server.interceptors import current_caller
 from hub.v1 import ledger_service_pb2 as pb
@@ -14,8 +15,9 @@ from hub.v1 import ledger_service_pb2_grpc
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     """Serves any principal."""
 
-    def __init__(self, receipts: OwnReceipts) -> None:
+    def __init__(self, receipts: OwnReceipts, timestamps: Timestamps) -> None:
         self._receipts = receipts
+        self._timestamps = timestamps
 
     async def GetCheckpoint(
         self, request: pb.GetCheckpointRequest, context: Any
@@ -30,9 +32,51 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         hashes = await self._receipts.consistency(request.old_size, request.new_size)
         return pb.GetConsistencyProofResponse(hashes=hashes)
 
+    async def ListCheckpoints(
+        self, request: pb.ListCheckpointsRequest, context: Any
+    ) -> pb.ListCheckpointsResponse:
+        """A page of the published checkpoints."""
+        size = convert.page_size(request.page_size)
+        found = await self._receipts.checkpoints(request.after, size + 1)
+        return pb.ListCheckpointsResponse(
+            checkpoints=[
+                pb.SizedCheckpoint(size=tree_size, checkpoint=note)
+                for tree_size, note in found[:size]
+            ],
+            more=len(found) > size,
+        )
+
+    async def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: Any
+    ) -> pb.GetInclusionProofResponse:
+        """That the leaf at a position stands in the tree of a size."""
+        hashes = await self._receipts.inclusion(request.position, request.size)
+        return pb.GetInclusionProofResponse(hashes=hashes)
+
+    async def GetTile(self, request: pb.GetTileRequest, context: Any) -> pb.GetTileResponse:
+        """The hashes of a tile."""
+        return pb.GetTileResponse(hashes=await self._receipts.tile(request.level, request.number))
+
     async def GetReceipt(
         self, request: pb.GetReceiptRequest, context: Any
     ) -> pb.GetReceiptResponse:
         """The receipt of an event the caller takes part in."""
-        recorded = await self._receipts.receipt(current_caller(), request.position)
+        recorded = await self._receipts.receipt(
+            current_caller(), request.position, cosigned=request.cosigned
+        )
         return pb.GetReceiptResponse(receipt=convert.receipt(recorded))
+
+    async def GetTimestamps(
+        self, request: pb.GetTimestampsRequest, context: Any
+    ) -> pb.GetTimestampsResponse:
+        """The timestamps that cover a position."""
+        found = await self._timestamps.covering(request.position)
+        return pb.GetTimestampsResponse(
+            timestamps=[convert.position_timestamp(each) for each in found]
+        )
+
+    async def ListTimestampAuthorities(
+        self, request: pb.ListTimestampAuthoritiesRequest, context: Any
+    ) -> pb.ListTimestampAuthoritiesResponse:
+        """How it stands with each time-stamping authority."""
+        return convert.timestamp_status(await self._timestamps.status(current_caller()))

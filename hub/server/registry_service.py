@@ -6,6 +6,7 @@ from typing import Any
 
 from hub.application.agencies import Agencies
 from hub.application.agency_changes import AgencyChanges
+from hub.application.auditors import Auditors
 from hub.application.calendar import Calendar
 from hub.application.directory import Directory
 from hub.server import convert, convert_lists
@@ -18,8 +19,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     """Every method acts for the operator named by the client certificate."""
 
     def __init__(
-        self, agencies: Agencies, changes: AgencyChanges, directory: Directory, calendar: Calendar
+        self,
+        agencies: Agencies,
+        changes: AgencyChanges,
+        directory: Directory,
+        calendar: Calendar,
+        auditors: Auditors,
     ) -> None:
+        self._auditors = auditors
         self._agencies = agencies
         self._changes = changes
         self._directory = directory
@@ -53,6 +60,19 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             certificate=request.certificate,
         )
         return pb.EnrolCertificateResponse(receipt=convert.receipt(recorded), key_id=key_id)
+
+    async def EnrolAuditor(
+        self, request: pb.EnrolAuditorRequest, context: Any
+    ) -> pb.EnrolAuditorResponse:
+        """Put an auditor's certificate into force."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._auditors.enrol(
+            current_caller().name,
+            request.request_id,
+            name=request.name,
+            certificate=request.certificate,
+        )
+        return pb.EnrolAuditorResponse(receipt=convert.receipt(recorded))
 
     async def ListAgencies(
         self, request: pb.ListAgenciesRequest, context: Any

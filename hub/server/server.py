@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hub.server.audit_service import AuditServicer
 from hub.server.directory_service import DirectoryServicer
 from hub.server.exchange_service import ExchangeServicer
 from hub.server.interceptors import CallInterceptor
@@ -16,6 +17,8 @@ from hub.server.ledger_service import LedgerServicer
 from hub.server.registry_service import RegistryServicer
 from hub.server.watchers import Watchers
 from hub.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     directory_service_pb2,
     directory_service_pb2_grpc,
     exchange_service_pb2,
@@ -36,6 +39,7 @@ _SERVICES = (
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
 )
 
 
@@ -69,6 +73,7 @@ class HubServer:
         ledger: LedgerServicer,
         registry: RegistryServicer,
         directory: DirectoryServicer,
+        audit: AuditServicer,
         watchers: Watchers,
     ) -> None:
         self._watchers = watchers
@@ -83,6 +88,7 @@ class HubServer:
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, self._server)
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, self._server)
         directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, self._server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

@@ -736,16 +736,22 @@ class GetStatementRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POSITION_FIELD_NUMBER: _builtins.int
+    COSIGNED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The position of the event that recorded it, counted from 0."""
+    cosigned: _builtins.bool
+    """Asks for both receipts under one later checkpoint that carries the cosignatures of
+    witnesses, as `GetReceiptRequest.cosigned` does for one.
+    """
     def __init__(
         self,
         *,
         position: _builtins.int = ...,
+        cosigned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned", b"cosigned", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -774,6 +780,74 @@ class GetStatementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015
+
+@_typing.final
+class ListFactsRequest(_message.Message):
+    """The request for [ExchangeService.ListFacts][hub.v1.ExchangeService.ListFacts]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    exchange_id: _builtins.str
+    """The exchange, a UUID. Required."""
+    after: _builtins.int
+    """Only positions larger than this one. 0 begins at the first."""
+    page_size: _builtins.int
+    """How many positions at the most: 0 means 100; more than 1,000 count as 1,000."""
+    def __init__(
+        self,
+        *,
+        exchange_id: _builtins.str = ...,
+        after: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "exchange_id", b"exchange_id", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFactsRequest: _TypeAlias = ListFactsRequest  # noqa: Y015
+
+@_typing.final
+class ListFactsResponse(_message.Message):
+    """The response of [ExchangeService.ListFacts][hub.v1.ExchangeService.ListFacts]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    HUB_KEY_POSITIONS_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there were more when the page was read."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions of events about the document, rising, counted from 0. To go on, pass the last one
+        as `after`.
+        """
+
+    @_builtins.property
+    def hub_key_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions of the events about the log itself and its keys, rising; on every page. Their
+        receipts are for everyone.
+        """
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+        more: _builtins.bool = ...,
+        hub_key_positions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub_key_positions", b"hub_key_positions", "more", b"more", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFactsResponse: _TypeAlias = ListFactsResponse  # noqa: Y015
 
 @_typing.final
 class ListReceivedRequest(_message.Message):

@@ -119,6 +119,11 @@ class ExchangeServiceStub:
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.FromString,
                 _registered_method=True)
+        self.ListFacts = channel.unary_unary(
+                '/hub.v1.ExchangeService/ListFacts',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsResponse.FromString,
+                _registered_method=True)
         self.ListReceived = channel.unary_unary(
                 '/hub.v1.ExchangeService/ListReceived',
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListReceivedRequest.SerializeToString,
@@ -320,6 +325,16 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFacts(self, request, context):
+        """Lists where the facts about one document stand in the log, as far as they concern the caller:
+        what a bundle of evidence is made of, by `GetReceipt` and `GetStatement`.
+
+        Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReceived(self, request, context):
         """Lists the documents the caller received, or an agency it succeeded, newest first.
 
@@ -460,6 +475,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.GetStatement,
                     request_deserializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.FromString,
                     response_serializer=hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.SerializeToString,
+            ),
+            'ListFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFacts,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsResponse.SerializeToString,
             ),
             'ListReceived': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReceived,
@@ -880,6 +900,33 @@ class ExchangeService:
             '/hub.v1.ExchangeService/GetStatement',
             hub_dot_v1_dot_exchange__service__pb2.GetStatementRequest.SerializeToString,
             hub_dot_v1_dot_exchange__service__pb2.GetStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/ListFacts',
+            hub_dot_v1_dot_exchange__service__pb2.ListFactsRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.ListFactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -148,6 +148,12 @@ class ExchangeServiceStub:
     after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
     recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
     """
+    ListFacts: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListFactsRequest, _exchange_service_pb2.ListFactsResponse]
+    """Lists where the facts about one document stand in the log, as far as they concern the caller:
+    what a bundle of evidence is made of, by `GetReceipt` and `GetStatement`.
+
+    Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
+    """
     ListReceived: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListReceivedRequest, _exchange_service_pb2.ListReceivedResponse]
     """Lists the documents the caller received, or an agency it succeeded, newest first.
 
@@ -316,6 +322,12 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
     after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
     recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
+    """
+    ListFacts: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListFactsRequest, _exchange_service_pb2.ListFactsResponse]  # type: ignore[assignment]
+    """Lists where the facts about one document stand in the log, as far as they concern the caller:
+    what a bundle of evidence is made of, by `GetReceipt` and `GetStatement`.
+
+    Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
     """
     ListReceived: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListReceivedRequest, _exchange_service_pb2.ListReceivedResponse]  # type: ignore[assignment]
     """Lists the documents the caller received, or an agency it succeeded, newest first.
@@ -566,6 +578,18 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         Read-only, for the sender and the recipient concerned. A recipient gets an envelope only
         after it has collected it: else `NOT_COLLECTED`, or `CONTENT_WITHHELD` once it agreed to a
         recall. Fails with `POSITION_UNKNOWN`, and with `CONTENT_LOST` when the statement was erased.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFacts(
+        self,
+        request: _exchange_service_pb2.ListFactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.ListFactsResponse, _abc.Awaitable[_exchange_service_pb2.ListFactsResponse]]:
+        """Lists where the facts about one document stand in the log, as far as they concern the caller:
+        what a bundle of evidence is made of, by `GetReceipt` and `GetStatement`.
+
+        Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
         """
 
     @_abc_1.abstractmethod

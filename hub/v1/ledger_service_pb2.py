@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from hub.v1 import exchange_pb2 as hub_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhub/v1/ledger_service.proto\x12\x06hub.v1\x1a\x15hub/v1/exchange.proto\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"%\n\x11GetReceiptRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\"6\n\x12GetReceiptResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt2\x82\x02\n\rLedgerService\x12L\n\rGetCheckpoint\x12\x1c.hub.v1.GetCheckpointRequest\x1a\x1d.hub.v1.GetCheckpointResponse\x12^\n\x13GetConsistencyProof\x12\".hub.v1.GetConsistencyProofRequest\x1a#.hub.v1.GetConsistencyProofResponse\x12\x43\n\nGetReceipt\x12\x19.hub.v1.GetReceiptRequest\x1a\x1a.hub.v1.GetReceiptResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhub/v1/ledger_service.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\":\n\x16ListCheckpointsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"U\n\x17ListCheckpointsResponse\x12,\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x17.hub.v1.SizedCheckpoint\x12\x0c\n\x04more\x18\x02 \x01(\x08\"3\n\x0fSizedCheckpoint\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\":\n\x18GetInclusionProofRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"/\n\x0eGetTileRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12\x0e\n\x06number\x18\x02 \x01(\x04\"!\n\x0fGetTileResponse\x12\x0e\n\x06hashes\x18\x01 \x01(\x0c\"7\n\x11GetReceiptRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x10\n\x08\x63osigned\x18\x02 \x01(\x08\"6\n\x12GetReceiptResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"(\n\x14GetTimestampsRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\"F\n\x15GetTimestampsResponse\x12-\n\ntimestamps\x18\x01 \x03(\x0b\x32\x19.hub.v1.PositionTimestamp\"\xb1\x01\n\x11PositionTimestamp\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\r\n\x05proof\x18\x02 \x01(\x0c\x12%\n\x05token\x18\x03 \x01(\x0b\x32\x16.hub.v1.TimestampToken\x12*\n\x08renewals\x18\x04 \x03(\x0b\x32\x18.hub.v1.TimestampRenewal\x12,\n\x08gen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x0eTimestampToken\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0c\"J\n\x10TimestampRenewal\x12\x0f\n\x07message\x18\x01 \x01(\x0c\x12%\n\x05token\x18\x02 \x01(\x0b\x32\x16.hub.v1.TimestampToken\"!\n\x1fListTimestampAuthoritiesRequest\"\xa5\x01\n ListTimestampAuthoritiesResponse\x12\x35\n\x0b\x61uthorities\x18\x01 \x03(\x0b\x32 .hub.v1.TimestampAuthorityStatus\x12\x31\n\rnext_end_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0frenewal_failure\x18\x03 \x01(\t\"\xf5\x02\n\x18TimestampAuthorityStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x0fnewest_gen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bnewest_size\x18\x03 \x01(\x04\x12\x17\n\x0fnewest_position\x18\x04 \x01(\x04\x12\x39\n\x15newest_not_after_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12waiting_since_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ewaiting_events\x18\x07 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x08 \x01(\r\x12\x14\n\x0clast_failure\x18\t \x01(\t\x12\x35\n\x11next_attempt_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xa9\x05\n\rLedgerService\x12L\n\rGetCheckpoint\x12\x1c.hub.v1.GetCheckpointRequest\x1a\x1d.hub.v1.GetCheckpointResponse\x12^\n\x13GetConsistencyProof\x12\".hub.v1.GetConsistencyProofRequest\x1a#.hub.v1.GetConsistencyProofResponse\x12R\n\x0fListCheckpoints\x12\x1e.hub.v1.ListCheckpointsRequest\x1a\x1f.hub.v1.ListCheckpointsResponse\x12X\n\x11GetInclusionProof\x12 .hub.v1.GetInclusionProofRequest\x1a!.hub.v1.GetInclusionProofResponse\x12:\n\x07GetTile\x12\x16.hub.v1.GetTileRequest\x1a\x17.hub.v1.GetTileResponse\x12\x43\n\nGetReceipt\x12\x19.hub.v1.GetReceiptRequest\x1a\x1a.hub.v1.GetReceiptResponse\x12L\n\rGetTimestamps\x12\x1c.hub.v1.GetTimestampsRequest\x1a\x1d.hub.v1.GetTimestampsResponse\x12m\n\x18ListTimestampAuthorities\x12\'.hub.v1.ListTimestampAuthoritiesRequest\x1a(.hub.v1.ListTimestampAuthoritiesResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +34,48 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.ledger_service_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=62
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=84
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=86
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=129
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=131
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=195
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=197
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=242
-  _globals['_GETRECEIPTREQUEST']._serialized_start=244
-  _globals['_GETRECEIPTREQUEST']._serialized_end=281
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=283
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=337
-  _globals['_LEDGERSERVICE']._serialized_start=340
-  _globals['_LEDGERSERVICE']._serialized_end=598
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=95
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=117
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=119
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=162
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=164
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=228
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=230
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=275
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_start=277
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_end=335
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_start=337
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_end=422
+  _globals['_SIZEDCHECKPOINT']._serialized_start=424
+  _globals['_SIZEDCHECKPOINT']._serialized_end=475
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=477
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=535
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=537
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=580
+  _globals['_GETTILEREQUEST']._serialized_start=582
+  _globals['_GETTILEREQUEST']._serialized_end=629
+  _globals['_GETTILERESPONSE']._serialized_start=631
+  _globals['_GETTILERESPONSE']._serialized_end=664
+  _globals['_GETRECEIPTREQUEST']._serialized_start=666
+  _globals['_GETRECEIPTREQUEST']._serialized_end=721
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=723
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=777
+  _globals['_GETTIMESTAMPSREQUEST']._serialized_start=779
+  _globals['_GETTIMESTAMPSREQUEST']._serialized_end=819
+  _globals['_GETTIMESTAMPSRESPONSE']._serialized_start=821
+  _globals['_GETTIMESTAMPSRESPONSE']._serialized_end=891
+  _globals['_POSITIONTIMESTAMP']._serialized_start=894
+  _globals['_POSITIONTIMESTAMP']._serialized_end=1071
+  _globals['_TIMESTAMPTOKEN']._serialized_start=1073
+  _globals['_TIMESTAMPTOKEN']._serialized_end=1145
+  _globals['_TIMESTAMPRENEWAL']._serialized_start=1147
+  _globals['_TIMESTAMPRENEWAL']._serialized_end=1221
+  _globals['_LISTTIMESTAMPAUTHORITIESREQUEST']._serialized_start=1223
+  _globals['_LISTTIMESTAMPAUTHORITIESREQUEST']._serialized_end=1256
+  _globals['_LISTTIMESTAMPAUTHORITIESRESPONSE']._serialized_start=1259
+  _globals['_LISTTIMESTAMPAUTHORITIESRESPONSE']._serialized_end=1424
+  _globals['_TIMESTAMPAUTHORITYSTATUS']._serialized_start=1427
+  _globals['_TIMESTAMPAUTHORITYSTATUS']._serialized_end=1800
+  _globals['_LEDGERSERVICE']._serialized_start=1803
+  _globals['_LEDGERSERVICE']._serialized_end=2484
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from hub.v1 import exchange_pb2 as _exchange_pb2
 import builtins as _builtins
@@ -113,22 +114,207 @@ class GetConsistencyProofResponse(_message.Message):
 Global___GetConsistencyProofResponse: _TypeAlias = GetConsistencyProofResponse  # noqa: Y015
 
 @_typing.final
+class ListCheckpointsRequest(_message.Message):
+    """The request for [LedgerService.ListCheckpoints][hub.v1.LedgerService.ListCheckpoints]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Only checkpoints of a larger size. 0 begins at the first."""
+    page_size: _builtins.int
+    """How many checkpoints at the most: 0 means 100; more than 1,000 count as 1,000."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckpointsRequest: _TypeAlias = ListCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class ListCheckpointsResponse(_message.Message):
+    """The response of [LedgerService.ListCheckpoints][hub.v1.LedgerService.ListCheckpoints]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether more were there when the page was read."""
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___SizedCheckpoint]:
+        """The checkpoints, by rising size. To go on, pass the last one's size as `after`."""
+
+    def __init__(
+        self,
+        *,
+        checkpoints: _abc.Iterable[Global___SizedCheckpoint] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckpointsResponse: _TypeAlias = ListCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class SizedCheckpoint(_message.Message):
+    """A checkpoint that was published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """The number of leaves its tree has. The note says so too, and only that is signed."""
+    checkpoint: _builtins.bytes
+    """The signed note, as it was published."""
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        checkpoint: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SizedCheckpoint: _TypeAlias = SizedCheckpoint  # noqa: Y015
+
+@_typing.final
+class GetInclusionProofRequest(_message.Message):
+    """The request for [LedgerService.GetInclusionProof][hub.v1.LedgerService.GetInclusionProof]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the leaf, counted from 0."""
+    size: _builtins.int
+    """The size of the tree, of any size up to that of the newest checkpoint."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInclusionProofRequest: _TypeAlias = GetInclusionProofRequest  # noqa: Y015
+
+@_typing.final
+class GetInclusionProofResponse(_message.Message):
+    """The response of [LedgerService.GetInclusionProof][hub.v1.LedgerService.GetInclusionProof]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The audit path from the leaf's sibling up, 32 bytes each; empty in a tree of one leaf."""
+
+    def __init__(
+        self,
+        *,
+        hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hashes", b"hashes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInclusionProofResponse: _TypeAlias = GetInclusionProofResponse  # noqa: Y015
+
+@_typing.final
+class GetTileRequest(_message.Message):
+    """The request for [LedgerService.GetTile][hub.v1.LedgerService.GetTile]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    level: _builtins.int
+    """The level of the tile: 0 holds the hashes of leaves, each one above those of full tiles."""
+    number: _builtins.int
+    """The number of the tile on its level, counted from 0."""
+    def __init__(
+        self,
+        *,
+        level: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTileRequest: _TypeAlias = GetTileRequest  # noqa: Y015
+
+@_typing.final
+class GetTileResponse(_message.Message):
+    """The response of [LedgerService.GetTile][hub.v1.LedgerService.GetTile]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASHES_FIELD_NUMBER: _builtins.int
+    hashes: _builtins.bytes
+    """Its hashes as far as the newest checkpoint covers them: 1 to 256, 32 bytes each."""
+    def __init__(
+        self,
+        *,
+        hashes: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hashes", b"hashes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTileResponse: _TypeAlias = GetTileResponse  # noqa: Y015
+
+@_typing.final
 class GetReceiptRequest(_message.Message):
     """The request for [LedgerService.GetReceipt][hub.v1.LedgerService.GetReceipt]."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     POSITION_FIELD_NUMBER: _builtins.int
+    COSIGNED_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The position of the event, counted from 0."""
+    cosigned: _builtins.bool
+    """Asks for the receipt under a later checkpoint that carries the cosignatures of witnesses
+    (C2SP `tlog-cosignature`): the smallest of those that most witnesses cosigned. Which one
+    that is changes while cosignatures come in; before the first it is the plain receipt.
+    """
     def __init__(
         self,
         *,
         position: _builtins.int = ...,
+        cosigned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned", b"cosigned", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,3 +343,280 @@ class GetReceiptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetReceiptResponse: _TypeAlias = GetReceiptResponse  # noqa: Y015
+
+@_typing.final
+class GetTimestampsRequest(_message.Message):
+    """The request for [LedgerService.GetTimestamps][hub.v1.LedgerService.GetTimestamps]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the event, counted from 0."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTimestampsRequest: _TypeAlias = GetTimestampsRequest  # noqa: Y015
+
+@_typing.final
+class GetTimestampsResponse(_message.Message):
+    """The response of [LedgerService.GetTimestamps][hub.v1.LedgerService.GetTimestamps]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIMESTAMPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def timestamps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PositionTimestamp]:
+        """At most one for each authority, in the order they were recorded."""
+
+    def __init__(
+        self,
+        *,
+        timestamps: _abc.Iterable[Global___PositionTimestamp] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["timestamps", b"timestamps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTimestampsResponse: _TypeAlias = GetTimestampsResponse  # noqa: Y015
+
+@_typing.final
+class PositionTimestamp(_message.Message):
+    """A timestamp over a checkpoint that covers a position."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    RENEWALS_FIELD_NUMBER: _builtins.int
+    GEN_TIME_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """The number of events that its checkpoint covers."""
+    proof: _builtins.bytes
+    """The inclusion proof (C2SP `tlog-proof`) of the position; what stands behind its empty line
+    is, byte for byte, the checkpoint that the token is over.
+    """
+    @_builtins.property
+    def token(self) -> Global___TimestampToken:
+        """The token over the SHA-256 of that checkpoint."""
+
+    @_builtins.property
+    def renewals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimestampRenewal]:
+        """What renewed the token, oldest first; each renews the one before it."""
+
+    @_builtins.property
+    def gen_time(self) -> _timestamp_pb2.Timestamp:
+        """The token's own time, by the authority's clock."""
+
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        proof: _builtins.bytes = ...,
+        token: Global___TimestampToken | None = ...,
+        renewals: _abc.Iterable[Global___TimestampRenewal] | None = ...,
+        gen_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gen_time", b"gen_time", "token", b"token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gen_time", b"gen_time", "proof", b"proof", "renewals", b"renewals", "size", b"size", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PositionTimestamp: _TypeAlias = PositionTimestamp  # noqa: Y015
+
+@_typing.final
+class TimestampToken(_message.Message):
+    """A token and who made it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    authority: _builtins.str
+    """The hub's name for the time-stamping authority, as in the trusted root."""
+    token: _builtins.bytes
+    """The token in DER, as it came (RFC 3161 `TimeStampToken`); at most 64 KiB."""
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The chain in DER, from the certificate that signed the token to the authority's own."""
+
+    def __init__(
+        self,
+        *,
+        authority: _builtins.str = ...,
+        token: _builtins.bytes = ...,
+        certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "certificates", b"certificates", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimestampToken: _TypeAlias = TimestampToken  # noqa: Y015
+
+@_typing.final
+class TimestampRenewal(_message.Message):
+    """A token over a list of earlier tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    message: _builtins.bytes
+    """The list, whose SHA-256 the token is over; docs/verification.md says how it is written. At
+    most 64 KiB.
+    """
+    @_builtins.property
+    def token(self) -> Global___TimestampToken:
+        """The token."""
+
+    def __init__(
+        self,
+        *,
+        message: _builtins.bytes = ...,
+        token: Global___TimestampToken | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimestampRenewal: _TypeAlias = TimestampRenewal  # noqa: Y015
+
+@_typing.final
+class ListTimestampAuthoritiesRequest(_message.Message):
+    """The request for
+    [LedgerService.ListTimestampAuthorities][hub.v1.LedgerService.ListTimestampAuthorities].
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTimestampAuthoritiesRequest: _TypeAlias = ListTimestampAuthoritiesRequest  # noqa: Y015
+
+@_typing.final
+class ListTimestampAuthoritiesResponse(_message.Message):
+    """The response of
+    [LedgerService.ListTimestampAuthorities][hub.v1.LedgerService.ListTimestampAuthorities].
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
+    NEXT_END_TIME_FIELD_NUMBER: _builtins.int
+    RENEWAL_FAILURE_FIELD_NUMBER: _builtins.int
+    renewal_failure: _builtins.str
+    """Why the last renewal failed; empty when it did not."""
+    @_builtins.property
+    def authorities(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimestampAuthorityStatus]:
+        """Those in the hub's settings, in their order; empty when the hub asks nobody."""
+
+    @_builtins.property
+    def next_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first token ends that nobody has renewed; missing without any."""
+
+    def __init__(
+        self,
+        *,
+        authorities: _abc.Iterable[Global___TimestampAuthorityStatus] | None = ...,
+        next_end_time: _timestamp_pb2.Timestamp | None = ...,
+        renewal_failure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_end_time", b"next_end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "next_end_time", b"next_end_time", "renewal_failure", b"renewal_failure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTimestampAuthoritiesResponse: _TypeAlias = ListTimestampAuthoritiesResponse  # noqa: Y015
+
+@_typing.final
+class TimestampAuthorityStatus(_message.Message):
+    """How it stands with one time-stamping authority."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NEWEST_GEN_TIME_FIELD_NUMBER: _builtins.int
+    NEWEST_SIZE_FIELD_NUMBER: _builtins.int
+    NEWEST_POSITION_FIELD_NUMBER: _builtins.int
+    NEWEST_NOT_AFTER_TIME_FIELD_NUMBER: _builtins.int
+    WAITING_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    WAITING_EVENTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The hub's name for it."""
+    newest_size: _builtins.int
+    """How many events the newest token covers; 0 before the first."""
+    newest_position: _builtins.int
+    """The position of the event that records the newest token; 0 before the first."""
+    waiting_events: _builtins.int
+    """How many events no token of this authority covers; 0 when nothing waits."""
+    failures: _builtins.int
+    """How often it failed since it last answered well."""
+    last_failure: _builtins.str
+    """What the last failure was; empty after a success."""
+    @_builtins.property
+    def newest_gen_time(self) -> _timestamp_pb2.Timestamp:
+        """The newest token over a checkpoint: its own time. Missing before the first."""
+
+    @_builtins.property
+    def newest_not_after_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest token's chain ends. Missing before the first."""
+
+    @_builtins.property
+    def waiting_since_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the oldest event that no token of this authority covers, other timestamps left
+        out. Missing when nothing waits.
+        """
+
+    @_builtins.property
+    def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is asked next, at the earliest."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        newest_gen_time: _timestamp_pb2.Timestamp | None = ...,
+        newest_size: _builtins.int = ...,
+        newest_position: _builtins.int = ...,
+        newest_not_after_time: _timestamp_pb2.Timestamp | None = ...,
+        waiting_since_time: _timestamp_pb2.Timestamp | None = ...,
+        waiting_events: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        last_failure: _builtins.str = ...,
+        next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["newest_gen_time", b"newest_gen_time", "newest_not_after_time", b"newest_not_after_time", "next_attempt_time", b"next_attempt_time", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "last_failure", b"last_failure", "name", b"name", "newest_gen_time", b"newest_gen_time", "newest_not_after_time", b"newest_not_after_time", "newest_position", b"newest_position", "newest_size", b"newest_size", "next_attempt_time", b"next_attempt_time", "waiting_events", b"waiting_events", "waiting_since_time", b"waiting_since_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimestampAuthorityStatus: _TypeAlias = TimestampAuthorityStatus  # noqa: Y015

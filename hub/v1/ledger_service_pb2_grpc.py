@@ -45,10 +45,35 @@ class LedgerServiceStub:
                 request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/hub.v1.LedgerService/ListCheckpoints',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.GetInclusionProof = channel.unary_unary(
+                '/hub.v1.LedgerService/GetInclusionProof',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetInclusionProofRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetInclusionProofResponse.FromString,
+                _registered_method=True)
+        self.GetTile = channel.unary_unary(
+                '/hub.v1.LedgerService/GetTile',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetTileRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetTileResponse.FromString,
+                _registered_method=True)
         self.GetReceipt = channel.unary_unary(
                 '/hub.v1.LedgerService/GetReceipt',
                 request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetReceiptRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetReceiptResponse.FromString,
+                _registered_method=True)
+        self.GetTimestamps = channel.unary_unary(
+                '/hub.v1.LedgerService/GetTimestamps',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsResponse.FromString,
+                _registered_method=True)
+        self.ListTimestampAuthorities = channel.unary_unary(
+                '/hub.v1.LedgerService/ListTimestampAuthorities',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesResponse.FromString,
                 _registered_method=True)
 
 
@@ -76,11 +101,61 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetReceipt(self, request, context):
-        """Returns the receipt of one event, identical each time.
+    def ListCheckpoints(self, request, context):
+        """Lists the checkpoints ever published, by rising size. Each is kept for ever.
 
-        Agencies see the events of exchanges they take part in and of their own enrolment;
-        operators see registry events. Anything else fails with `POSITION_UNKNOWN`.
+        Read-only. Fails with `REQUEST_MALFORMED` for a negative `page_size`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInclusionProof(self, request, context):
+        """Proves that the leaf at a position stands in the tree of a size (RFC 6962, section 2.1.1).
+
+        Read-only. For any position and any principal: hashes tell nothing of what stands there.
+        Fails with `POSITION_UNKNOWN` unless position < size <= the size of the newest checkpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTile(self, request, context):
+        """Returns the hashes of one tile (C2SP `tlog-tiles`), from which anyone can make every proof.
+
+        Read-only. Fails with `POSITION_UNKNOWN` for a tile beyond the newest checkpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceipt(self, request, context):
+        """Returns the receipt of one event, identical each time unless `cosigned` is set.
+
+        Everybody sees the events about the log itself and its keys; agencies those of exchanges they
+        take part in and of their own enrolment; operators registry events; auditors all. Anything
+        else fails with `POSITION_UNKNOWN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTimestamps(self, request, context):
+        """Returns the timestamps (RFC 3161) that cover one position: of each time-stamping authority
+        the first, with the inclusion proof under the checkpoint it is over, and its renewals.
+
+        Read-only. For any position and any principal: nothing in it tells what stands there. Empty
+        until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
+        and `RECEIPT_DELAYED` before a checkpoint covers the position.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTimestampAuthorities(self, request, context):
+        """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
+
+        Read-only. For operators and auditors: agencies get `ROLE_NOT_PERMITTED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,10 +174,35 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetConsistencyProofResponse.SerializeToString,
             ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInclusionProof,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetInclusionProofRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetInclusionProofResponse.SerializeToString,
+            ),
+            'GetTile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTile,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetTileRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetTileResponse.SerializeToString,
+            ),
             'GetReceipt': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReceipt,
                     request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetReceiptRequest.FromString,
                     response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetReceiptResponse.SerializeToString,
+            ),
+            'GetTimestamps': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTimestamps,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsResponse.SerializeToString,
+            ),
+            'ListTimestampAuthorities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTimestampAuthorities,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -171,6 +271,87 @@ class LedgerService:
             _registered_method=True)
 
     @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/ListCheckpoints',
+            hub_dot_v1_dot_ledger__service__pb2.ListCheckpointsRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInclusionProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/GetInclusionProof',
+            hub_dot_v1_dot_ledger__service__pb2.GetInclusionProofRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.GetInclusionProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/GetTile',
+            hub_dot_v1_dot_ledger__service__pb2.GetTileRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.GetTileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetReceipt(request,
             target,
             options=(),
@@ -187,6 +368,60 @@ class LedgerService:
             '/hub.v1.LedgerService/GetReceipt',
             hub_dot_v1_dot_ledger__service__pb2.GetReceiptRequest.SerializeToString,
             hub_dot_v1_dot_ledger__service__pb2.GetReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTimestamps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/GetTimestamps',
+            hub_dot_v1_dot_ledger__service__pb2.GetTimestampsRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.GetTimestampsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTimestampAuthorities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/ListTimestampAuthorities',
+            hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

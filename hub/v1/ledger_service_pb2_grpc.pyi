@@ -45,11 +45,41 @@ class LedgerServiceStub:
     Read-only. Fails with `POSITION_UNKNOWN` unless 0 < old_size <= new_size <= the size of the
     newest checkpoint.
     """
-    GetReceipt: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetReceiptRequest, _ledger_service_pb2.GetReceiptResponse]
-    """Returns the receipt of one event, identical each time.
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListCheckpointsRequest, _ledger_service_pb2.ListCheckpointsResponse]
+    """Lists the checkpoints ever published, by rising size. Each is kept for ever.
 
-    Agencies see the events of exchanges they take part in and of their own enrolment;
-    operators see registry events. Anything else fails with `POSITION_UNKNOWN`.
+    Read-only. Fails with `REQUEST_MALFORMED` for a negative `page_size`.
+    """
+    GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetInclusionProofRequest, _ledger_service_pb2.GetInclusionProofResponse]
+    """Proves that the leaf at a position stands in the tree of a size (RFC 6962, section 2.1.1).
+
+    Read-only. For any position and any principal: hashes tell nothing of what stands there.
+    Fails with `POSITION_UNKNOWN` unless position < size <= the size of the newest checkpoint.
+    """
+    GetTile: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetTileRequest, _ledger_service_pb2.GetTileResponse]
+    """Returns the hashes of one tile (C2SP `tlog-tiles`), from which anyone can make every proof.
+
+    Read-only. Fails with `POSITION_UNKNOWN` for a tile beyond the newest checkpoint.
+    """
+    GetReceipt: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetReceiptRequest, _ledger_service_pb2.GetReceiptResponse]
+    """Returns the receipt of one event, identical each time unless `cosigned` is set.
+
+    Everybody sees the events about the log itself and its keys; agencies those of exchanges they
+    take part in and of their own enrolment; operators registry events; auditors all. Anything
+    else fails with `POSITION_UNKNOWN`.
+    """
+    GetTimestamps: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetTimestampsRequest, _ledger_service_pb2.GetTimestampsResponse]
+    """Returns the timestamps (RFC 3161) that cover one position: of each time-stamping authority
+    the first, with the inclusion proof under the checkpoint it is over, and its renewals.
+
+    Read-only. For any position and any principal: nothing in it tells what stands there. Empty
+    until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
+    and `RECEIPT_DELAYED` before a checkpoint covers the position.
+    """
+    ListTimestampAuthorities: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTimestampAuthoritiesRequest, _ledger_service_pb2.ListTimestampAuthoritiesResponse]
+    """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
+
+    Read-only. For operators and auditors: agencies get `ROLE_NOT_PERMITTED`.
     """
 
 @_typing.type_check_only
@@ -69,11 +99,41 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Read-only. Fails with `POSITION_UNKNOWN` unless 0 < old_size <= new_size <= the size of the
     newest checkpoint.
     """
-    GetReceipt: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetReceiptRequest, _ledger_service_pb2.GetReceiptResponse]  # type: ignore[assignment]
-    """Returns the receipt of one event, identical each time.
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListCheckpointsRequest, _ledger_service_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """Lists the checkpoints ever published, by rising size. Each is kept for ever.
 
-    Agencies see the events of exchanges they take part in and of their own enrolment;
-    operators see registry events. Anything else fails with `POSITION_UNKNOWN`.
+    Read-only. Fails with `REQUEST_MALFORMED` for a negative `page_size`.
+    """
+    GetInclusionProof: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetInclusionProofRequest, _ledger_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
+    """Proves that the leaf at a position stands in the tree of a size (RFC 6962, section 2.1.1).
+
+    Read-only. For any position and any principal: hashes tell nothing of what stands there.
+    Fails with `POSITION_UNKNOWN` unless position < size <= the size of the newest checkpoint.
+    """
+    GetTile: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetTileRequest, _ledger_service_pb2.GetTileResponse]  # type: ignore[assignment]
+    """Returns the hashes of one tile (C2SP `tlog-tiles`), from which anyone can make every proof.
+
+    Read-only. Fails with `POSITION_UNKNOWN` for a tile beyond the newest checkpoint.
+    """
+    GetReceipt: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetReceiptRequest, _ledger_service_pb2.GetReceiptResponse]  # type: ignore[assignment]
+    """Returns the receipt of one event, identical each time unless `cosigned` is set.
+
+    Everybody sees the events about the log itself and its keys; agencies those of exchanges they
+    take part in and of their own enrolment; operators registry events; auditors all. Anything
+    else fails with `POSITION_UNKNOWN`.
+    """
+    GetTimestamps: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetTimestampsRequest, _ledger_service_pb2.GetTimestampsResponse]  # type: ignore[assignment]
+    """Returns the timestamps (RFC 3161) that cover one position: of each time-stamping authority
+    the first, with the inclusion proof under the checkpoint it is over, and its renewals.
+
+    Read-only. For any position and any principal: nothing in it tells what stands there. Empty
+    until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
+    and `RECEIPT_DELAYED` before a checkpoint covers the position.
+    """
+    ListTimestampAuthorities: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTimestampAuthoritiesRequest, _ledger_service_pb2.ListTimestampAuthoritiesResponse]  # type: ignore[assignment]
+    """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
+
+    Read-only. For operators and auditors: agencies get `ROLE_NOT_PERMITTED`.
     """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,15 +164,75 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _ledger_service_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListCheckpointsResponse, _abc.Awaitable[_ledger_service_pb2.ListCheckpointsResponse]]:
+        """Lists the checkpoints ever published, by rising size. Each is kept for ever.
+
+        Read-only. Fails with `REQUEST_MALFORMED` for a negative `page_size`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetInclusionProof(
+        self,
+        request: _ledger_service_pb2.GetInclusionProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetInclusionProofResponse, _abc.Awaitable[_ledger_service_pb2.GetInclusionProofResponse]]:
+        """Proves that the leaf at a position stands in the tree of a size (RFC 6962, section 2.1.1).
+
+        Read-only. For any position and any principal: hashes tell nothing of what stands there.
+        Fails with `POSITION_UNKNOWN` unless position < size <= the size of the newest checkpoint.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTile(
+        self,
+        request: _ledger_service_pb2.GetTileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetTileResponse, _abc.Awaitable[_ledger_service_pb2.GetTileResponse]]:
+        """Returns the hashes of one tile (C2SP `tlog-tiles`), from which anyone can make every proof.
+
+        Read-only. Fails with `POSITION_UNKNOWN` for a tile beyond the newest checkpoint.
+        """
+
+    @_abc_1.abstractmethod
     def GetReceipt(
         self,
         request: _ledger_service_pb2.GetReceiptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.GetReceiptResponse, _abc.Awaitable[_ledger_service_pb2.GetReceiptResponse]]:
-        """Returns the receipt of one event, identical each time.
+        """Returns the receipt of one event, identical each time unless `cosigned` is set.
 
-        Agencies see the events of exchanges they take part in and of their own enrolment;
-        operators see registry events. Anything else fails with `POSITION_UNKNOWN`.
+        Everybody sees the events about the log itself and its keys; agencies those of exchanges they
+        take part in and of their own enrolment; operators registry events; auditors all. Anything
+        else fails with `POSITION_UNKNOWN`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTimestamps(
+        self,
+        request: _ledger_service_pb2.GetTimestampsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetTimestampsResponse, _abc.Awaitable[_ledger_service_pb2.GetTimestampsResponse]]:
+        """Returns the timestamps (RFC 3161) that cover one position: of each time-stamping authority
+        the first, with the inclusion proof under the checkpoint it is over, and its renewals.
+
+        Read-only. For any position and any principal: nothing in it tells what stands there. Empty
+        until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
+        and `RECEIPT_DELAYED` before a checkpoint covers the position.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTimestampAuthorities(
+        self,
+        request: _ledger_service_pb2.ListTimestampAuthoritiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListTimestampAuthoritiesResponse, _abc.Awaitable[_ledger_service_pb2.ListTimestampAuthoritiesResponse]]:
+        """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
+
+        Read-only. For operators and auditors: agencies get `ROLE_NOT_PERMITTED`.
         """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -98,6 +98,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """An agency that is not suspended cannot be reinstated."""
     REASON_UPLOAD_UNKNOWN: _Reason.ValueType  # 38
     """No such upload, or none of the caller's, or no longer: the answer is the same."""
+    REASON_CASE_REFERENCE_MISSING: _Reason.ValueType  # 73
+    """Subject and content are shown to an auditor for a case only, and none was named."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused: the closed list of reasons in `google.rpc.ErrorInfo.reason`,
@@ -180,4 +182,6 @@ REASON_AGENCY_NOT_SUSPENDED: Reason.ValueType  # 37
 """An agency that is not suspended cannot be reinstated."""
 REASON_UPLOAD_UNKNOWN: Reason.ValueType  # 38
 """No such upload, or none of the caller's, or no longer: the answer is the same."""
+REASON_CASE_REFERENCE_MISSING: Reason.ValueType  # 73
+"""Subject and content are shown to an auditor for a case only, and none was named."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -27,7 +27,7 @@ from hub.v1 import exchange_pb2 as hub_dot_v1_dot_exchange__pb2
 from hub.v1 import trust_pb2 as hub_dot_v1_dot_trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhub/v1/registry_service.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\x1a\x12hub/v1/trust.proto\"\x8a\x01\n\x06\x41gency\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0b\x32\x13.hub.v1.Certificate\x12\x13\n\x0bother_codes\x18\x04 \x03(\t\x12\x11\n\tsuspended\x18\x05 \x01(\x08\x12\x11\n\tsuccessor\x18\x06 \x01(\t\"\xfe\x01\n\x0b\x43\x65rtificate\x12+\n\x07purpose\x18\x01 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x02 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x33\n\x0fnot_before_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x07 \x01(\x04\"\\\n\x15RegisterAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0bother_codes\x18\x04 \x03(\t\":\n\x16RegisterAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"\xa8\x01\n\x17\x45nrolCertificateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12+\n\x07purpose\x18\x03 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x04 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\"L\n\x18\x45nrolCertificateResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"<\n\x13ListAgenciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x14ListAgenciesResponse\x12 \n\x08\x61gencies\x18\x01 \x03(\x0b\x32\x0e.hub.v1.Agency\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x13RenameAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tadd_codes\x18\x04 \x03(\t\x12\x14\n\x0cremove_codes\x18\x05 \x03(\t\"8\n\x14RenameAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"J\n\x14SuspendAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x15SuspendAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"<\n\x16ReinstateAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\";\n\x17ReinstateAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"M\n\x14SucceedAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x11\n\tsuccessor\x18\x03 \x01(\t\"9\n\x15SucceedAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"S\n\x0fSetGroupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07members\x18\x04 \x03(\t\"4\n\x10SetGroupResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"Y\n\x16\x43orrectCalendarRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x02 \x01(\t\x12\x0f\n\x07working\x18\x03 \x01(\x08\x12\r\n\x05\x62\x61sis\x18\x04 \x01(\t\";\n\x17\x43orrectCalendarResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"G\n\x1eListCalendarCorrectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"k\n\x1fListCalendarCorrectionsResponse\x12/\n\x0b\x63orrections\x18\x01 \x03(\x0b\x32\x1a.hub.v1.CalendarCorrection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12\x43\x61lendarCorrection\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0f\n\x07working\x18\x02 \x01(\x08\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x04\x32\xbe\x06\n\x0fRegistryService\x12O\n\x0eRegisterAgency\x12\x1d.hub.v1.RegisterAgencyRequest\x1a\x1e.hub.v1.RegisterAgencyResponse\x12U\n\x10\x45nrolCertificate\x12\x1f.hub.v1.EnrolCertificateRequest\x1a .hub.v1.EnrolCertificateResponse\x12I\n\x0cListAgencies\x12\x1b.hub.v1.ListAgenciesRequest\x1a\x1c.hub.v1.ListAgenciesResponse\x12I\n\x0cRenameAgency\x12\x1b.hub.v1.RenameAgencyRequest\x1a\x1c.hub.v1.RenameAgencyResponse\x12L\n\rSuspendAgency\x12\x1c.hub.v1.SuspendAgencyRequest\x1a\x1d.hub.v1.SuspendAgencyResponse\x12R\n\x0fReinstateAgency\x12\x1e.hub.v1.ReinstateAgencyRequest\x1a\x1f.hub.v1.ReinstateAgencyResponse\x12L\n\rSucceedAgency\x12\x1c.hub.v1.SucceedAgencyRequest\x1a\x1d.hub.v1.SucceedAgencyResponse\x12=\n\x08SetGroup\x12\x17.hub.v1.SetGroupRequest\x1a\x18.hub.v1.SetGroupResponse\x12R\n\x0f\x43orrectCalendar\x12\x1e.hub.v1.CorrectCalendarRequest\x1a\x1f.hub.v1.CorrectCalendarResponse\x12j\n\x17ListCalendarCorrections\x12&.hub.v1.ListCalendarCorrectionsRequest\x1a\'.hub.v1.ListCalendarCorrectionsResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhub/v1/registry_service.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\x1a\x12hub/v1/trust.proto\"\x8a\x01\n\x06\x41gency\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0b\x32\x13.hub.v1.Certificate\x12\x13\n\x0bother_codes\x18\x04 \x03(\t\x12\x11\n\tsuspended\x18\x05 \x01(\x08\x12\x11\n\tsuccessor\x18\x06 \x01(\t\"\xfe\x01\n\x0b\x43\x65rtificate\x12+\n\x07purpose\x18\x01 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x02 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x33\n\x0fnot_before_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x07 \x01(\x04\"\\\n\x15RegisterAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0bother_codes\x18\x04 \x03(\t\":\n\x16RegisterAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"\xa8\x01\n\x17\x45nrolCertificateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12+\n\x07purpose\x18\x03 \x01(\x0e\x32\x1a.hub.v1.CertificatePurpose\x12\'\n\talgorithm\x18\x04 \x01(\x0e\x32\x14.hub.v1.KeyAlgorithm\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\"L\n\x18\x45nrolCertificateResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"L\n\x13\x45nrolAuditorRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\"8\n\x14\x45nrolAuditorResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"<\n\x13ListAgenciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x14ListAgenciesResponse\x12 \n\x08\x61gencies\x18\x01 \x03(\x0b\x32\x0e.hub.v1.Agency\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x13RenameAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tadd_codes\x18\x04 \x03(\t\x12\x14\n\x0cremove_codes\x18\x05 \x03(\t\"8\n\x14RenameAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"J\n\x14SuspendAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x15SuspendAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"<\n\x16ReinstateAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\";\n\x17ReinstateAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"M\n\x14SucceedAgencyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61gency\x18\x02 \x01(\t\x12\x11\n\tsuccessor\x18\x03 \x01(\t\"9\n\x15SucceedAgencyResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"S\n\x0fSetGroupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07members\x18\x04 \x03(\t\"4\n\x10SetGroupResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"Y\n\x16\x43orrectCalendarRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x02 \x01(\t\x12\x0f\n\x07working\x18\x03 \x01(\x08\x12\r\n\x05\x62\x61sis\x18\x04 \x01(\t\";\n\x17\x43orrectCalendarResponse\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\"G\n\x1eListCalendarCorrectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"k\n\x1fListCalendarCorrectionsResponse\x12/\n\x0b\x63orrections\x18\x01 \x03(\x0b\x32\x1a.hub.v1.CalendarCorrection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12\x43\x61lendarCorrection\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0f\n\x07working\x18\x02 \x01(\x08\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x04\x32\x89\x07\n\x0fRegistryService\x12O\n\x0eRegisterAgency\x12\x1d.hub.v1.RegisterAgencyRequest\x1a\x1e.hub.v1.RegisterAgencyResponse\x12U\n\x10\x45nrolCertificate\x12\x1f.hub.v1.EnrolCertificateRequest\x1a .hub.v1.EnrolCertificateResponse\x12I\n\x0c\x45nrolAuditor\x12\x1b.hub.v1.EnrolAuditorRequest\x1a\x1c.hub.v1.EnrolAuditorResponse\x12I\n\x0cListAgencies\x12\x1b.hub.v1.ListAgenciesRequest\x1a\x1c.hub.v1.ListAgenciesResponse\x12I\n\x0cRenameAgency\x12\x1b.hub.v1.RenameAgencyRequest\x1a\x1c.hub.v1.RenameAgencyResponse\x12L\n\rSuspendAgency\x12\x1c.hub.v1.SuspendAgencyRequest\x1a\x1d.hub.v1.SuspendAgencyResponse\x12R\n\x0fReinstateAgency\x12\x1e.hub.v1.ReinstateAgencyRequest\x1a\x1f.hub.v1.ReinstateAgencyResponse\x12L\n\rSucceedAgency\x12\x1c.hub.v1.SucceedAgencyRequest\x1a\x1d.hub.v1.SucceedAgencyResponse\x12=\n\x08SetGroup\x12\x17.hub.v1.SetGroupRequest\x1a\x18.hub.v1.SetGroupResponse\x12R\n\x0f\x43orrectCalendar\x12\x1e.hub.v1.CorrectCalendarRequest\x1a\x1f.hub.v1.CorrectCalendarResponse\x12j\n\x17ListCalendarCorrections\x12&.hub.v1.ListCalendarCorrectionsRequest\x1a\'.hub.v1.ListCalendarCorrectionsResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,40 +47,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLCERTIFICATEREQUEST']._serialized_end=838
   _globals['_ENROLCERTIFICATERESPONSE']._serialized_start=840
   _globals['_ENROLCERTIFICATERESPONSE']._serialized_end=916
-  _globals['_LISTAGENCIESREQUEST']._serialized_start=918
-  _globals['_LISTAGENCIESREQUEST']._serialized_end=978
-  _globals['_LISTAGENCIESRESPONSE']._serialized_start=980
-  _globals['_LISTAGENCIESRESPONSE']._serialized_end=1061
-  _globals['_RENAMEAGENCYREQUEST']._serialized_start=1063
-  _globals['_RENAMEAGENCYREQUEST']._serialized_end=1175
-  _globals['_RENAMEAGENCYRESPONSE']._serialized_start=1177
-  _globals['_RENAMEAGENCYRESPONSE']._serialized_end=1233
-  _globals['_SUSPENDAGENCYREQUEST']._serialized_start=1235
-  _globals['_SUSPENDAGENCYREQUEST']._serialized_end=1309
-  _globals['_SUSPENDAGENCYRESPONSE']._serialized_start=1311
-  _globals['_SUSPENDAGENCYRESPONSE']._serialized_end=1368
-  _globals['_REINSTATEAGENCYREQUEST']._serialized_start=1370
-  _globals['_REINSTATEAGENCYREQUEST']._serialized_end=1430
-  _globals['_REINSTATEAGENCYRESPONSE']._serialized_start=1432
-  _globals['_REINSTATEAGENCYRESPONSE']._serialized_end=1491
-  _globals['_SUCCEEDAGENCYREQUEST']._serialized_start=1493
-  _globals['_SUCCEEDAGENCYREQUEST']._serialized_end=1570
-  _globals['_SUCCEEDAGENCYRESPONSE']._serialized_start=1572
-  _globals['_SUCCEEDAGENCYRESPONSE']._serialized_end=1629
-  _globals['_SETGROUPREQUEST']._serialized_start=1631
-  _globals['_SETGROUPREQUEST']._serialized_end=1714
-  _globals['_SETGROUPRESPONSE']._serialized_start=1716
-  _globals['_SETGROUPRESPONSE']._serialized_end=1768
-  _globals['_CORRECTCALENDARREQUEST']._serialized_start=1770
-  _globals['_CORRECTCALENDARREQUEST']._serialized_end=1859
-  _globals['_CORRECTCALENDARRESPONSE']._serialized_start=1861
-  _globals['_CORRECTCALENDARRESPONSE']._serialized_end=1920
-  _globals['_LISTCALENDARCORRECTIONSREQUEST']._serialized_start=1922
-  _globals['_LISTCALENDARCORRECTIONSREQUEST']._serialized_end=1993
-  _globals['_LISTCALENDARCORRECTIONSRESPONSE']._serialized_start=1995
-  _globals['_LISTCALENDARCORRECTIONSRESPONSE']._serialized_end=2102
-  _globals['_CALENDARCORRECTION']._serialized_start=2104
-  _globals['_CALENDARCORRECTION']._serialized_end=2199
-  _globals['_REGISTRYSERVICE']._serialized_start=2202
-  _globals['_REGISTRYSERVICE']._serialized_end=3032
+  _globals['_ENROLAUDITORREQUEST']._serialized_start=918
+  _globals['_ENROLAUDITORREQUEST']._serialized_end=994
+  _globals['_ENROLAUDITORRESPONSE']._serialized_start=996
+  _globals['_ENROLAUDITORRESPONSE']._serialized_end=1052
+  _globals['_LISTAGENCIESREQUEST']._serialized_start=1054
+  _globals['_LISTAGENCIESREQUEST']._serialized_end=1114
+  _globals['_LISTAGENCIESRESPONSE']._serialized_start=1116
+  _globals['_LISTAGENCIESRESPONSE']._serialized_end=1197
+  _globals['_RENAMEAGENCYREQUEST']._serialized_start=1199
+  _globals['_RENAMEAGENCYREQUEST']._serialized_end=1311
+  _globals['_RENAMEAGENCYRESPONSE']._serialized_start=1313
+  _globals['_RENAMEAGENCYRESPONSE']._serialized_end=1369
+  _globals['_SUSPENDAGENCYREQUEST']._serialized_start=1371
+  _globals['_SUSPENDAGENCYREQUEST']._serialized_end=1445
+  _globals['_SUSPENDAGENCYRESPONSE']._serialized_start=1447
+  _globals['_SUSPENDAGENCYRESPONSE']._serialized_end=1504
+  _globals['_REINSTATEAGENCYREQUEST']._serialized_start=1506
+  _globals['_REINSTATEAGENCYREQUEST']._serialized_end=1566
+  _globals['_REINSTATEAGENCYRESPONSE']._serialized_start=1568
+  _globals['_REINSTATEAGENCYRESPONSE']._serialized_end=1627
+  _globals['_SUCCEEDAGENCYREQUEST']._serialized_start=1629
+  _globals['_SUCCEEDAGENCYREQUEST']._serialized_end=1706
+  _globals['_SUCCEEDAGENCYRESPONSE']._serialized_start=1708
+  _globals['_SUCCEEDAGENCYRESPONSE']._serialized_end=1765
+  _globals['_SETGROUPREQUEST']._serialized_start=1767
+  _globals['_SETGROUPREQUEST']._serialized_end=1850
+  _globals['_SETGROUPRESPONSE']._serialized_start=1852
+  _globals['_SETGROUPRESPONSE']._serialized_end=1904
+  _globals['_CORRECTCALENDARREQUEST']._serialized_start=1906
+  _globals['_CORRECTCALENDARREQUEST']._serialized_end=1995
+  _globals['_CORRECTCALENDARRESPONSE']._serialized_start=1997
+  _globals['_CORRECTCALENDARRESPONSE']._serialized_end=2056
+  _globals['_LISTCALENDARCORRECTIONSREQUEST']._serialized_start=2058
+  _globals['_LISTCALENDARCORRECTIONSREQUEST']._serialized_end=2129
+  _globals['_LISTCALENDARCORRECTIONSRESPONSE']._serialized_start=2131
+  _globals['_LISTCALENDARCORRECTIONSRESPONSE']._serialized_end=2238
+  _globals['_CALENDARCORRECTION']._serialized_start=2240
+  _globals['_CALENDARCORRECTION']._serialized_end=2335
+  _globals['_REGISTRYSERVICE']._serialized_start=2338
+  _globals['_REGISTRYSERVICE']._serialized_end=3243
 # @@protoc_insertion_point(module_scope)

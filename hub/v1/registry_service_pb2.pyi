@@ -250,6 +250,62 @@ class EnrolCertificateResponse(_message.Message):
 Global___EnrolCertificateResponse: _TypeAlias = EnrolCertificateResponse  # noqa: Y015
 
 @_typing.final
+class EnrolAuditorRequest(_message.Message):
+    """The request for [RegistryService.EnrolAuditor][hub.v1.RegistryService.EnrolAuditor]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller."""
+    name: _builtins.str
+    """The name under which the log tells what this auditor reads: 1 to 40 small letters, digits
+    and single hyphens between them. One auditor may have several certificates.
+    """
+    certificate: _builtins.bytes
+    """The certificate in DER."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        certificate: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrolAuditorRequest: _TypeAlias = EnrolAuditorRequest  # noqa: Y015
+
+@_typing.final
+class EnrolAuditorResponse(_message.Message):
+    """The response of [RegistryService.EnrolAuditor][hub.v1.RegistryService.EnrolAuditor]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof that the enrolment was recorded."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrolAuditorResponse: _TypeAlias = EnrolAuditorResponse  # noqa: Y015
+
+@_typing.final
 class ListAgenciesRequest(_message.Message):
     """The request for [RegistryService.ListAgencies][hub.v1.RegistryService.ListAgencies]."""
 

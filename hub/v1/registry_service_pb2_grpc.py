@@ -49,6 +49,11 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateResponse.FromString,
                 _registered_method=True)
+        self.EnrolAuditor = channel.unary_unary(
+                '/hub.v1.RegistryService/EnrolAuditor',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolAuditorRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolAuditorResponse.FromString,
+                _registered_method=True)
         self.ListAgencies = channel.unary_unary(
                 '/hub.v1.RegistryService/ListAgencies',
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.ListAgenciesRequest.SerializeToString,
@@ -113,6 +118,16 @@ class RegistryServiceServicer:
 
         In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
         or `KEY_TAKEN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrolAuditor(self, request, context):
+        """Enrols an auditor's certificate for the connection; with it one may call AuditService.
+
+        In force when the call returns. Fails with `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or
+        `REQUEST_MALFORMED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +226,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.EnrolCertificate,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateResponse.SerializeToString,
+            ),
+            'EnrolAuditor': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolAuditor,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolAuditorRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolAuditorResponse.SerializeToString,
             ),
             'ListAgencies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgencies,
@@ -312,6 +332,33 @@ class RegistryService:
             '/hub.v1.RegistryService/EnrolCertificate',
             hub_dot_v1_dot_registry__service__pb2.EnrolCertificateRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.EnrolCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolAuditor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/EnrolAuditor',
+            hub_dot_v1_dot_registry__service__pb2.EnrolAuditorRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.EnrolAuditorResponse.FromString,
             options,
             channel_credentials,
             insecure,

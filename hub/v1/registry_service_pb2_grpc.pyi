@@ -49,6 +49,12 @@ class RegistryServiceStub:
     In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
     or `KEY_TAKEN`.
     """
+    EnrolAuditor: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolAuditorRequest, _registry_service_pb2.EnrolAuditorResponse]
+    """Enrols an auditor's certificate for the connection; with it one may call AuditService.
+
+    In force when the call returns. Fails with `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or
+    `REQUEST_MALFORMED`.
+    """
     ListAgencies: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAgenciesRequest, _registry_service_pb2.ListAgenciesResponse]
     """Lists the registered agencies by rising code.
 
@@ -119,6 +125,12 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
     or `KEY_TAKEN`.
+    """
+    EnrolAuditor: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolAuditorRequest, _registry_service_pb2.EnrolAuditorResponse]  # type: ignore[assignment]
+    """Enrols an auditor's certificate for the connection; with it one may call AuditService.
+
+    In force when the call returns. Fails with `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or
+    `REQUEST_MALFORMED`.
     """
     ListAgencies: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAgenciesRequest, _registry_service_pb2.ListAgenciesResponse]  # type: ignore[assignment]
     """Lists the registered agencies by rising code.
@@ -199,6 +211,18 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
         or `KEY_TAKEN`.
+        """
+
+    @_abc_1.abstractmethod
+    def EnrolAuditor(
+        self,
+        request: _registry_service_pb2.EnrolAuditorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.EnrolAuditorResponse, _abc.Awaitable[_registry_service_pb2.EnrolAuditorResponse]]:
+        """Enrols an auditor's certificate for the connection; with it one may call AuditService.
+
+        In force when the call returns. Fails with `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or
+        `REQUEST_MALFORMED`.
         """
 
     @_abc_1.abstractmethod

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from hub.application.mapper import read_leaf
+from hub.cli.errors import PROCEDURES
 from hub.config import Settings
 from hub.domain.catalogue import EVENTS
-from hub.errors import hub_errors
+from hub.errors import Procedure, hub_errors
 from hub.server.errors import STATUS_OF
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +163,8 @@ def test_every_command_has_a_row():
 def test_no_page_names_a_command_that_does_not_exist(page: Path):
     text = PLANNED.sub("", text_of(page))
     named = set(re.findall(r"lienthong((?: [a-z][a-z-]*){1,2})", code_of(text)))
-    known = commands() | {"lienthong agency", "lienthong agency group", "lienthong ledger"}
+    nouns = {"agency", "agency group", "audit", "ledger"}
+    known = commands() | {f"lienthong {noun}" for noun in nouns}
     # Of two words the second may be the first argument.
     unknown = {
         words
@@ -245,6 +247,21 @@ def test_every_refusal_to_start_is_explained():
     said = start_refusals()
     assert {one for one in said if not any(one.startswith(each) for each in explained)} == set()
     assert {each for each in explained if not any(one.startswith(each) for one in said)} == set()
+
+
+def test_every_procedure_has_a_heading_that_the_command_names():
+    text = section(text_of(DOCS / "operations.md"), "## Procedures")
+    documented = dict(re.findall(r"^### (R\d) (.*)$", text, re.MULTILINE))
+    named = {each.value: f"{words[0].upper()}{words[1:]}" for each, words in PROCEDURES.items()}
+    assert documented == named
+    assert set(PROCEDURES) == set(Procedure)
+
+
+def test_every_refusal_to_start_leads_to_a_procedure():
+    text = section(
+        text_of(DOCS / "operations.md"), "### The log contradicts itself: `LEDGER_MISMATCH`"
+    )
+    assert {row[2] for row in rows(text)} <= set(Procedure)
 
 
 # --- Links, paths, lines -----------------------------------------------------------------

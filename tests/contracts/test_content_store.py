@@ -9,6 +9,7 @@ from adapters.memory.content import MemoryContentStore
 from adapters.memory.determinism import CountedRandomness
 from adapters.storage.content import PART_BYTES
 from adapters.storage.content import ContentStore as FolderContentStore
+from adapters.storage.uploads import make_root
 from hub.application.ports import ContentStore
 from hub.errors import ContentLost
 
@@ -22,6 +23,7 @@ LENGTHS = [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES]
 def content(request: pytest.FixtureRequest, tmp_path: Path) -> ContentStore:
     if request.param == "memory":
         return MemoryContentStore()
+    make_root(tmp_path / "content")
     return FolderContentStore(tmp_path / "content", CountedRandomness())
 
 

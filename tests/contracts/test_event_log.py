@@ -1,7 +1,7 @@
 """What every EventLog must do, whichever adapter provides it."""
 
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.persistence import RecordConflictError
@@ -9,6 +9,7 @@ from eventsourcing.persistence import RecordConflictError
 from adapters.memory.events import MemoryEventLog
 from adapters.storage.events import EventRecorder
 from hub.application.ports import AcceptedRequest, EventLog, Head, HeadMoved, SealedPayload
+from hub.domain.timestamp import Timestamp
 from tests.support.commits import (
     REGISTRY_TOPIC,
     digest_of,
@@ -16,6 +17,8 @@ from tests.support.commits import (
     new_event,
     new_request,
 )
+
+TIMESTAMP_TOPIC = Timestamp.Created.TOPIC
 
 
 @pytest.fixture(params=["memory", "storage"])
@@ -50,6 +53,35 @@ def test_entries_are_paged(log: EventLog):
     assert [entry.position for entry in log.entries(1, 3)] == [1, 2, 3]
     assert [entry.position for entry in log.entries(4, 3)] == [4]
     assert list(log.entries(5, 3)) == []
+
+
+def test_the_entries_of_some_aggregates_come_in_the_order_of_the_log(log: EventLog):
+    one, two, three = uuid4(), uuid4(), uuid4()
+    owners = [one, two, three, one, two, one, three]
+    versions = [owners[: n + 1].count(owner) for n, owner in enumerate(owners)]
+    log.commit(
+        new_commit(
+            0,
+            [
+                replace(new_event(version=version), originator_id=owner)
+                for owner, version in zip(owners, versions, strict=True)
+            ],
+        )
+    )
+
+    def positions(*ids: UUID, start: int = 0, limit: int = 100) -> list[int]:
+        return [entry.position for entry in log.entries_of(ids, start, limit)]
+
+    assert positions(one, two) == [0, 1, 3, 4, 5]
+    assert positions(two, one, one, start=3) == [3, 4, 5]
+    assert positions(one, two, start=1, limit=2) == [1, 3]
+    nothing = (positions(), positions(uuid4()), positions(one, start=6), positions(one, limit=0))
+    assert nothing == ([], [], [], [])
+    # Far more aggregates than a statement has parameters.
+    strangers = [uuid4() for _ in range(1000)]
+    assert positions(*strangers, three, *strangers) == [2, 6]
+    (entry,) = log.entries_of([two], 4, 1)
+    assert entry == log.entries(4, 1)[0]
 
 
 def test_an_entry_comes_back_as_it_was_written(log: EventLog):
@@ -264,3 +296,13 @@ def test_an_inbox_and_an_outbox_are_numbered_apart(log: EventLog):
 
     assert log.inbox_heads(["H01"]) == {"H01": 7}
     assert log.outbox_heads(["H01"]) == {"H01": 3}
+
+
+def test_timestamps_are_found_in_their_order_and_paged(log: EventLog):
+    topics = [TIMESTAMP_TOPIC, "hub.Agency.SubmissionRefused", TIMESTAMP_TOPIC, TIMESTAMP_TOPIC]
+    log.commit(new_commit(0, [new_event(topic=topic) for topic in topics]))
+
+    assert [entry.position for entry in log.timestamps(0, 10)] == [0, 2, 3]
+    assert [entry.position for entry in log.timestamps(1, 1)] == [2]
+    assert list(log.timestamps(4, 10)) == []
+    assert {entry.topic for entry in log.timestamps(0, 10)} == {TIMESTAMP_TOPIC}

@@ -1,5 +1,7 @@
 """What every TreeStore must do, whichever adapter provides it."""
 
+from typing import Any
+
 import pytest
 
 from adapters.memory.tree import MemoryTreeStore
@@ -58,6 +60,19 @@ def test_a_tile_holds_whole_hashes(tree: TreeStore, data: bytes):
         tree.publish({(0, 0): data}, 1, b"1")
 
 
+def test_tiles_are_kept_before_a_checkpoint_covers_them(tree: TreeStore):
+    tree.keep_tiles({})
+    tree.keep_tiles({(0, 0): A + B})
+
+    assert tree.tile(0, 0) == A + B
+    assert tree.latest_checkpoint() is None
+    with pytest.raises(LedgerMismatch, match="beginning"):
+        tree.keep_tiles({(0, 1): C, (0, 0): B + B})
+    assert tree.tile(0, 1) == b""
+    tree.publish({}, 2, b"2")
+    assert tree.latest_checkpoint() == (2, b"2")
+
+
 def test_publishing_the_same_again_changes_nothing(tree: TreeStore):
     for _ in range(2):
         tree.publish({(0, 0): A}, 1, b"1")
@@ -100,3 +115,34 @@ def test_a_position_is_covered_by_the_first_checkpoint_beyond_it(tree: TreeStore
         None,
     ]
     assert [size for size, _note in tree.checkpoints()] == [2, 5, 10]
+
+
+def test_checkpoints_that_are_there_are_missed_by_nobody(tree: TreeStore):
+    assert list(tree.checkpoints_missing()) == []
+    for size in (2, 5, 5, 10):
+        tree.publish({}, size, b"%d" % size)
+
+    assert list(tree.checkpoints_missing()) == []
+
+
+@pytest.mark.parametrize("removed", [[2], [5], [10], [5, 10], [2, 5, 10]])
+def test_checkpoints_that_were_removed_are_missed(tree: TreeStore, removed: list[int]):
+    for size in (2, 5, 10):
+        tree.publish({}, size, b"%d" % size)
+
+    remove(tree, removed)
+
+    assert list(tree.checkpoints_missing()) == removed
+    assert list(tree.checkpoints_missing(5)) == [size for size in removed if size > 5]
+
+
+def remove(tree: Any, sizes: list[int]) -> None:
+    """Behind the store's back, as somebody with the disk in hand can."""
+    if isinstance(tree, MemoryTreeStore):
+        for size in sizes:
+            del tree._checkpoints[size]
+        return
+    with tree._database.writing() as connection:
+        connection.exec_driver_sql("DROP TRIGGER checkpoints_refuse_delete")
+        for size in sizes:
+            connection.exec_driver_sql("DELETE FROM checkpoints WHERE size = ?", (size,))

@@ -13,6 +13,7 @@ from adapters.memory.determinism import CountedRandomness, FixedClock
 from adapters.memory.uploads import MemoryUploadStore
 from adapters.storage.content import ContentStore as FolderContentStore
 from adapters.storage.uploads import UploadStore as FolderUploadStore
+from adapters.storage.uploads import make_root
 from hub.application.ports import Claim, ContentStore, NewUpload, UploadStore
 from hub.application.sealing import PART_BYTES
 from hub.errors import ContentLost
@@ -50,6 +51,7 @@ class Both:
 
 
 def on_disk(tmp_path: Path) -> Both:
+    make_root(tmp_path / "content")
     content = FolderContentStore(tmp_path / "content", CountedRandomness())
     return Both(content, FolderUploadStore(tmp_path / "content", content, CountedRandomness()))
 

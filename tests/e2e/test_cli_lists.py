@@ -143,7 +143,9 @@ def test_a_successor_works_through_the_boxes_it_took_over(tmp_path: Path):
     assert (delivery["recipient"], delivery["state"]) == (FINANCE_CODE, "accepted")
     recall = typed("recall", second, "--reason", "Nhầm", who=SENDER)
     assert typed("answer", "2", "agree", *of)["code"] == "15"
-    kept = typed("evidence", recall["position"], "--out", tmp_path / "recall.json", *of)
+    kept = typed(
+        "evidence", "statement", recall["position"], "--out", tmp_path / "recall.json", *of
+    )
     assert kept["code"] == "13"
     assert typed("outbox", *of) == []
     stranger = site.type("inbox", "--of", FINANCE_CODE, profile=SENDER)

@@ -22,12 +22,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.bootstrap.assembly import open_core, running_hub
-from hub.bootstrap.folder import DataFolder
-from hub.config import Settings
+from hub.bootstrap.folder import DataFolder, StoreMissing
+from hub.config import ConfigInvalid, Settings
 from hub.errors import LedgerMismatch
+from hub.proof.merkle import leaf_hash
 from hub.proof.signatures import Algorithm
-from keys.file import create_private_key
-from keys.last_signed import SignerStoreError
+from hub.proof.tree import GrowingTree
+from keys.custody import ContentCustody
+from keys.file import KeyFileError, create_private_key
+from keys.last_signed import LastSigned, Signed, SignerStoreError
 from tests.e2e.test_bad_registry_input import der
 from tests.support.hubs import (
     QUAN_1,
@@ -220,12 +223,74 @@ def older_checkpoint_as_newest(root: Path, history: History) -> None:
         database.execute(f"UPDATE checkpoints SET note = ? WHERE {NEWEST}", [note])
 
 
+def notes_swapped(root: Path, history: History) -> None:
+    with changing(root) as database:
+        ask = "SELECT size, note FROM checkpoints ORDER BY size LIMIT 2 OFFSET 1"
+        (one, first), (other, second) = database.execute(ask).fetchall()
+        for note, size in ((second, one), (first, other)):
+            database.execute("UPDATE checkpoints SET note = ? WHERE size = ?", [note, size])
+
+
+def event_and_tiles_rewritten(root: Path, history: History) -> None:
+    """Event 100, and then every tile anew, so that only what was signed contradicts it."""
+    with changing(root) as database:
+        state = state_of(database, 100)
+        _set_state(database, 100, state.replace(b'"nonce":"', b'"nonce":"A', 1))
+        rows = database.execute("SELECT state FROM events ORDER BY position").fetchall()
+        growing = GrowingTree(0, lambda level, number: b"")
+        growing.append(leaf_hash(state) for (state,) in rows)
+        for (level, number), data in growing.changed.items():
+            put = "UPDATE tiles SET data = ? WHERE level = ? AND number = ?"
+            assert database.execute(put, [data, level, number]).rowcount == 1
+
+
+def sound_up_to(position: int) -> Callable[[History], int]:
+    """The largest size that was signed before an event was covered."""
+
+    def size(history: History) -> int:
+        with closing(reading(history.founded.folder.database)) as database:
+            ask = "SELECT max(size) FROM checkpoints WHERE size <= ?"
+            found: int = database.execute(ask, [position]).fetchone()[0]
+        return found
+
+    return size
+
+
+def restored(*tables: str) -> Callable[[Path, History], None]:
+    """Some tables as they were in the older copy, the others as they are."""
+
+    def restore(root: Path, history: History) -> None:
+        with changing(root) as database:
+            database.execute("ATTACH ? AS earlier", [str(DataFolder(history.earlier).database)])
+            for table in tables:
+                database.execute(f"DELETE FROM {table}")
+                database.execute(f"INSERT INTO {table} SELECT * FROM earlier.{table}")
+
+    return restore
+
+
 def database_restored(root: Path, history: History) -> None:
     shutil.copy(DataFolder(history.earlier).database, DataFolder(root).database)
 
 
 def signer_rolled_back(root: Path, history: History) -> None:
     shutil.copy(DataFolder(history.earlier).last_signed, DataFolder(root).last_signed)
+
+
+def signer_of_another_hub(root: Path, history: History) -> None:
+    memory = DataFolder(root).last_signed
+    memory.unlink()
+    created = LastSigned.create(memory)
+    created.advance(None, Signed("lienthong.other/log", 20, bytes(32)))
+    created.close()
+
+
+def checkpoint_size(history: History, number: int) -> int:
+    """Of the checkpoint with this number; -1 is the last but one."""
+    with closing(reading(history.founded.folder.database)) as database:
+        rows = database.execute("SELECT size FROM checkpoints ORDER BY size").fetchall()
+    size: int = rows[number - 1][0]
+    return size
 
 
 def signer_forgot(root: Path, history: History) -> None:
@@ -321,6 +386,44 @@ def content_of_another_exchange(root: Path, history: History) -> None:
     shutil.copytree(others.pop(), mine, dirs_exist_ok=True)
 
 
+def content_restored(root: Path, history: History) -> None:
+    content = DataFolder(root).content
+    shutil.rmtree(content)
+    shutil.copytree(DataFolder(history.earlier).content, content)
+
+
+@contextmanager
+def changing_keys(root: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(DataFolder(root).document_keys)) as keys:
+        yield keys
+        keys.commit()
+
+
+def document_key_changed(root: Path, history: History) -> None:
+    with changing_keys(root) as keys:
+        put = "UPDATE document_keys SET wrapped = zeroblob(length(wrapped))"
+        assert keys.execute(put).rowcount > 1
+
+
+def document_key_cut(root: Path, history: History) -> None:
+    with changing_keys(root) as keys:
+        put = "UPDATE document_keys SET wrapped = substr(wrapped, 1, 10)"
+        assert keys.execute(put).rowcount > 1
+
+
+def document_keys_swapped(root: Path, history: History) -> None:
+    with changing_keys(root) as keys:
+        rows = keys.execute("SELECT exchange_id, wrapped FROM document_keys LIMIT 2").fetchall()
+        (one, first), (other, second) = rows
+        for key, exchange in ((second, one), (first, other)):
+            put = "UPDATE document_keys SET wrapped = ? WHERE exchange_id = ?"
+            keys.execute(put, [key, exchange])
+
+
+def document_keys_restored(root: Path, history: History) -> None:
+    shutil.copy(DataFolder(history.earlier).document_keys, DataFolder(root).document_keys)
+
+
 def document_key_removed(root: Path, history: History) -> None:
     with closing(sqlite3.connect(DataFolder(root).document_keys)) as keys:
         assert keys.execute("DELETE FROM document_keys").rowcount > 1
@@ -378,6 +481,14 @@ LEDGER = {
     "the last event deleted": Found(
         last_event_deleted, "is missing", lambda history: history.size - 1
     ),
+    "an event cut off": Found(
+        sql("UPDATE events SET state = substr(state, 1, 90) WHERE position = 90"),
+        "event 90 cannot be read",
+        90,
+    ),
+    "an event and all tiles rewritten": Found(
+        event_and_tiles_rewritten, "was changed, removed", sound_up_to(100)
+    ),
     "the end of the log deleted": Found(
         end_of_the_log_deleted, "fewer are stored", lambda history: history.size - 1
     ),
@@ -397,7 +508,48 @@ LEDGER = {
         byte_changed("tiles", "data", "level = 0 AND number = 1", 32 * 3), "event 259", 259
     ),
     "a hash above the leaves": Found(
-        byte_changed("tiles", "data", "level = 1 AND number = 0", 5), "tile 1/0"
+        byte_changed("tiles", "data", "level = 1 AND number = 0", 5), "tile 1/0", 0
+    ),
+    "a tile above the leaves deleted": Found(
+        sql("DELETE FROM tiles WHERE level = 1"), "tile 1/0 is missing", 0
+    ),
+    "a tile cut off": Found(
+        sql("UPDATE tiles SET data = substr(data, 1, length(data) - 32) WHERE number = 1"),
+        "tile 0/1 is not what the events make it",
+        lambda history: history.size - 1,
+    ),
+    "two tiles swapped": Found(
+        sql(
+            "UPDATE tiles SET data = (SELECT data FROM tiles AS other WHERE other.level = 0"
+            " AND other.number = 1 - tiles.number) WHERE level = 0"
+        ),
+        "event 0 was changed",
+        0,
+    ),
+    "the tiles restored from an older copy": Found(
+        restored("tiles"), "tile 0/0 is not what the events make it", the("earlier_size")
+    ),
+    "the newest checkpoints deleted": Found(
+        sql("DELETE FROM checkpoints WHERE size > (SELECT size FROM checkpoints LIMIT 1 OFFSET 2)"),
+        "was published and is missing",
+        lambda history: checkpoint_size(history, 3),
+    ),
+    "the newest checkpoint deleted": Found(
+        sql(f"DELETE FROM checkpoints WHERE {NEWEST}"),
+        "was published and is missing",
+        lambda history: checkpoint_size(history, -1),
+    ),
+    "all checkpoints deleted": Found(
+        sql("DELETE FROM checkpoints"), "was published and is missing", 0
+    ),
+    "the checkpoints restored from an older copy": Found(
+        restored("checkpoints"),
+        "was published and is missing",
+        the("earlier_size"),
+    ),
+    "the newest checkpoint cut off": Found(
+        sql(f"UPDATE checkpoints SET note = substr(note, 1, 60) WHERE {NEWEST}"),
+        "is not signed by the log",
     ),
     "a tile deleted": Found(
         sql("DELETE FROM tiles WHERE level = 0 AND number = 0"), "tile 0/0 is missing", 0
@@ -408,9 +560,12 @@ LEDGER = {
     "the newest checkpoint's signature": Found(
         byte_changed("checkpoints", "note", NEWEST, -10), "is not signed by the log"
     ),
-    "an older checkpoint in its place": Found(older_checkpoint_as_newest, "was changed, removed"),
+    "an older checkpoint in its place": Found(older_checkpoint_as_newest, "is another's"),
     "the signer's memory rolled back": Found(
         signer_rolled_back, "memory was restored from an older copy", the("earlier_size")
+    ),
+    "the signer's memory of another log": Found(
+        signer_of_another_hub, "the signer remembers size", lambda history: 20
     ),
     "the signer's memory emptied": Found(signer_forgot, "its memory was lost", 0),
     "the signer's memory of another tree": Found(
@@ -464,6 +619,101 @@ def test_without_the_signers_memory_neither_fsck_nor_the_start_gets_anywhere(
             attempt()
 
     assert digests(root) == before
+
+
+def _unlinked(name: str) -> Callable[[DataFolder, History], None]:
+    return lambda folder, history: getattr(folder, name).unlink()
+
+
+def _cut(name: str, left: int) -> Callable[[DataFolder, History], None]:
+    return lambda folder, history: os.truncate(getattr(folder, name), left)
+
+
+def _overwritten(name: str, data: bytes) -> Callable[[DataFolder, History], None]:
+    def write(folder: DataFolder, history: History) -> None:
+        path = getattr(folder, name)
+        with path.open("r+b") as file:
+            file.write(data)
+
+    return write
+
+
+def _unmounted(folder: DataFolder, history: History) -> None:
+    """What is left where a disk with the content should be mounted."""
+    shutil.rmtree(folder.content)
+    folder.content.mkdir()
+
+
+def _without_content(folder: DataFolder, history: History) -> None:
+    shutil.rmtree(folder.content)
+
+
+def _keys_swapped(folder: DataFolder, history: History) -> None:
+    """Two files of secrets, each in the other's place."""
+    aside = folder.root / "aside"
+    folder.log_key.rename(aside)
+    folder.content_key.rename(folder.log_key)
+    aside.rename(folder.content_key)
+
+
+# What becomes of whole files, and the error that names each.
+FILES = {
+    "the database removed": (_unlinked("database"), ConfigInvalid, "hub.db is missing"),
+    "the database emptied": (_cut("database", 0), ConfigInvalid, "hub.db is missing"),
+    "the database cut off": (_cut("database", 100_000), (OSError, LedgerMismatch), None),
+    "the database overwritten": (_overwritten("database", bytes(100)), OSError, None),
+    "the log key removed": (_unlinked("log_key"), KeyFileError, "log-key"),
+    "the log key cut off": (_cut("log_key", 60), KeyFileError, "log-key"),
+    "the log key garbled": (_overwritten("log_key", b"x" * 40), KeyFileError, "log-key"),
+    "the content key removed": (_unlinked("content_key"), KeyFileError, "content-key"),
+    "the content key cut off": (_cut("content_key", 20), KeyFileError, "content-key"),
+    "two keys swapped": (_keys_swapped, KeyFileError, "log-key|content-key"),
+    "the document keys removed": (_unlinked("document_keys"), StoreMissing, "document-keys"),
+    "the document keys overwritten": (_overwritten("document_keys", b"x" * 99), OSError, None),
+    "the signer's memory cut off": (_cut("last_signed", 5000), SignerStoreError, "signer's store"),
+    "the signer's memory garbled": (
+        _overwritten("last_signed", bytes(100)), SignerStoreError, "signer's store",
+    ),
+    "the content folder not mounted": (_unmounted, StoreMissing, "attachments"),
+    "the content folder removed": (_without_content, StoreMissing, "attachments"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES, ids=lambda name: name.replace(" ", "-"))
+def test_a_hub_with_a_file_missing_or_broken_does_not_start(history, tmp_path, name):
+    root = history.copy(tmp_path / "hub")
+    change, error, says = FILES[name]
+    change(DataFolder(root), history)
+    before = digests(root)
+
+    with pytest.raises(error, match=says):
+        asyncio.run(start(root))
+
+    assert digests(root) == before
+
+
+def test_another_content_key_is_found_by_fsck(history, tmp_path):
+    root = history.copy(tmp_path / "hub")
+    path = DataFolder(root).content_key
+    path.unlink()
+    ContentCustody.create(path)
+
+    said = [finding.what for finding in findings_of(root)]
+
+    assert any("its payload cannot be opened" in what for what in said), said
+
+
+def test_content_that_is_really_lost_is_begun_anew_by_hand(history, tmp_path):
+    """Procedure R5 of the operations guide."""
+    root = history.copy(tmp_path / "hub")
+    shutil.rmtree(DataFolder(root).content)
+    (DataFolder(root).content / "uploads").mkdir(parents=True)
+
+    asyncio.run(start(root))
+
+    said = [finding.what for finding in findings_of(root)]
+    assert said
+    assert all(UNREADABLE in what or "attachment 1" in what for what in said), said
 
 
 def test_the_untampered_hub_starts_and_is_whole(history, tmp_path):
@@ -554,6 +804,33 @@ BESIDE = {
         ),
         "its payload cannot be opened",
     ),
+    "a request restored away": (restored("requests"), "its request row"),
+    "an inbox counter restored": (
+        restored("inbox_heads"),
+        f"the inbox counter of {QUAN_1}",
+    ),
+    "an outbox counter restored": (
+        restored("outbox_heads"),
+        f"the outbox counter of {TAI_CHINH}",
+    ),
+    "a payload cut off": (
+        sql("UPDATE payloads SET sealed = substr(sealed, 1, 40) WHERE rowid = 1"),
+        "its payload cannot be opened",
+    ),
+    "the payloads restored from an older copy": (restored("payloads"), "its payload is missing"),
+    "an older checkpoint deleted": (
+        sql(f"DELETE FROM checkpoints WHERE {MIDDLE}"),
+        "was published and is missing",
+    ),
+    "the oldest checkpoint deleted": (
+        sql("DELETE FROM checkpoints WHERE size = (SELECT min(size) FROM checkpoints)"),
+        "was published and is missing",
+    ),
+    "an older checkpoint cut off": (
+        sql(f"UPDATE checkpoints SET note = substr(note, 1, 60) WHERE {MIDDLE}"),
+        "is not signed by the log",
+    ),
+    "two older checkpoints swapped": (notes_swapped, "is another's"),
     "an older checkpoint changed": (
         byte_changed("checkpoints", "note", MIDDLE, 40),
         "is not signed by the log",
@@ -582,6 +859,33 @@ BESIDE = {
         sql("UPDATE view_notices SET code = '06' WHERE outbox = 1 AND seq = 2"),
         "the lists differ",
     ),
+    "two subjects in the lists swapped": (
+        sql(
+            "UPDATE view_documents SET envelope_digest = (SELECT envelope_digest FROM"
+            " view_documents AS other WHERE other.position <> view_documents.position LIMIT 1)"
+        ),
+        "the lists differ",
+    ),
+    "a subject in the lists cut off": (
+        sql("UPDATE view_documents SET subject = substr(subject, 1, 3) WHERE position = 60"),
+        "the lists differ",
+    ),
+    "the lists restored from an older copy": (
+        restored("view_notices", "view_deliveries", "view_documents"),
+        "the lists differ",
+    ),
+    "the lists set back": (
+        sql("UPDATE view_state SET position = position - 1"),
+        "the lists differ",
+    ),
+    "the lists ahead of the log": (
+        sql("UPDATE view_state SET position = position + 1"),
+        "the lists are ahead of the log",
+    ),
+    "content restored from an older copy": (
+        content_restored,
+        f"{UNREADABLE} its key is missing",
+    ),
     "content changed": (content_changed, f"{UNREADABLE} part 0 was changed"),
     "content cut off": (content_cut, f"{UNREADABLE} part 0 was cut off"),
     "content removed": (content_removed, f"{UNREADABLE} part 0 is missing"),
@@ -606,6 +910,13 @@ BESIDE = {
         f"{UNREADABLE} its key was changed, or belongs somewhere else",
     ),
     "the keys of documents removed": (document_key_removed, "its payload cannot be opened"),
+    "the keys of documents changed": (document_key_changed, "its payload cannot be opened"),
+    "the keys of documents cut off": (document_key_cut, "its payload cannot be opened"),
+    "the keys of two documents swapped": (document_keys_swapped, "its payload cannot be opened"),
+    "the keys of documents restored from an older copy": (
+        document_keys_restored,
+        "its payload cannot be opened",
+    ),
 }
 
 
@@ -620,6 +931,15 @@ def test_fsck_names_what_is_wrong_beside_the_log(history, tmp_path, name):
 
     assert any(says in what for what in said), said
     assert digests(root) == before
+
+
+def test_lists_that_are_ahead_of_the_log_are_made_anew_by_the_next_start(history, tmp_path):
+    root = history.copy(tmp_path / "hub")
+    sql("UPDATE view_state SET position = position + 1")(root, history)
+
+    asyncio.run(start(root))
+
+    assert findings_of(root) == []
 
 
 # --- What the database itself refuses ---------------------------------------------------
@@ -637,6 +957,8 @@ REFUSED = (
     "DELETE FROM evidence",
     "UPDATE checkpoints SET note = x'00'",
     "DELETE FROM checkpoints",
+    "DELETE FROM published",
+    "UPDATE published SET size = size + 1",
     "DELETE FROM head",
     "UPDATE head SET next_position = next_position - 1",
     "UPDATE head SET registry_version = registry_version - 1",

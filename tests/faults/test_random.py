@@ -243,7 +243,7 @@ class Driver:
 
     def check(self) -> None:
         events = self.hub.events()
-        recorded = [event.data["request_id"] for event in events if "request_id" in event.data]
+        recorded = [event.data["request_id"] for event in events if event.data.get("request_id")]
         # The first six, of the agencies and their keys, were there before the first step.
         assert sorted(recorded[6:]) == sorted(self.model.answers)
         assert events == sorted(events, key=lambda event: event.time), "time went back"

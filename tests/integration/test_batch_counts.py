@@ -127,9 +127,9 @@ def test_a_batch_of_documents_costs_the_same_whatever_its_size(hub):
 
     writes = {size: each.of("hub.db", *WRITES) for size, each in counts.items()}
     commits = {size: dict(each.commits) for size, each in counts.items()}
-    # events, head, requests, payloads, inbox heads; tiles, checkpoint; position, documents,
-    # deliveries, notices.
-    assert writes == dict.fromkeys(SIZES, 11)
+    # events, head, requests, payloads, inbox heads; tiles, checkpoint, its size; position,
+    # documents, deliveries, notices.
+    assert writes == dict.fromkeys(SIZES, 12)
     # The commit of the events, that of the tree, that of the lists; and that of the keys.
     assert all(each == {"hub.db": 3, "document-keys.db": 1} for each in commits.values()), commits
     keys = {size: each.of("document-keys.db", "INSERT") for size, each in counts.items()}
@@ -154,9 +154,9 @@ def test_what_recipients_say_is_written_in_as_few_statements(hub):
 
     counts = cost(hub, commands)
 
-    # events, head, requests, payloads, outbox heads; tiles, checkpoint; position, deliveries,
-    # notices.
-    assert counts.of("hub.db", *WRITES) == 10
+    # events, head, requests, payloads, outbox heads; tiles, checkpoint, its size; position,
+    # deliveries, notices.
+    assert counts.of("hub.db", *WRITES) == 11
     assert counts.commits == {"hub.db": 3}
     check_whole(hub)
 

@@ -28,7 +28,8 @@ from hub.application.mapper import ClosedMapper, read_leaf
 from hub.application.ports import Commit, NewRequest, SealedPayload
 from hub.application.vault import Vault
 from hub.domain.aggregate import Aggregate
-from hub.domain.catalogue import EVENTS, REGISTRY_TOPICS
+from hub.domain.audit_trail import AuditTrail
+from hub.domain.catalogue import AUDIT_TOPICS, EVENTS, REGISTRY_TOPICS
 from hub.domain.delivery import Delivery
 from hub.domain.group import Group
 from hub.ledger.batch import load_registry
@@ -156,6 +157,8 @@ def test_every_aggregate_is_made_again_from_its_events(history):
             first = events[0]
             if isinstance(first, Group.GroupChanged):
                 aggregate = Group.begin(aggregate_id, first.timestamp)
+            elif first.TOPIC in AUDIT_TOPICS:
+                aggregate = AuditTrail.begin(UUID(first.exchange), first.timestamp)
             else:
                 aggregate = Delivery.begin(UUID(first.exchange), first.agency, first.timestamp)
         for event in events:

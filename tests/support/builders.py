@@ -28,6 +28,7 @@ from adapters.memory.signer import MemorySigner
 from adapters.memory.tree import MemoryTreeStore
 from adapters.memory.uploads import MemoryUploadStore
 from adapters.memory.views import MemoryViews
+from adapters.memory.witnesses import MemoryCosignatures
 from hub.application.agencies import Agencies, EnrolCertificate, RegisterAgency
 from hub.application.audit import OwnReceipts
 from hub.application.certificates import Suitability
@@ -248,10 +249,14 @@ class Stores:
     custody: Any = field(default_factory=MemoryKeyCustody)
     signer: Any = field(default_factory=lambda: MemorySigner(ORIGIN))
     uploads: Any = None
+    cosignatures: Any = None
 
     def __post_init__(self) -> None:
         if self.uploads is None:
             self.uploads = MemoryUploadStore(self.content, FixedClock())
+        if self.cosignatures is None:
+            sizes = lambda: {size for size, _note in self.tree.checkpoints()}  # noqa: E731
+            self.cosignatures = MemoryCosignatures(lambda size: size in sizes())
 
     @property
     def switches(self) -> dict[str, Any]:
@@ -299,7 +304,7 @@ class MemoryHub:
         self.mapper = ClosedMapper(self.randomness)
         self.log, self.signer, self.views = self.stores.log, self.stores.signer, self.stores.views
         self.vault = Vault(self.stores.document_keys, self.stores.custody, self.randomness)
-        self.receipts = ReceiptBook(self.log, self.stores.tree)
+        self.receipts = ReceiptBook(self.log, self.stores.tree, self.stores.cosignatures)
         self.projection = DeliveryProjection(self.log, self.vault, self.views)
         self.sequencer = Sequencer(
             origin=ORIGIN,
@@ -520,6 +525,7 @@ def _check_stores(hub: MemoryHub) -> None:
         content=stores.content,
         # A vault that remembers no key: those that are stored must do.
         vault=Vault(stores.document_keys, stores.custody, hub.randomness),
+        cosignatures=stores.cosignatures,
     )
     assert list(check_everything(parts)) == []
 

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.rpc import error_details_pb2, status_pb2
 
 from adapters.system import system_clock
+from hub.bootstrap import assembly
 from hub.bootstrap.assembly import Core, open_core, running_hub
 from hub.bootstrap.check import check_hub
 from hub.bootstrap.folder import DataFolder
@@ -172,6 +173,8 @@ class Running:
     founded: Founded
     core: Core
     port: int
+    process: assembly.HubProcess
+    http_port: int | None = None
 
     def speaker(self, code: str) -> Speaker:
         return self.founded.speakers[code]
@@ -186,7 +189,7 @@ async def serving(founded: Founded, *, check: bool = True) -> AsyncIterator[Runn
     folder = founded.folder
     with open_core(folder, Settings.load(folder.root)) as core:
         async with running_hub(core) as hub:
-            yield Running(founded, core, hub.port)
+            yield Running(founded, core, hub.port, hub, hub.http_port)
     if check:
         check_hub_is_whole(folder.root)
 
@@ -591,3 +594,11 @@ def findings_of(root: Path) -> list[Finding]:
 def check_hub_is_whole(root: Path) -> None:
     """Every event readable, every store as the events say, every signature good."""
     assert findings_of(root) == []
+
+
+async def until(holds: Callable[[], Any], *, within_s: float = CALL_DEADLINE_S) -> None:
+    """Wait for something that is on its way, for a bounded time."""
+    give_up = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up, "it did not come about"
+        await asyncio.sleep(0.02)

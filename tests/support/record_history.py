@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from enum import Enum
 from pathlib import Path
@@ -21,8 +22,11 @@ from typing import Any
 from uuid import UUID
 
 from adapters.memory.faults import Fault
+from hub.application.auditors import EnrolAuditor
 from hub.application.calendar import CorrectCalendar
+from hub.application.case_reading import EXPORT, STATEMENTS, Access, NoteAccess
 from hub.application.directory import SetGroup
+from hub.domain.exchange import Exchange
 from hub.errors import HubError
 from hub.proof.dsse import SignedStatement
 from hub.proof.signatures import Algorithm
@@ -81,6 +85,7 @@ def live() -> MemoryHub:
         hub.submit(noi_vu.code, answer)
         go_on(hub, envelope, day)
     reorganise(hub)
+    audit(hub)
     check_whole(hub)
     return hub
 
@@ -128,6 +133,16 @@ def reorganise(hub: MemoryHub) -> None:
     hub.recall(quan_1.code, quan_1.recall(before))
     hub.answer(noi_vu.code, noi_vu.recall_answer(before, "15", **for_y_te))
     hub.recall(noi_vu.code, noi_vu.recall(sent))
+
+
+def audit(hub: MemoryHub) -> None:
+    """An auditor is let in, and reads the first document for a case."""
+    certificate = transport_certificate("thanh-tra-1")
+    hub.done(EnrolAuditor(OPERATOR, new_request_id(), "thanh-tra-1", certificate, hub.suitability))
+    first = next(event for event in hub.events() if event.topic == Exchange.Created.TOPIC)
+    access = Access("thanh-tra-1", new_request_id(), "15/KL-TTTP", first.id)
+    hub.done(NoteAccess(access, STATEMENTS, -1))
+    hub.done(NoteAccess(replace(access, request_id=new_request_id()), EXPORT, 0))
 
 
 def recorded(hub: MemoryHub) -> dict[str, bytes]:

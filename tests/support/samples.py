@@ -8,6 +8,7 @@ from uuid import UUID
 from adapters.memory.determinism import CountedRandomness, FixedClock
 from hub.domain.agency import Agency
 from hub.domain.aggregate import StatementRecord
+from hub.domain.audit_trail import AuditTrail
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
 from hub.domain.group import Group
@@ -15,6 +16,7 @@ from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.domain.timestamp import Timestamp
 from hub.domain.values import sha256_hex, uuid7
 
 # From the fifth second of the fifth minute on: no digit of a time is like another by chance.
@@ -48,6 +50,7 @@ def sample_events() -> list[Any]:
         not_before="2026-01-01T00:00:00.000000Z",
         not_after="2027-01-01T00:00:00.000000Z",
         by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000100",
     )
     agency = Agency.register(
         agency_id=new_id(),
@@ -167,7 +170,10 @@ def sample_events() -> list[Any]:
         by="operator",
         request_id="6f2a5c1e-0000-4000-8000-000000000006",
     )
-    return [*events, *log.collect_events()]
+    witness = "witness.example/w1+d7744454+BPck7Ua4dLPhmJVWe2MJG+7FPf0ffZ5EmxoPjVCX221W"
+    log.change_witnesses(at=next(steps), witnesses=[witness])
+    events += log.collect_events()
+    return [*events, *_timestamp(new_id(), next(steps)), *_of_auditors(exchange.id, steps)]
 
 
 def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> list[Any]:
@@ -202,6 +208,41 @@ def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> l
         **asked(),
     )
     return [*agency.collect_events(), *group.collect_events()]
+
+
+def _timestamp(timestamp_id: UUID, at: datetime) -> list[Any]:
+    return Timestamp.obtain(
+        timestamp_id=timestamp_id,
+        at=at,
+        authority="tsa.example",
+        size=26,
+        renews=[],
+        message=sha256_hex(b"checkpoint"),
+        token=sha256_hex(b"token"),
+        certificates=[sha256_hex(b"signer"), sha256_hex(b"root")],
+        gen_time="2026-11-23T01:35:30.000000Z",
+        not_after="2031-11-23T00:00:00.000000Z",
+    ).collect_events()
+
+
+def _of_auditors(exchange_id: UUID, steps: Iterator[datetime]) -> list[Any]:
+    """What an auditor read of the document, and took along."""
+    trail = AuditTrail.begin(exchange_id, FIRST)
+    facts = {"exchange": str(exchange_id), "case": "15/KL-TTTP", "by": "thanh-tra-1"}
+    trail.note_access(
+        at=next(steps),
+        read="attachment",
+        attachment=0,
+        request_id="6f2a5c1e-0000-4000-8000-000000000301",
+        **facts,
+    )
+    trail.note_export(
+        at=next(steps),
+        attachments=1,
+        request_id="6f2a5c1e-0000-4000-8000-000000000302",
+        **facts,
+    )
+    return list(trail.collect_events())
 
 
 def statement(kind: str) -> StatementRecord:

@@ -8,6 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from hub.config import FILE_NAME, ConfigInvalid, Settings
+from hub.proof.note import KeyType
+from tests.unit.proof.building import LOG, WITNESS, Signer
+
+W1, LOG_KEY = WITNESS.key.format(), LOG.key.format()
+WITH_WITNESSES = 'origin = "hub.example/log"\nwitnesses = [{}]'
+MANY = [
+    f'{{vkey = "{Signer(f"w{n}", f"w{n}", KeyType.COSIGNATURE).key.format()}", url = "https://w"}}'
+    for n in range(33)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +44,7 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
     values = {
         "origin": "hub.example/log",
         "listen": "[::]:0",
+        "http_listen": "[::]:1",
         "database_url": "sqlite:///other.db",
         "batch_max": 1,
         "queue_max": 1,
@@ -42,7 +52,11 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "rate_per_agency": 0.5,
         "burst_per_agency": 3,
         "reader_threads": 1,
+        "timestamp_every_s": 60,
+        "timestamp_timeout_s": 0.5,
+        "timestamp_renew_before_days": 1,
         "upload_age_h": 1,
+        "witness_every_s": 0.5,
         "log_format": "text",
         "log_level": "debug",
         "work_begin": time(8),
@@ -54,7 +68,13 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         for name, value in values.items()
     )
 
-    assert load(tmp_path, text).model_dump() == values
+    text += f'\n[[witnesses]]\nvkey = "{W1}"\nurl = "https://w1.example/prefix"\n'
+    values["witnesses"] = ({"vkey": W1, "url": "https://w1.example/prefix"},)
+    authority = {"name": "tsa", "url": "http://tsa", "certificates": "a.pem", "policy": "1.2.3"}
+    text += "\n[[timestamp_authorities]]\n"
+    text += "\n".join(f'{name} = "{value}"' for name, value in authority.items())
+
+    assert load(tmp_path, text).model_dump() == values | {"timestamp_authorities": (authority,)}
 
 
 def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
@@ -81,6 +101,14 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
         ('origin = "hub.example/log"\nburst_per_agency = 0', "burst_per_agency"),
         ('origin = "hub.example/log"\nlog_level = "loud"', "log_level"),
         ("origin = ", "cannot be read"),
+        (WITH_WITNESSES.format('{vkey = "junk", url = "https://w"}'), "witnesses.0.vkey"),
+        (WITH_WITNESSES.format(f'{{vkey = "{LOG_KEY}", url = "https://w"}}'), "not of a witness"),
+        (WITH_WITNESSES.format(f'{{vkey = "{W1}"}}'), "witnesses.0.url"),
+        (WITH_WITNESSES.format(f'{{vkey = "{W1}", url = "ftp://w"}}'), "witnesses.0.url"),
+        (WITH_WITNESSES.format(f'{{vkey = "{W1}", url = "https://w", x = 1}}'), "witnesses.0.x"),
+        (WITH_WITNESSES.format(f'{{vkey = "{W1}", url = "https://w"}}, ' * 2), "the same key"),
+        (WITH_WITNESSES.format(", ".join(MANY)), "at most 32"),
+        ('origin = "hub.example/log"\nwitness_every_s = 0', "witness_every_s"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(tmp_path, text, words):
@@ -89,6 +117,14 @@ def test_settings_that_cannot_be_used_are_named(tmp_path, text, words):
 
     assert words in str(refusal.value)
     assert str(tmp_path / FILE_NAME) in str(refusal.value)
+
+
+def test_witnesses_can_be_given_in_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIENTHONG_WITNESSES", f'[{{"vkey": "{W1}", "url": "http://127.0.0.1:1"}}]')
+
+    (witness,) = load(tmp_path, 'origin = "hub.example/log"').witnesses
+
+    assert (witness.key, witness.url) == (WITNESS.key, "http://127.0.0.1:1")
 
 
 def test_a_wrong_environment_is_named_too(tmp_path, monkeypatch):

@@ -24,7 +24,8 @@ from hub.errors import (
     SignatureInvalid,
     StatementMalformed,
 )
-from hub.proof.evidence import Verdict, examine, parse_receipt_file
+from hub.proof.evidence import examine, parse_receipt_file
+from hub.proof.findings import Verdict
 from hub.proof.signatures import Algorithm
 from hub.proof.trust import parse_trusted_root
 

@@ -25,7 +25,8 @@ from hub.errors import (
     StatementMalformed,
 )
 from hub.proof.envelope import Action
-from hub.proof.evidence import Verdict, examine, parse_receipt_file
+from hub.proof.evidence import examine, parse_receipt_file
+from hub.proof.findings import Verdict
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 
 

@@ -19,7 +19,8 @@ from hub.errors import (
     RequestMalformed,
     VerificationFailed,
 )
-from hub.proof.evidence import Verdict, examine
+from hub.proof.evidence import examine
+from hub.proof.findings import Verdict
 from hub.proof.signatures import Algorithm, key_id_of
 from hub.proof.trust import Purpose
 from hub.v1 import registry_service_pb2 as calls

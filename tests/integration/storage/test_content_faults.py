@@ -10,6 +10,7 @@ import pytest
 
 from adapters.memory.determinism import CountedRandomness
 from adapters.storage.content import PART_BYTES, ContentStore
+from adapters.storage.uploads import make_root
 from hub.application.sealing import SEAL_OVERHEAD_BYTES, unseal
 from hub.errors import ContentLost
 
@@ -22,6 +23,7 @@ OTHER = CountedRandomness("other")(len(LONG))
 
 @pytest.fixture
 def content(tmp_path: Path) -> ContentStore:
+    make_root(tmp_path / "content")
     content = ContentStore(tmp_path / "content", CountedRandomness())
     content.put(EXCHANGE, 0, LONG, KEY)
     content.put(EXCHANGE, 1, OTHER, KEY)
@@ -208,6 +210,7 @@ def test_foreign_files_are_passed_over(content: ContentStore, folder: Path):
 
 
 def test_a_full_or_broken_folder_says_so(tmp_path: Path):
+    make_root(tmp_path / "content")
     content = ContentStore(tmp_path / "content", CountedRandomness())
     assert content.is_usable()
 

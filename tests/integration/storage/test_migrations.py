@@ -9,11 +9,13 @@ import sqlalchemy as sa
 from alembic import command
 
 from adapters.storage import schema
+from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.migrate import alembic_config, migrate, schema_is_current
 from adapters.storage.views import Views
 from hub.application.ports import Head, SealedPayload, ViewChanges
+from hub.proof.note import NoteSignature
 from tests.support.commits import digest_of, new_commit, new_event, new_request
 from tests.support.views import ONE, new_delivery, new_document, new_notice
 
@@ -160,6 +162,20 @@ def test_the_third_migration_keeps_the_log_and_empties_the_views(first_url: str)
     assert schema_is_current(first_url)
     assert rows_of(database, *LOG_TABLES, "outbox_heads") == before
     assert (Views(database).position(), list(Views(database).rows())) == (0, [])
+    database.close()
+
+
+def test_a_log_from_before_there_were_witnesses_takes_cosignatures(first_url: str):
+    database = Database(first_url)
+    with database.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO checkpoints VALUES (2, x'00')")
+
+    migrate(first_url)
+
+    store = CosignatureStore(database)
+    assert (list(store.all()), store.best(0), store.newest("w1", b"key1")) == ([], None, 0)
+    store.add(2, NoteSignature("w1", b"key1", b"signature"))
+    assert store.best(1) == 2
     database.close()
 
 

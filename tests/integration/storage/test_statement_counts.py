@@ -103,11 +103,11 @@ def test_views_take_in_any_batch_in_four_statements(database: Database, statemen
         assert len(statements.take()) == 1 + 4  # BEGIN and four
 
 
-def test_publishing_any_tiles_takes_three_statements(database: Database, statements: Statements):
+def test_publishing_any_tiles_takes_four_statements(database: Database, statements: Statements):
     tree = TreeStore(database)
     for size, count in ((1, 1), (2, 50)):
         tree.publish({(0, n): digest_of("a") for n in range(count)}, size, b"note")
-        assert len(statements.take()) == 1 + 3  # BEGIN and three
+        assert len(statements.take()) == 1 + 4  # BEGIN and four
 
 
 def test_every_question_is_one_statement_along_an_index(
@@ -118,6 +118,7 @@ def test_every_question_is_one_statement_along_an_index(
     questions = [
         lambda: log.entries(3, 2),
         lambda: list(log.registry_entries()),
+        lambda: log.timestamps(3, 2),
         lambda: log.select_events(uuid4()),
         lambda: log.requests([("H01", f"0-{n}") for n in range(256)]),
         lambda: log.request_of(digest_of("0-1")),
@@ -149,3 +150,17 @@ def test_every_question_is_one_statement_along_an_index(
         allowed = ("checkpoints", "registry")
         assert "SCAN" not in steps or any(name in steps for name in allowed), steps
         assert "TEMP B-TREE" not in steps, f"{statement}: {steps}"
+
+
+def test_timestamps_are_found_without_looking_at_other_events(
+    database: Database, log: EventRecorder, statements: Statements
+):
+    log.commit(a_commit(0, 10))
+    statements.take()
+    log.timestamps(3, 2)
+    _begin, (statement, parameters) = statements.take()
+
+    with database.reading() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+
+    assert ["USING INDEX events_of_timestamps" in step.detail for step in plan] == [True]

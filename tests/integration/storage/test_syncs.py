@@ -22,7 +22,7 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.migrate import migrate
 from adapters.storage.tree import TreeStore
-from adapters.storage.uploads import UploadStore
+from adapters.storage.uploads import UploadStore, make_root
 from adapters.storage.views import Views
 from hub.application.ports import Claim, NewUpload, ViewChanges
 from tests.support.commits import new_commit, new_event
@@ -38,6 +38,7 @@ migrate(url); done("migrate")
 database = Database(url)
 log, tree, views = EventRecorder(database), TreeStore(database), Views(database)
 keys = DocumentKeys(Database(f"sqlite:///{folder}/keys.db"))
+make_root(folder / "content")
 content = ContentStore(folder / "content", os.urandom)
 uploads = UploadStore(folder / "content", content, os.urandom)
 # The first commit also creates the write-ahead log.

@@ -4,10 +4,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.tree import TreeStore
 from hub.application.ports import SealedPayload
+from hub.proof.note import NoteSignature
 from tests.support.commits import REGISTRY_TOPIC, digest_of, new_commit, new_event, new_request
 
 FORBIDDEN = {
@@ -40,6 +42,13 @@ FORBIDDEN = {
     "UPDATE outbox_heads SET last_seq = 1": "outbox numbers are never given twice",
     "UPDATE outbox_heads SET agency = 'H03'": "outbox numbers are never given twice",
     "DELETE FROM outbox_heads": "outbox numbers are never given twice",
+    "UPDATE cosignatures SET signature = x'00'": "cosignatures is append-only",
+    "UPDATE cosignatures SET size = 1": "cosignatures is append-only",
+    "DELETE FROM cosignatures": "cosignatures is append-only",
+    "REPLACE INTO cosignatures SELECT size, nth, witness, key_id, x'00' FROM cosignatures": (
+        "cosignatures is append-only"
+    ),
+    "INSERT INTO cosignatures VALUES (1, 1, 'w', x'00', x'00')": "FOREIGN KEY",
     "REPLACE INTO outbox_heads VALUES ('H01', 1)": "outbox numbers are never given twice",
 }
 TABLES = (
@@ -51,6 +60,7 @@ TABLES = (
     "tiles",
     "inbox_heads",
     "outbox_heads",
+    "cosignatures",
 )
 
 
@@ -68,6 +78,7 @@ def filled(database: Database, log: EventRecorder) -> Database:
         )
     )
     TreeStore(database).publish({(0, 0): digest_of("a") + digest_of("b")}, 2, b"note")
+    CosignatureStore(database).add(2, NoteSignature("w1", b"key1", b"signature"))
     return database
 
 

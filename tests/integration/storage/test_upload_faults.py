@@ -13,7 +13,7 @@ import pytest
 
 from adapters.memory.determinism import CountedRandomness
 from adapters.storage.content import ContentStore
-from adapters.storage.uploads import UploadStore
+from adapters.storage.uploads import UploadStore, make_root
 from hub.application.ports import Claim, NewUpload
 from hub.application.sealing import PART_BYTES
 from hub.errors import ContentLost
@@ -32,6 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def opened(root: Path) -> tuple[ContentStore, UploadStore]:
+    make_root(root)
     content = ContentStore(root, CountedRandomness())
     return content, UploadStore(root, content, CountedRandomness())
 

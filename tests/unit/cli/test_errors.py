@@ -20,6 +20,7 @@ from hub.errors import (
 # Where the classes of the table are; the command itself must not load most of these.
 HOMES = (
     "hub.errors",
+    "hub.cli.log_source",
     "hub.client.errors",
     "hub.config",
     "hub.bootstrap.folder",
@@ -27,6 +28,7 @@ HOMES = (
     "keys.file",
     "keys.last_signed",
     "keys.custody",
+    "hub.witness.state",
 )
 
 
@@ -81,7 +83,11 @@ def test_a_ledger_mismatch_names_the_position():
     explanation = explain(LedgerMismatch("event 5 is missing", position=5))
     assert explanation is not None
     assert explanation.reason == "LEDGER_MISMATCH"
-    assert explanation.details == ("event 5 is missing", "First event that differs: 5")
+    assert explanation.details == (
+        "event 5 is missing",
+        "First event that differs: 5",
+        "Procedure R3 of docs/operations.md: what is stored was changed",
+    )
 
 
 def test_failed_evidence_names_the_step():

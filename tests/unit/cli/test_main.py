@@ -58,7 +58,10 @@ def test_the_version_is_the_packages(command):
         (["fetch", "1", "--into", "x", "y"], "Error:"),
         (["recall", "5", "--reason", "x"], "name the exchange by its id"),
         (["answer", "5", "perhaps"], "'perhaps' is not one of 'agree', 'refuse'."),
-        (["evidence", "5", "--out", "/nowhere/x", "--profile", "x"], "the folder for the receipt"),
+        (
+            ["evidence", "statement", "5", "--out", "/nowhere/x", "--profile", "x"],
+            "the folder for the receipt",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_2(command, arguments, said):

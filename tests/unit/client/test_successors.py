@@ -7,14 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hub.client.answers import VerifiedStatement
-from hub.client.verification import (
-    exchange_of,
-    require_about,
-    require_fact_of,
-    require_sent_to,
-)
+from hub.client.verification import require_about, require_sent_to
 from hub.errors import VerificationFailed
 from hub.proof.evidence import Enrolment
+from hub.proof.facts import exchange_of, require_fact_of
 from hub.proof.leaf import Event, parse_leaf
 from hub.proof.receipt import Receipt, VerifiedReceipt, verify_receipt
 from hub.proof.statements import read_statement

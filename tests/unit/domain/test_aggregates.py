@@ -177,9 +177,7 @@ def made() -> list[Any]:
     key = HubKey.announce(key_id=ID, at=START, purpose="checkpoint", verifier_key="v", by="init")
     key.activate(at=START, by="init")
     facts = enrolment("k") | {"name": "Lan", "role": "auditor"}
-    facts = {
-        name: facts[name] for name in facts if name not in {"purpose", "algorithm", "request_id"}
-    }
+    facts = {name: facts[name] for name in facts if name not in {"purpose", "algorithm"}}
     return [
         registered,
         exchange(),

@@ -12,6 +12,7 @@ from eventsourcing.persistence import StoredEvent
 from adapters.memory.determinism import CountedRandomness
 from hub.application.mapper import ClosedMapper, UnreadableEvent
 from hub.domain.aggregate import Aggregate
+from hub.domain.audit_trail import AuditTrail
 from hub.domain.catalogue import AGGREGATES, EVENTS, REGISTRY_TOPICS
 from hub.domain.delivery import Delivery
 from hub.domain.group import Group
@@ -27,7 +28,7 @@ def events_of(aggregate: type[Any]) -> set[type[Any]]:
         and member.__qualname__.startswith(aggregate.__qualname__ + ".")
         # The library gives each aggregate a base of its own, and one for a missing Created.
         and member.__name__ != "Event"
-        and not (aggregate in {Delivery, Group} and member.__name__ == "Created")
+        and not (aggregate in {AuditTrail, Delivery, Group} and member.__name__ == "Created")
     }
 
 

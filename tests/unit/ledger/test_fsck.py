@@ -9,7 +9,7 @@ import pytest
 from adapters.memory.faults import Fault
 from hub.application.vault import Vault
 from hub.errors import ReceiptDelayed
-from hub.ledger.fsck import Finding, Parts, check_everything
+from hub.ledger.fsck import Finding, Parts, _TreeCheck, check_everything
 from hub.proof.checkpoint import Checkpoint
 from tests.support.builders import (
     ORIGIN,
@@ -303,3 +303,50 @@ def test_an_event_that_is_committed_but_not_signed_is_no_finding(hub):
         hub.submit(SENDER, Party(SENDER).envelope())
 
     assert findings(hub) == []
+
+
+# --- In bounded memory -------------------------------------------------------------------------
+
+
+def test_an_aggregate_that_was_forgotten_meanwhile_is_looked_up(hub, monkeypatch):
+    monkeypatch.setattr("hub.ledger.fsck._VERSIONS_KEPT_MAX", 2)
+    assert findings(hub) == []
+
+    # The last event of an agency, whose first one was forgotten long before.
+    position = max(n for n, each in enumerate(tables(hub).entries) if each.version == 2)
+    state = tables(hub).entries[position].state
+    change_event(hub, position, state=state.replace(b'"version":2}', b'"version":4}'), version=4)
+    words = f"event {position}: it is version 4 of its aggregate"
+    assert any(each.what.startswith(words) for each in findings(hub))
+
+
+def test_no_more_of_the_tree_is_kept_than_its_edge(hub):
+    sender = Party(SENDER)
+    for _ in range(300):
+        hub.done(submit_command(hub, sender, sender.envelope()))
+    stores = hub.stores
+    parts = Parts(ORIGIN, hub.signer.verifier_key, stores.log, stores.tree, stores.signer,
+                  stores.content, hub.vault)  # fmt: skip
+    tree = _TreeCheck(parts)
+    for entry in stores.log.entries(0, 10_000):
+        assert list(tree.take(entry)) == []
+        assert len(tree._waiting) < 256
+        assert tree._growing.changed == {}
+    assert list(tree.finish()) == []
+    assert tree.root_signed == stores.signer.last.root
+
+
+def test_a_level_above_the_leaves_is_compared_too(hub):
+    sender = Party(SENDER)
+    for _ in range(20):
+        hub.done(*(submit_command(hub, sender, sender.envelope()) for _ in range(16)))
+    assert findings(hub) == []
+    tiles = hub.stores.tree._tiles
+    good = tiles[1, 0]
+    tiles[1, 0] = bytes([good[0] ^ 1]) + good[1:]
+    assert [each.what for each in findings(hub)] == ["tile 1/0 is not what the events make it"]
+    del tiles[1, 0]
+    assert [each.what for each in findings(hub)] == ["tile 1/0 is missing"]
+    tiles[1, 0] = good
+    tiles[0, 1] = tiles[0, 1][:-32]
+    assert {each.what for each in findings(hub)} == {"tile 0/1 is not what the events make it"}

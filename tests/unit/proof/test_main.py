@@ -62,7 +62,7 @@ def test_each_file_is_named_and_each_finding_has_a_numbered_line(run, folder):
     _, output = run(NOT_CHECKED)
     lines = output.splitlines()
     assert lines[0] == str(folder / "0.receipt.json")
-    assert [line.split()[0] for line in lines[1:]] == [f"{step}." for step in range(1, 9)]
+    assert [line.split()[0] for line in lines[1:]] == [f"{step}." for step in range(1, 11)]
     assert lines[1] == "  1. PROVEN       The file is a well-formed receipt file."
     assert lines[8].startswith("  8. NOT CHECKED  The certificate's chain")
 

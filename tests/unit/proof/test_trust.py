@@ -55,7 +55,7 @@ def test_a_trusted_root_is_read_as_it_was_written(root):
 
 def test_what_a_newer_file_adds_is_passed_over():
     def add(document):
-        document["timestamp_authorities"] = [{"new": 1}]
+        document["something_new"] = [{"new": 1}]
         document["logs"][0]["name"] = "new"
         document["logs"][0]["keys"][0]["note"] = "new"
         document["certificate_authorities"][0]["until"] = "new"

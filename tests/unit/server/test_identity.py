@@ -16,6 +16,7 @@ from hub.server.errors import DETAILS_KEY
 from hub.server.identity import ROLES_OF_SERVICE, Identities
 from hub.server.interceptors import CallInterceptor, current_caller
 from hub.v1 import (
+    audit_service_pb2,
     directory_service_pb2,
     exchange_service_pb2,
     ledger_service_pb2,
@@ -89,6 +90,7 @@ def test_each_service_of_the_protos_says_whom_it_serves():
         ledger_service_pb2,
         registry_service_pb2,
         directory_service_pb2,
+        audit_service_pb2,
     )
     services = {
         service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()

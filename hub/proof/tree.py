@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from hub.proof.frontier import subtrees
 from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, node_hash
 
 TILE_HEIGHT = 8
@@ -67,6 +68,10 @@ class Tree:
             proof.append(self._range(begin, end))
         proof.reverse()
         return proof
+
+    def frontier(self, size: int) -> list[bytes]:
+        """The roots of the complete subtrees of the tree of `size` leaves, left to right."""
+        return [self._node(level, number) for level, number in subtrees(size)]
 
     def leaf(self, index: int) -> bytes:
         """The hash of one leaf."""
@@ -162,10 +167,11 @@ class GrowingTree:
             self.changed[level, self._numbers[level]] = full
             edge.clear()
             self._numbers[level] += 1
-            self._push(level + 1, _tile_root(full))
+            self._push(level + 1, tile_root(full))
 
 
-def _tile_root(tile: bytes) -> bytes:
+def tile_root(tile: bytes) -> bytes:
+    """The hash of a complete subtree over these hashes, a power of two of them."""
     row: Sequence[bytes] = [tile[n : n + HASH_BYTES] for n in range(0, len(tile), HASH_BYTES)]
     while len(row) > 1:
         row = [node_hash(row[n], row[n + 1]) for n in range(0, len(row), 2)]

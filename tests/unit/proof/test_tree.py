@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from hub.ledger.tree import TILE_WIDTH, GrowingTree, MissingHash, Tree
 from hub.proof.merkle import EMPTY_ROOT, root_of, verify_consistency, verify_inclusion
+from hub.proof.tree import TILE_WIDTH, GrowingTree, MissingHash, Tree
 
 ALL_SIZES = 600
 LARGE = 65_536 + 300
@@ -183,7 +183,7 @@ def test_there_is_no_consistency_between_sizes_that_do_not_rise(small, old, new)
 
 
 def test_the_tree_remembers_a_bounded_number_of_hashes(large, monkeypatch):
-    monkeypatch.setattr("hub.ledger.tree._CACHED_NODES_MAX", 1000)
+    monkeypatch.setattr("hub.proof.tree._CACHED_NODES_MAX", 1000)
     tree = Tree(large.tile)
     for index in range(0, LARGE, 97):
         tree.inclusion(index, LARGE)

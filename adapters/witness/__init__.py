@@ -1,0 +1,1 @@
+"""Witnesses of other people, asked over HTTP."""

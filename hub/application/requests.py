@@ -1,0 +1,45 @@
+"""The request row that belongs to an event, as far as the event says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from hub.domain.catalogue import AUDIT_TOPICS
+from hub.proof.leaf import Event
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """Whose request an event accepted. `digest` is None where the event does not say it."""
+
+    caller: str
+    request_id: str
+    digest: bytes | None
+    exchange_id: UUID | None
+
+
+def request_of(event: Event) -> RecordedRequest | None:
+    """The request an event answered; None for what nobody asked for.
+
+    What an operator's call was bound to stands in no event.
+    """
+    data = event.data
+    request_id = data.get("request_id")
+    if not request_id:
+        return None
+    if "statement" not in data:
+        role = "auditor" if event.topic in AUDIT_TOPICS else "operator"
+        return RecordedRequest(f"{role}:{data['by']}", request_id, None, _exchange_of(event))
+    record = data["statement"]
+    return RecordedRequest(
+        caller=record.get("by_agency") or data.get("agency") or data["sender"],
+        request_id=request_id,
+        digest=bytes.fromhex(record["digest"]),
+        exchange_id=_exchange_of(event) or event.id,
+    )
+
+
+def _exchange_of(event: Event) -> UUID | None:
+    exchange = event.data.get("exchange")
+    return UUID(exchange) if exchange else None

@@ -1,0 +1,145 @@
+"""`lienthong ledger restore`: what a stopped hub has lost, put back from what others kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from adapters.storage.migrate import migrate
+from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.upgrade import database_is_missing, database_url
+from hub.config import Settings
+from hub.errors import VerificationFailed
+from hub.ledger.restore import Progress, Refilled, refill, take_back
+from hub.proof.evidence import RECEIPT_FILE_BYTES_MAX, parse_receipt_file
+from hub.proof.tiles import Read, open_log
+from hub.proof.trust import LogKey, TrustedLog, TrustedRoot
+
+_EVIDENCE_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back: events, of `size` in all, and payloads and certificates."""
+
+    events: int
+    size: int
+    taken_back: int
+
+
+@contextmanager
+def open_lost_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
+    """A hub's core, with a new and empty database where there is none. Raises as `open_core`."""
+    url = database_url(folder, settings)
+    with folder.lock():
+        if database_is_missing(url):
+            migrate(url)
+    with open_core(folder, settings) as core:
+        yield core
+
+
+def restore_hub(
+    core: Core,
+    *,
+    export: Read | None,
+    kept: Path | None,
+    progress: Progress = lambda done, total: None,
+) -> Restored:
+    """Put back events from an export, then payloads and certificates from a folder.
+
+    Ends with the checks of a start, and with lists made anew. Raises LedgerMismatch,
+    VerificationFailed for an export that does not hold, and OSError.
+    """
+    refilled = Refilled(0, core.log.head().next_position)
+    if export is not None:
+        log = open_log(export, _trust(core))
+        refilled = refill(core.log, core.store, core.signer, log, progress=progress)
+    taken_back = 0
+    if kept is not None:
+        taken_back = take_back(core.log, core.vault, KeptFolder.of(kept), progress=progress)
+    # Words that came back belong into the lists, and whatever was wrong with these goes.
+    core.views.clear()
+    core.engine.load()
+    return Restored(refilled.events, refilled.size, taken_back)
+
+
+def _trust(core: Core) -> TrustedRoot:
+    """Nothing but this hub's own key and origin: an export of anything else is none of ours."""
+    key = LogKey(core.signer.verifier_key, from_size=0)
+    return TrustedRoot(1, (TrustedLog(core.settings.origin, (key,)),))
+
+
+class KeptFolder:
+    """The port Keepsakes: receipt files and evidence in a folder, found by their digests.
+
+    Certificates may be in PEM; everything else is taken as it is, and for what it hashes to.
+    """
+
+    def __init__(self, payloads: dict[bytes, Path], evidence: dict[bytes, Path]) -> None:
+        """Use `of` instead."""
+        self._payloads = payloads
+        self._evidence = evidence
+
+    @classmethod
+    def of(cls, root: Path) -> KeptFolder:
+        """What there is in a folder and below it; each file is read once. Raises OSError."""
+        kept = cls({}, {})
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                kept._note(path)
+        return kept
+
+    def payload(self, digest: bytes) -> bytes | None:
+        """The payload of a statement by its SHA-256."""
+        path = self._payloads.get(digest)
+        return _payload_in(path) if path else None
+
+    def evidence(self, digest: bytes) -> bytes | None:
+        """A certificate in DER, a timestamp's token or the like by its SHA-256."""
+        path = self._evidence.get(digest)
+        if path is None:
+            return None
+        found = (each for each in _evidence_in(path) if hashlib.sha256(each).digest() == digest)
+        return next(found, None)
+
+    def _note(self, path: Path) -> None:
+        if payload := _payload_in(path):
+            self._payloads[hashlib.sha256(payload).digest()] = path
+        for piece in _evidence_in(path):
+            self._evidence[hashlib.sha256(piece).digest()] = path
+
+
+def _payload_in(path: Path) -> bytes | None:
+    if path.suffix != ".json":
+        return None
+    try:
+        statement = parse_receipt_file(_read(path, RECEIPT_FILE_BYTES_MAX)).statement
+    except VerificationFailed:
+        return None
+    return statement.payload if statement else None
+
+
+def _evidence_in(path: Path) -> list[bytes]:
+    try:
+        if path.suffix == ".json":
+            enrolment = parse_receipt_file(_read(path, RECEIPT_FILE_BYTES_MAX)).enrolment
+            return [enrolment.certificate] if enrolment else []
+        if path.suffix == ".pem":
+            data = _read(path, _EVIDENCE_BYTES_MAX)
+            found = x509.load_pem_x509_certificates(data)
+            return [certificate.public_bytes(Encoding.DER) for certificate in found]
+    except (VerificationFailed, ValueError):
+        return []
+    return [_read(path, _EVIDENCE_BYTES_MAX)]
+
+
+def _read(path: Path, bytes_max: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(bytes_max + 1)
