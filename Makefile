@@ -7,7 +7,7 @@ WORKERS ?= 2
 OUT     ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test all lint fmt protos generated golden sdk lock clean
+.PHONY: help venv demo test all bench lint fmt protos generated golden sdk lock clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -35,6 +35,9 @@ test: venv ## style, types, and every test but the long ones
 
 all: test ## the same, then the long ones
 	@$(BIN)/python -m pytest -q -m long || test $$? -eq 5  # 5: there is none yet
+
+bench: venv ## measure what this machine reaches; some minutes. ONLY=read,… for some parts
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
 
 lint: venv ## style, format, types, import contracts, protos
 	@$(BIN)/ruff check .

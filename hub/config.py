@@ -28,6 +28,8 @@ from hub.proof.note import KeyType, VerifierKey
 FILE_NAME = "hub.toml"
 WITNESSES_MAX = 32
 
+KindOfDocument = Annotated[str, Field(min_length=1, max_length=100)]
+
 
 class ConfigInvalid(Exception):
     """The settings cannot be used; the message says which, and what to do."""
@@ -161,6 +163,19 @@ class Settings(BaseSettings):
 
     time_zone: str = "Asia/Ho_Chi_Minh"
     """Where offices work, as the IANA database names it: deadlines are reckoned there."""
+
+    retention: dict[KindOfDocument, Annotated[int, Field(ge=1, le=100)]] = {}
+    """How many years documents of a kind are kept, counted from the hub's acceptance: a table
+    of kinds, each by its name or its code. What is not named is kept for ever. Nothing is
+    erased by itself: what is past its time is listed, ordered and approved."""
+
+    @field_validator("retention")
+    @classmethod
+    def _names_kinds(cls, retention: dict[str, int]) -> dict[str, int]:
+        for kind in retention:
+            if not any(sign.isalnum() for sign in kind):
+                raise ValueError(f"{kind!r} in retention names no kind of document")
+        return retention
 
     @field_validator("time_zone")
     @classmethod

@@ -134,6 +134,12 @@ class ContentLost(HubError):
     reason = "CONTENT_LOST"
 
 
+class PayloadErased(HubError):
+    """The document was erased by law: its words and content are gone for good."""
+
+    reason = "PAYLOAD_ERASED"
+
+
 class UploadUnknown(HubError):
     """No such upload, or none of the caller's, or no longer: the answer is the same."""
 
@@ -239,10 +245,55 @@ class PositionUnknown(HubError):
     reason = "POSITION_UNKNOWN"
 
 
+class NumberUnknown(HubError):
+    """A number beyond the last one of a box: a log that has ended gave it, or nobody did."""
+
+    reason = "NUMBER_UNKNOWN"
+
+
 class CaseReferenceMissing(HubError):
     """Subject and content are shown to an auditor for a case only, and none was named."""
 
     reason = "CASE_REFERENCE_MISSING"
+
+
+# --- What takes two operators -----------------------------------------------------
+
+
+class OrderUnknown(HubError):
+    """No operator gave an order with this digest."""
+
+    reason = "ORDER_UNKNOWN"
+
+
+class OrderLapsed(HubError):
+    """The order's time is over (`lapsed_at`), or whoever gave it is no longer an operator."""
+
+    reason = "ORDER_LAPSED"
+
+
+class OrderExecuted(HubError):
+    """The order was approved before, and what it ordered was done; nothing is done twice."""
+
+    reason = "ORDER_EXECUTED"
+
+
+class SecondOperatorNeeded(HubError):
+    """An order is approved by an operator who does not stand or fall with the one who gave it."""
+
+    reason = "SECOND_OPERATOR_NEEDED"
+
+
+class OperatorUnknown(HubError):
+    """No operator of this name is in force."""
+
+    reason = "OPERATOR_UNKNOWN"
+
+
+class OperatorExists(HubError):
+    """Another operator has this name; only its holder enrols further certificates for it."""
+
+    reason = "OPERATOR_EXISTS"
 
 
 # --- The state of the hub ---------------------------------------------------------

@@ -18,6 +18,7 @@ class MemoryContentStore:
 
     def __init__(self) -> None:
         self._attachments: dict[tuple[UUID, int], tuple[bytes, bytes]] = {}
+        self._erased_below = 0
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -60,6 +61,18 @@ class MemoryContentStore:
         """Remove everything of an exchange; no error when there is nothing."""
         for place in [place for place in self._attachments if place[0] == exchange_id]:
             del self._attachments[place]
+
+    @breakable
+    def erased_below(self) -> int:
+        """Every erasure recorded at a lower position has been carried out here."""
+        return self._erased_below
+
+    @breakable
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """Remove everything of these exchanges, then remember `below`."""
+        for exchange_id in exchange_ids:
+            self.discard(exchange_id)
+        self._erased_below = below
 
     @breakable
     def is_usable(self) -> bool:

@@ -19,6 +19,7 @@ class MemoryDocumentKeys:
     def __init__(self) -> None:
         self._wrapped: dict[UUID, bytes] = {}
         self._discarded: set[UUID] = set()
+        self._erased_below = 0
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -41,6 +42,17 @@ class MemoryDocumentKeys:
         for exchange_id in exchange_ids:
             if self._wrapped.pop(exchange_id, None) is not None:
                 self._discarded.add(exchange_id)
+
+    @breakable
+    def erased_below(self) -> int:
+        """Every erasure recorded at a lower position has been carried out in this copy."""
+        return self._erased_below
+
+    @breakable
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """Destroy keys, then remember `below`."""
+        self.discard(exchange_ids)
+        self._erased_below = below
 
 
 class MemoryKeyCustody:

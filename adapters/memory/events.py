@@ -14,12 +14,14 @@ from adapters.memory.faults import FaultSwitch, breakable
 from hub.application.ports import (
     AcceptedRequest,
     Commit,
+    Erasure,
     Head,
     HeadMoved,
     LogEntry,
     SealedPayload,
 )
 from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.exchange import Exchange
 from hub.domain.timestamp import Timestamp
 
 _DIGEST_BYTES = 32
@@ -34,6 +36,7 @@ class _Tables:
     evidence: dict[bytes, bytes] = field(default_factory=dict)
     inbox_heads: dict[str, int] = field(default_factory=dict)
     outbox_heads: dict[str, int] = field(default_factory=dict)
+    erased_below: int = 0
 
 
 class MemoryEventLog:
@@ -168,6 +171,29 @@ class MemoryEventLog:
     def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last outbox number given to each agency; absent means none yet."""
         return _some(self._tables.outbox_heads, agencies)
+
+    @breakable
+    def erasures(self, start: int, limit: int) -> Sequence[Erasure]:
+        """At most `limit` documents erased at position `start` or later, in order."""
+        return [
+            Erasure(entry.position, entry.aggregate_id)
+            for entry in self._tables.entries[start:]
+            if entry.topic == Exchange.PayloadErased.TOPIC
+        ][:limit]
+
+    @breakable
+    def erased_below(self) -> int:
+        """Every erasure at a lower position has been carried out here."""
+        return self._tables.erased_below
+
+    @breakable
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """Destroy the payloads of these exchanges, then remember `below`."""
+        kept = self._tables.payloads.items()
+        self._tables.payloads = {
+            digest: payload for digest, payload in kept if payload.exchange_id not in exchange_ids
+        }
+        self._tables.erased_below = below
 
     def _require_new_versions(self, entries: Sequence[LogEntry]) -> None:
         newest: dict[UUID, int] = {}

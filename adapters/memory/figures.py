@@ -15,6 +15,7 @@ from hub.application.ports import (
     FiguresWanted,
     NoticeKind,
     NoticeRow,
+    OrderRow,
 )
 from hub.domain.delivery import RecallState
 
@@ -28,12 +29,12 @@ class MemoryFigures:
     @contextmanager
     def snapshot(self) -> Iterator[_Snapshot]:
         """One state of the views."""
-        yield _Snapshot(self._views.position(), list(self._views.rows()))
+        yield _Snapshot(self._views.position(), [*self._views.rows()])
 
 
 class _Snapshot:
     def __init__(
-        self, position: int, rows: Sequence[DocumentRow | DeliveryRow | NoticeRow]
+        self, position: int, rows: Sequence[DocumentRow | DeliveryRow | NoticeRow | OrderRow]
     ) -> None:
         self.position = position
         self._rows = rows
@@ -60,7 +61,7 @@ class _Snapshot:
             if isinstance(notice, NoticeRow)
             and (notice.exchange_id, notice.recipient) == (row.exchange_id, row.recipient)
         ]
-        ends = {NoticeKind.REPLACED, NoticeKind.EXPIRED}
+        ends = {NoticeKind.REPLACED, NoticeKind.EXPIRED, NoticeKind.ERASED}
         if row.recall is not RecallState.REFUSED:
             ends.add(NoticeKind.RECALL)
         taken_over = {NoticeKind.HANDED_OVER, NoticeKind.STATUS}

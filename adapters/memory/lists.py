@@ -104,7 +104,7 @@ def _delivery_is_wanted(
 
 
 def _is_late(row: DeliveryRow, document: DocumentRow, passed: Passed) -> bool:
-    if document.replaced_by or row.expired or row.recall not in STANDING:
+    if document.replaced_by or document.erased or row.expired or row.recall not in STANDING:
         return False
     not_collected = row.state is DeliveryState.CONSIGNED
     not_answered = row.due_on is not None and row.state not in ANSWERED

@@ -18,6 +18,7 @@ class MemoryTreeStore:
         self._tiles: dict[tuple[int, int], bytes] = {}
         self._checkpoints: dict[int, bytes] = {}
         self._published: set[int] = set()
+        self._former: dict[tuple[int, str], bytes] = {}
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -80,3 +81,15 @@ class MemoryTreeStore:
         """The sizes of checkpoints that were published and are not there, by rising size."""
         missing = self._published - self._checkpoints.keys()
         return iter(sorted(size for size in missing if size > after))
+
+    @breakable
+    def close(self, origin: str) -> None:
+        """Put all checkpoints away as those of a log that ended."""
+        self._former |= {(size, origin): note for size, note in self._checkpoints.items()}
+        self._checkpoints.clear()
+        self._published.clear()
+
+    @breakable
+    def former_checkpoints(self) -> Iterator[tuple[str, int, bytes]]:
+        """Those of logs that ended, as (origin, size, signed note), by rising size."""
+        return iter([(origin, size, note) for (size, origin), note in sorted(self._former.items())])

@@ -7,7 +7,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from adapters.memory.faults import FaultSwitch, breakable
-from hub.application.ports import DeliveryRow, DocumentRow, NoticeRow, ViewChanges
+from hub.application.ports import (
+    DeliveryRow,
+    DocumentRow,
+    NoticeKind,
+    NoticeRow,
+    OrderRow,
+    ViewChanges,
+)
 from hub.domain.delivery import RecallState
 from hub.errors import LedgerMismatch
 
@@ -27,6 +34,7 @@ class MemoryViews:
         self._documents: dict[UUID, DocumentRow] = {}
         self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
         self._boxes: _Boxes = {}
+        self._orders: dict[bytes, OrderRow] = {}
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -52,14 +60,17 @@ class MemoryViews:
         documents = self._with_documents(changes.documents, stretch)
         deliveries = self._with_deliveries(changes.deliveries, stretch)
         boxes = self._with_notices(changes.notices, stretch)
+        orders = self._with_orders(changes.orders, stretch)
         _require_fitting(documents, deliveries, changes.notices, start)
         self._documents, self._deliveries, self._boxes = documents, deliveries, boxes
+        self._orders = orders
         self._position = end
 
     @breakable
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
         self._documents, self._deliveries, self._boxes = {}, {}, {}
+        self._orders = {}
         self._position = 0
 
     @breakable
@@ -120,12 +131,28 @@ class MemoryViews:
         ]
 
     @breakable
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
-        """Every row: documents, deliveries and notices, each by their key."""
+    def order(self, digest: bytes) -> OrderRow | None:
+        """The order with this digest."""
+        return self._orders.get(digest)
+
+    @breakable
+    def orders(self, after: int, limit: int, *, open_only: bool) -> Sequence[OrderRow]:
+        """At most `limit` orders at a position above `after`, in order."""
+        found = [
+            row
+            for row in self._orders.values()
+            if row.position > after and not (open_only and row.approved_by)
+        ]
+        return sorted(found, key=lambda row: row.position)[:limit]
+
+    @breakable
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow]:
+        """Every row: documents, deliveries, notices and orders, each by their key."""
         documents = [self._documents[key] for key in sorted(self._documents)]
         deliveries = [self._deliveries[key] for key in sorted(self._deliveries)]
         notices = [line for key in sorted(self._boxes) for line in self._boxes[key]]
-        return iter([*documents, *deliveries, *notices])
+        orders = sorted(self._orders.values(), key=lambda row: row.position)
+        return iter([*documents, *deliveries, *notices, *orders])
 
     def _with_documents(
         self, rows: Sequence[DocumentRow], stretch: range
@@ -137,6 +164,8 @@ class MemoryViews:
                 _require_plausible(row.accepted_at, row.position, stretch)
             elif (row.position, row.accepted_at) != (former.position, former.accepted_at):
                 raise ValueError("a document was accepted a second time")
+            elif _words(row) != (("",) * 4 if row.erased else _words(former)):
+                raise ValueError("the words of a document change")
             documents[row.exchange_id] = row
         return documents
 
@@ -155,6 +184,17 @@ class MemoryViews:
             deliveries[row.exchange_id, row.recipient] = row
         return deliveries
 
+    def _with_orders(self, rows: Sequence[OrderRow], stretch: range) -> dict[bytes, OrderRow]:
+        orders = dict(self._orders)
+        for row in rows:
+            former = orders.get(row.digest)
+            if former is None:
+                _require_plausible(row.ordered_at, row.position, stretch)
+            elif former.approved_by or former.position != row.position:
+                raise ValueError("an order is given and approved once")
+            orders[row.digest] = row
+        return orders
+
     def _with_notices(self, rows: Sequence[NoticeRow], stretch: range) -> _Boxes:
         boxes = {key: list(lines) for key, lines in self._boxes.items()}
         for row in rows:
@@ -166,6 +206,10 @@ class MemoryViews:
                 raise ValueError(f"line {row.seq} of a box follows {len(lines)}")
             lines.append(row)
         return boxes
+
+
+def _words(row: DocumentRow) -> tuple[str, ...]:
+    return (row.code, row.type_name, row.type_code, row.subject)
 
 
 def _require_plausible(at: datetime, position: int, stretch: range) -> None:
@@ -201,5 +245,9 @@ def _require_fitting(
         raise LedgerMismatch("an inbox number was given twice", position=start)
     if any(row.exchange_id not in documents for row in deliveries.values()):
         raise LedgerMismatch("a delivery is of an unknown document", position=start)
-    if any((row.exchange_id, row.recipient) not in deliveries for row in notices):
+    if any(
+        (row.exchange_id, row.recipient) not in deliveries
+        for row in notices
+        if row.kind is not NoticeKind.DELIVERY_ERASED
+    ):
         raise LedgerMismatch("a notice is of an unknown delivery", position=start)

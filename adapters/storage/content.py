@@ -2,7 +2,8 @@
 
 `ROOT/<last 2 hex digits of the exchange>/<exchange>/<attachment>/`, with attachments counted
 from 0; what lies in it, `parts` says. Uploads lie in `ROOT/uploads` until a submission adopts
-them, so that adopting is a rename.
+them, so that adopting is a rename. `ROOT/erased-below` holds the position up to which erasures
+by law have been carried out here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from hub.application.sealing import KEY_BYTES, PART_BYTES
 from hub.errors import ContentLost
 
 __all__ = ["PART_BYTES", "ContentStore"]
+
+# A file beside the content, so that it is backed up and restored with it.
+_ERASED_BELOW = "erased-below"
+_DIGITS_MAX = 20
 
 
 class ContentStore:
@@ -110,6 +115,30 @@ class ContentStore:
         if folder.exists():
             shutil.rmtree(folder)
             sync_folder(folder.parent)
+
+    def erased_below(self) -> int:
+        """Every erasure recorded at a lower position has been carried out in this folder.
+
+        Raises OSError when the mark cannot be read.
+        """
+        try:
+            text = (self._root / _ERASED_BELOW).read_text(encoding="ascii")
+        except FileNotFoundError:
+            return 0
+        # A damaged mark only costs time: everything is erased once more.
+        return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
+
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """Remove everything of exchanges that were erased by law, then remember `below`."""
+        for exchange_id in exchange_ids:
+            self.discard(exchange_id)
+        unfinished = self._root / f"{_ERASED_BELOW}.new"
+        with unfinished.open("w", encoding="ascii") as file:
+            file.write(str(below))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._root / _ERASED_BELOW)
+        sync_folder(self._root)
 
     def is_usable(self) -> bool:
         """Whether content can be written now: the folder is there and takes files."""

@@ -111,6 +111,26 @@ class Database:
         if busy:
             raise OSError("a reader keeps erased rows in the write-ahead log: try again")
 
+    def user_version(self) -> int:
+        """The number a file carries for whoever made it; 0 in a new one."""
+        with self.reading() as connection:
+            version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        return version
+
+    def vacuum(self, *, user_version: int) -> None:
+        """Write the file anew, without anything that is no longer used, then mark it.
+
+        For small databases: it takes as long as copying them.
+        """
+        with self._turn, as_os_error(), self._writer.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            try:
+                driver.execute("VACUUM")
+                driver.execute(f"PRAGMA user_version = {user_version:d}")
+            except sqlite3.Error as error:
+                raise OSError(f"the database failed: {error}") from error
+        self.empty_wal()
+
     def close(self) -> None:
         """Close all connections."""
         for engine in (self._reader, self._disposable, self._writer):

@@ -23,6 +23,7 @@ from adapters.storage.engine import Database, insert_rows, upsert
 from hub.application.ports import (
     AcceptedRequest,
     Commit,
+    Erasure,
     Head,
     HeadMoved,
     LogEntry,
@@ -286,6 +287,47 @@ class EventRecorder(ApplicationRecorder):
     def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last outbox number given to each agency; absent means none yet."""
         return self._box_heads(schema.outbox_heads, agencies)
+
+    # --- what is erased by law ----------------------------------------------------
+
+    def erasures(self, start: int, limit: int) -> Sequence[Erasure]:
+        """At most `limit` documents erased at position `start` or later, in order.
+
+        By an index that holds nothing else.
+        """
+        statement = (
+            sa.select(_events.position, _events.aggregate_id)
+            .where(sa.text(schema.IS_ERASURE), _events.position >= start)
+            .order_by(_events.position)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [
+                Erasure(position, UUID(bytes=aggregate_id))
+                for position, aggregate_id in connection.execute(statement)
+            ]
+
+    def erased_below(self) -> int:
+        """Every erasure at a lower position has been carried out in this database."""
+        with self._database.reading() as connection:
+            below: int = connection.execute(sa.select(schema.erasure_state.c.below)).scalar_one()
+        return below
+
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """Destroy the payloads of these exchanges, and every trace of words from the files.
+
+        What rows of the views no longer say is overwritten in the database (`secure_delete`),
+        but stands in the write-ahead log until that is emptied. Raises OSError when it could
+        not be: repeat it.
+        """
+        with self._database.writing() as connection:
+            for some in _portions([each.bytes for each in exchange_ids]):
+                columns = schema.payloads.c
+                connection.execute(sa.delete(schema.payloads).where(columns.exchange_id.in_(some)))
+        self._database.empty_wal()
+        # Only now: a mark that came first would say so of a log that was never emptied.
+        with self._database.writing() as connection:
+            connection.execute(sa.update(schema.erasure_state).values(below=below))
 
     # --- following the log --------------------------------------------------------
 

@@ -11,17 +11,18 @@ import sqlalchemy as sa
 
 from adapters.storage import schema
 from adapters.storage.engine import Database
-from adapters.storage.views import instant, microseconds
+from adapters.storage.views import DOCUMENTS, WITH_WORDS, instant, microseconds
 from hub.application.ports import DeliveryFigures, DocumentFigures, FiguresWanted, NoticeKind
 from hub.domain.delivery import RecallState
 
 _documents = schema.view_documents.c
 _deliveries = schema.view_deliveries.c
 _notices = schema.view_notices.c
+_words = schema.view_words.c
 
 _ANSWERS = ("02", "06")
 _TAKEN_OVER = (NoticeKind.HANDED_OVER, NoticeKind.STATUS)
-_GIVEN_UP = (NoticeKind.REPLACED, NoticeKind.EXPIRED)
+_GIVEN_UP = (NoticeKind.REPLACED, NoticeKind.EXPIRED, NoticeKind.ERASED)
 _STREAM = {"yield_per": 1000}
 
 
@@ -46,13 +47,17 @@ class _Snapshot:
 
     def sent(self, wanted: FiguresWanted) -> Iterator[DocumentFigures]:
         """One walk over the documents."""
-        statement = sa.select(
-            _documents.sender, _documents.type_name, _documents.accepted_at_us
-        ).where(*_accepted(wanted))
+        statement = (
+            sa.select(
+                _documents.sender, _words.type_name, _documents.accepted_at_us, _documents.erased
+            )
+            .select_from(DOCUMENTS)
+            .where(*_accepted(wanted))
+        )
         if wanted.agency:
             statement = statement.where(_documents.sender == wanted.agency)
-        for sender, kind, accepted_at_us in self._rows(statement):
-            yield DocumentFigures(sender, kind, instant(accepted_at_us))
+        for sender, kind, accepted_at_us, erased in self._rows(statement):
+            yield DocumentFigures(sender, "" if erased else kind, instant(accepted_at_us))
 
     def received(self, wanted: FiguresWanted) -> Iterator[DeliveryFigures]:
         """One walk over the deliveries beside one over the notices, grouped by delivery.
@@ -63,7 +68,8 @@ class _Snapshot:
         statement = (
             sa.select(
                 _deliveries.recipient,
-                _documents.type_name,
+                _words.type_name,
+                _documents.erased,
                 _documents.accepted_at_us,
                 _documents.due_on,
                 _deliveries.recall,
@@ -73,6 +79,7 @@ class _Snapshot:
                 times.c.asked_back,
             )
             .join_from(schema.view_deliveries, schema.view_documents)
+            .join_from(schema.view_documents, schema.view_words, WITH_WORDS)
             .outerjoin(
                 times,
                 (times.c.exchange_id == _deliveries.exchange_id)
@@ -114,14 +121,14 @@ def _times() -> sa.Select[Any]:
 
 
 def _delivery(row: Any) -> DeliveryFigures:
-    recipient, kind, accepted_at_us, due_on, recall, taken_over, answered, *ends = row
+    recipient, kind, erased, accepted_at_us, due_on, recall, taken_over, answered, *ends = row
     given_up, asked_back = ends
     if recall == RecallState.REFUSED:
         asked_back = None  # It had to be dealt with all the same.
     released = min((end for end in (given_up, asked_back) if end is not None), default=None)
     return DeliveryFigures(
         recipient=recipient,
-        kind=kind,
+        kind="" if erased else kind,
         accepted_at=instant(accepted_at_us),
         due_on=due_on,
         taken_over_at=_optional(taken_over),

@@ -16,7 +16,15 @@ import sqlalchemy as sa
 
 from adapters.storage import schema
 from adapters.storage.engine import Database
-from adapters.storage.views import DELIVERY, DOCUMENT, delivery_of, document_of, microseconds
+from adapters.storage.views import (
+    DELIVERY,
+    DOCUMENT,
+    DOCUMENTS,
+    WITH_WORDS,
+    delivery_of,
+    document_of,
+    microseconds,
+)
 from hub.application.ports import DocumentFilter, ReceivedRows, SentRows, Tally
 from hub.domain.deadlines import STANDING, Passed
 from hub.domain.delivery import DeliveryState, RecallState
@@ -28,6 +36,7 @@ SENT_SCAN_MAX = 1_000
 
 _documents = schema.view_documents.c
 _deliveries = schema.view_deliveries.c
+_words = schema.view_words.c
 
 _Condition = sa.ColumnElement[bool]
 
@@ -67,7 +76,9 @@ class DocumentLists:
             conditions.append(_documents.sender == wanted.other_agency)
         walk = _Walk(
             columns=[*DELIVERY, *DOCUMENT],
-            tables=schema.view_deliveries.join(schema.view_documents),
+            tables=schema.view_deliveries.join(schema.view_documents).join(
+                schema.view_words, WITH_WORDS
+            ),
             number=_deliveries.inbox_seq,
             mine=[_deliveries.recipient == agency, *_waiting(wanted)],
             conditions=conditions,
@@ -89,7 +100,7 @@ class DocumentLists:
         """
         walk = _Walk(
             columns=DOCUMENT,
-            tables=schema.view_documents,
+            tables=DOCUMENTS,
             number=_documents.position,
             mine=[_documents.sender == agency],
             conditions=[*_of_document(wanted, sa.true()), *_of_some_delivery(wanted, passed)],
@@ -193,17 +204,17 @@ def _of_document(wanted: DocumentFilter, readable: _Condition) -> list[_Conditio
     if wanted.type:
         conditions.append(
             sa.or_(
-                _documents.folded_type_name == wanted.type,
-                _documents.folded_type_code == wanted.type,
+                _words.folded_type_name == wanted.type,
+                _words.folded_type_code == wanted.type,
             )
         )
     if wanted.priorities:
         conditions.append(_documents.priority.in_(wanted.priorities))
     if wanted.code:
-        conditions.append(_documents.folded_code.contains(wanted.code, autoescape=True))
+        conditions.append(_words.folded_code.contains(wanted.code, autoescape=True))
     if wanted.words:
         conditions.append(readable)
-        conditions += [_documents.folded_subject.contains(f" {word} ") for word in wanted.words]
+        conditions += [_words.folded_subject.contains(f" {word} ") for word in wanted.words]
     if wanted.issued_from is not None:
         conditions.append(_documents.issued_on >= wanted.issued_from)
     if wanted.issued_to is not None:
@@ -249,6 +260,7 @@ def _late(passed: Passed) -> _Condition:
     )
     return sa.and_(
         _documents.replaced_by.is_(None),
+        _documents.erased.is_(False),
         _deliveries.expired.is_(False),
         _deliveries.recall.in_([int(recall) for recall in STANDING]),
         sa.or_(not_collected, not_answered),

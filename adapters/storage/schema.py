@@ -69,6 +69,25 @@ Index(
     postgresql_where=text(IS_TIMESTAMP),
 )
 
+# A query must say the same words for the index to be used.
+IS_ERASURE = "topic = 'hub.Exchange.PayloadErased'"
+Index(
+    "events_of_erasure",
+    events.c.position,
+    sqlite_where=text(IS_ERASURE),
+    postgresql_where=text(IS_ERASURE),
+)
+
+# One row. Erasures at lower positions have been carried out in this copy of the database: so
+# one that comes from a backup knows what it has yet to forget.
+erasure_state = Table(
+    "erasure_state",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("below", POSITION, nullable=False),
+    CheckConstraint("id = 1", name="erasure_state_is_one_row"),
+)
+
 requests = Table(
     "requests",
     metadata,
@@ -155,6 +174,16 @@ cosignatures = Table(
     sqlite_with_rowid=False,
 )
 
+# Those of logs that could not go on, with their cosignatures as lines of the note.
+former_checkpoints = Table(
+    "former_checkpoints",
+    metadata,
+    Column("size", POSITION, primary_key=True, autoincrement=False),
+    Column("origin", String, primary_key=True),
+    Column("note", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # --- Views: disposable, rebuilt from the events ------------------------------------------
 
 view_state = Table(
@@ -174,24 +203,35 @@ view_documents = Table(
     Column("envelope_digest", DIGEST, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("accepted_at_us", BigInteger, nullable=False),
-    Column("code", String, nullable=False),
-    Column("type_name", String, nullable=False),
-    Column("subject", String, nullable=False),
     Column("attachment_count", Integer, nullable=False),
     Column("attachment_bytes", BigInteger, nullable=False),
     # No foreign key: both documents may come in one batch, the older one first.
     Column("replaced_by", ID, nullable=True),
-    Column("type_code", String, nullable=False),
     Column("priority", String, nullable=False),
     Column("issued_on", Date, nullable=True),
     Column("due_on", Date, nullable=True),
+    Column("erased", Boolean, nullable=False),
+    Index("view_documents_by_sender", "sender", "position"),
+    sqlite_with_rowid=False,
+)
+
+# The words of documents, by the position of their submission. SQLite zeroes what it frees, but
+# when it moves rows between pages it leaves copies behind. So no row here ever moves: each is
+# appended with the highest number, none changes its size or is deleted, and what is erased is
+# overwritten in its place, with as many spaces (docs/decisions/0020).
+view_words = Table(
+    "view_words",
+    metadata,
+    Column("position", POSITION, primary_key=True, autoincrement=False),
+    Column("code", String, nullable=False),
+    Column("type_name", String, nullable=False),
+    Column("type_code", String, nullable=False),
+    Column("subject", String, nullable=False),
     # What lists are searched by, made from the words beside it and overwritten with them.
     Column("folded_code", String, nullable=False),
     Column("folded_type_name", String, nullable=False),
     Column("folded_type_code", String, nullable=False),
     Column("folded_subject", String, nullable=False),
-    Index("view_documents_by_sender", "sender", "position"),
-    sqlite_with_rowid=False,
 )
 
 # Few deliveries have a limit and stand open, neither collected nor given back by agreement
@@ -246,7 +286,8 @@ view_notices = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", SmallInteger, nullable=False),
     Column("exchange_id", ID, nullable=False),
-    Column("recipient", String, nullable=False),
+    # Null for an erasure in an outbox, which concerns all recipients.
+    Column("recipient", String, nullable=True),
     Column("code", String, nullable=False),
     Column("by_exchange", ID, nullable=True),
     Column("position", BigInteger, nullable=False),
@@ -257,4 +298,31 @@ view_notices = Table(
         ["view_deliveries.exchange_id", "view_deliveries.recipient"],
     ),
     sqlite_with_rowid=False,
+)
+
+NOT_APPROVED = "approved_by IS NULL"
+
+view_orders = Table(
+    "view_orders",
+    metadata,
+    Column("position", POSITION, primary_key=True, autoincrement=False),
+    Column("digest", DIGEST, nullable=False),
+    Column("action", String, nullable=False),
+    Column("exchange_id", ID, nullable=True),
+    Column("envelope_digest", DIGEST, nullable=True),
+    Column("reason", String, nullable=False),
+    Column("basis", String, nullable=False),
+    Column("ordered_by", String, nullable=False),
+    Column("ordered_at_us", BigInteger, nullable=False),
+    Column("lapses_at_us", BigInteger, nullable=False),
+    Column("approved_by", String, nullable=True),
+    Column("approved_at_us", BigInteger, nullable=True),
+    Index("view_orders_by_digest", "digest", unique=True),
+    Index("view_orders_by_exchange", "exchange_id"),
+)
+Index(
+    "view_orders_open",
+    view_orders.c.position,
+    sqlite_where=text(NOT_APPROVED),
+    postgresql_where=text(NOT_APPROVED),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from adapters.storage import schema
 from adapters.storage.engine import Database, upsert
 from hub.errors import LedgerMismatch
+from hub.proof.note import Note, NoteSignature, format_note, parse_note
 
 _tiles = schema.tiles.c
 _checkpoints = schema.checkpoints.c
@@ -100,6 +102,29 @@ class TreeStore:
         with self._database.reading() as connection:
             yield from connection.execute(statement, execution_options=_STREAM).scalars()
 
+    def close(self, origin: str) -> None:
+        """Put all checkpoints away as those of a log that ended, in one transaction."""
+        former = sa.insert(schema.former_checkpoints)
+        with (
+            self._database.writing() as connection,
+            _without_triggers(connection, _CHECKPOINT_TABLES),
+        ):
+            for size, note in connection.execute(_SELECT_CHECKPOINTS).all():
+                cosigned = _cosigned(connection, size, note)
+                connection.execute(former, {"size": size, "origin": origin, "note": cosigned})
+            for table in _CHECKPOINT_TABLES:
+                connection.execute(sa.delete(table))
+
+    def former_checkpoints(self) -> Iterator[tuple[str, int, bytes]]:
+        """Those of logs that ended, as (origin, size, signed note), by rising size."""
+        former = schema.former_checkpoints.c
+        statement = sa.select(former.origin, former.size, former.note)
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                statement.order_by(former.size, former.origin), execution_options=_STREAM
+            )
+            yield from ((origin, size, note) for origin, size, note in rows)
+
     def _first(self, statement: sa.Select[int, bytes]) -> tuple[int, bytes] | None:
         with self._database.reading() as connection:
             row = connection.execute(statement.limit(1)).first()
@@ -107,6 +132,32 @@ class TreeStore:
             return None
         size, note = row
         return size, note
+
+
+# In the order in which rows may go: cosignatures are of checkpoints.
+_CHECKPOINT_TABLES = (schema.cosignatures, schema.published, schema.checkpoints)
+
+
+@contextmanager
+def _without_triggers(connection: sa.Connection, tables: Sequence[sa.Table]) -> Iterator[None]:
+    """For the one step that takes rows out of append-only tables; the same transaction ends it."""
+    names = [table.name for table in tables]
+    ask = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (?, ?, ?)"
+    triggers = connection.exec_driver_sql(ask, tuple(names)).all()
+    for name, _sql in triggers:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    yield
+    for _name, create in triggers:
+        connection.exec_driver_sql(create)
+
+
+def _cosigned(connection: sa.Connection, size: int, note: bytes) -> bytes:
+    columns = schema.cosignatures.c
+    statement = sa.select(columns.witness, columns.key_id, columns.signature)
+    lines = connection.execute(statement.where(columns.size == size).order_by(columns.nth))
+    signed = parse_note(note)
+    cosignatures = (NoteSignature(*line) for line in lines)
+    return format_note(Note(signed.text, (*signed.signatures, *cosignatures)))
 
 
 # Both write only what differs, and then the triggers see an UPDATE they can refuse: what is

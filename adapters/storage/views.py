@@ -11,7 +11,14 @@ import sqlalchemy as sa
 
 from adapters.storage import schema
 from adapters.storage.engine import Database, insert_rows, upsert
-from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow, ViewChanges
+from hub.application.ports import (
+    DeliveryRow,
+    DocumentRow,
+    NoticeKind,
+    NoticeRow,
+    OrderRow,
+    ViewChanges,
+)
 from hub.domain.delivery import DeliveryState, RecallState
 from hub.domain.folding import as_searched, fold
 from hub.errors import LedgerMismatch
@@ -20,6 +27,11 @@ _state = schema.view_state.c
 _documents = schema.view_documents.c
 _deliveries = schema.view_deliveries.c
 _notices = schema.view_notices.c
+_words = schema.view_words.c
+
+# A document's row with its words beside it: what DOCUMENT is selected from.
+WITH_WORDS = _words.position == _documents.position
+DOCUMENTS = schema.view_documents.join(schema.view_words, WITH_WORDS)
 
 # All in the order of the fields of their rows.
 DOCUMENT = (
@@ -28,16 +40,17 @@ DOCUMENT = (
     _documents.envelope_digest,
     _documents.position,
     _documents.accepted_at_us,
-    _documents.code,
-    _documents.type_name,
-    _documents.subject,
+    _words.code,
+    _words.type_name,
+    _words.subject,
     _documents.attachment_count,
     _documents.attachment_bytes,
     _documents.replaced_by,
-    _documents.type_code,
+    _words.type_code,
     _documents.priority,
     _documents.issued_on,
     _documents.due_on,
+    _documents.erased,
 )
 DELIVERY = (
     _deliveries.exchange_id,
@@ -65,6 +78,8 @@ _NOTICE = (
     _notices.recorded_at_us,
 )
 
+_ORDER = tuple(schema.view_orders.c)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # Walks through a table with so many rows in memory.
@@ -88,21 +103,27 @@ class Views:
         return position
 
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
-        """Take in events `start` to `end` (not included), in at most four statements.
+        """Take in events `start` to `end` (not included), in at most seven statements.
 
         Raises ValueError for another `start` than `position`, or an `end` before it;
         LedgerMismatch for a delivery whose document or inbox number cannot be, and for a
         notice of an unknown delivery or under a number of its box that was given before.
         """
         documents = [_document_values(row) for row in changes.documents]
+        words = [_word_values(row) for row in sorted(changes.documents, key=_position)]
+        erased = [{"erased": row.position} for row in changes.documents if row.erased]
         deliveries = [_delivery_values(row) for row in changes.deliveries]
         notices = [_notice_values(row) for row in changes.notices]
+        orders = [_order_values(row) for row in changes.orders]
         try:
             with self._database.writing(disposable=True) as connection:
                 _advance(connection, start, end)
                 _write(connection, _REPLACE_DOCUMENTS, documents)
+                _write(connection, _APPEND_WORDS, words)
+                _write(connection, _BLANK_WORDS, erased)
                 _write(connection, _REPLACE_DELIVERIES, deliveries)
                 insert_rows(connection, _INSERT_NOTICES, notices)
+                _write(connection, _REPLACE_ORDERS, orders)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(
                 f"events {start} to {end} do not fit the views: {error.orig}", position=start
@@ -111,14 +132,17 @@ class Views:
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
         with self._database.writing(disposable=True) as connection:
+            connection.execute(sa.delete(schema.view_orders))
             connection.execute(sa.delete(schema.view_notices))
             connection.execute(sa.delete(schema.view_deliveries))
             connection.execute(sa.delete(schema.view_documents))
+            connection.execute(sa.delete(schema.view_words))
             connection.execute(sa.update(schema.view_state).values(position=0))
 
     def document(self, exchange_id: UUID) -> DocumentRow | None:
         """One document."""
-        statement = sa.select(*DOCUMENT).where(_documents.exchange_id == exchange_id.bytes)
+        statement = sa.select(*DOCUMENT).select_from(DOCUMENTS)
+        statement = statement.where(_documents.exchange_id == exchange_id.bytes)
         with self._database.reading() as connection:
             row = connection.execute(statement).first()
         return None if row is None else document_of(row)
@@ -154,6 +178,7 @@ class Views:
             .add_columns(*DELIVERY, *DOCUMENT)
             .join_from(schema.view_notices, schema.view_deliveries)
             .join_from(schema.view_deliveries, schema.view_documents)
+            .join_from(schema.view_documents, schema.view_words, WITH_WORDS)
         )
         one, two = len(_NOTICE), len(_NOTICE) + len(DELIVERY)
         with self._database.reading() as connection:
@@ -177,6 +202,7 @@ class Views:
                 schema.view_documents,
                 _documents.exchange_id == _notices.exchange_id,
             )
+            .join_from(schema.view_documents, schema.view_words, WITH_WORDS)
         )
         split = len(_NOTICE)
         with self._database.reading() as connection:
@@ -199,15 +225,36 @@ class Views:
         with self._database.reading() as connection:
             return [delivery_of(row) for row in connection.execute(statement)]
 
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
-        """Every row of one snapshot: documents, deliveries and notices, each by their key."""
-        documents = sa.select(*DOCUMENT).order_by(_documents.exchange_id)
+    def order(self, digest: bytes) -> OrderRow | None:
+        """The order with this digest."""
+        statement = sa.select(*_ORDER).where(schema.view_orders.c.digest == digest)
+        with self._database.reading() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else _order(row)
+
+    def orders(self, after: int, limit: int, *, open_only: bool) -> Sequence[OrderRow]:
+        """At most `limit` orders at a position above `after`, in order.
+
+        `open_only`: those nobody approved, by an index that holds nothing else.
+        """
+        position = schema.view_orders.c.position
+        statement = sa.select(*_ORDER).where(position > after).order_by(position).limit(limit)
+        if open_only:
+            statement = statement.where(sa.text(schema.NOT_APPROVED))
+        with self._database.reading() as connection:
+            return [_order(row) for row in connection.execute(statement)]
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow]:
+        """Every row of one snapshot: documents, deliveries, notices and orders, by their key."""
+        documents = sa.select(*DOCUMENT).select_from(DOCUMENTS).order_by(_documents.exchange_id)
         deliveries = sa.select(*DELIVERY).order_by(_deliveries.exchange_id, _deliveries.recipient)
         notices = sa.select(*_NOTICE).order_by(_notices.outbox, _notices.agency, _notices.seq)
+        orders = sa.select(*_ORDER).order_by(schema.view_orders.c.position)
         with self._database.reading() as connection:
             yield from map(document_of, connection.execute(documents, execution_options=_STREAM))
             yield from map(delivery_of, connection.execute(deliveries, execution_options=_STREAM))
             yield from map(_notice, connection.execute(notices, execution_options=_STREAM))
+            yield from map(_order, connection.execute(orders, execution_options=_STREAM))
 
 
 def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[Any]:
@@ -236,14 +283,28 @@ def _replacing(table: sa.Table, *key: str) -> sa.Insert:
     return insert.on_conflict_do_update(index_elements=key, set_=others)
 
 
+def _as_many_spaces(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """Spaces for each byte of a text: the row keeps its size, so SQLite overwrites it in place."""
+    size = sa.func.length(sa.cast(column, sa.LargeBinary))
+    return sa.func.replace(sa.func.hex(sa.func.zeroblob(size)), "00", " ")
+
+
+# The words of a document never change but by erasing: what is there already is the same.
+_APPEND_WORDS = upsert(schema.view_words).on_conflict_do_nothing()
+_BLANK_WORDS = (
+    sa.update(schema.view_words)
+    .where(_words.position == sa.bindparam("erased"))
+    .values({each: _as_many_spaces(each) for each in _words if each.name != "position"})
+)
 _REPLACE_DOCUMENTS = _replacing(schema.view_documents, "exchange_id")
 _REPLACE_DELIVERIES = _replacing(schema.view_deliveries, "exchange_id", "recipient")
+_REPLACE_ORDERS = _replacing(schema.view_orders, "position")
 # A notice never changes, so a second one with its number is a mistake.
 _INSERT_NOTICES = sa.insert(schema.view_notices)
 
 
 def _write(
-    connection: sa.Connection, statement: sa.Insert, rows: Sequence[Mapping[str, Any]]
+    connection: sa.Connection, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     if rows:
         connection.execute(statement, rows)
@@ -256,21 +317,32 @@ def _document_values(row: DocumentRow) -> dict[str, Any]:
         "envelope_digest": row.envelope_digest,
         "position": row.position,
         "accepted_at_us": microseconds(row.accepted_at),
-        "code": row.code,
-        "type_name": row.type_name,
-        "subject": row.subject,
         "attachment_count": row.attachment_count,
         "attachment_bytes": row.attachment_bytes,
         "replaced_by": _optional_id(row.replaced_by),
-        "type_code": row.type_code,
         "priority": row.priority,
         "issued_on": row.issued_on,
         "due_on": row.due_on,
+        "erased": row.erased,
+    }
+
+
+def _word_values(row: DocumentRow) -> dict[str, Any]:
+    return {
+        "position": row.position,
+        "code": row.code,
+        "type_name": row.type_name,
+        "type_code": row.type_code,
+        "subject": row.subject,
         "folded_code": fold(row.code),
         "folded_type_name": fold(row.type_name),
         "folded_type_code": fold(row.type_code),
         "folded_subject": as_searched(row.subject),
     }
+
+
+def _position(row: DocumentRow) -> int:
+    return row.position
 
 
 def _delivery_values(row: DeliveryRow) -> dict[str, Any]:
@@ -297,7 +369,7 @@ def _notice_values(row: NoticeRow) -> tuple[Any, ...]:
         row.seq,
         int(row.kind),
         row.exchange_id.bytes,
-        row.recipient,
+        row.recipient or None,
         row.code,
         _optional_id(row.by_exchange),
         row.position,
@@ -305,11 +377,30 @@ def _notice_values(row: NoticeRow) -> tuple[Any, ...]:
     )
 
 
+def _order_values(row: OrderRow) -> dict[str, Any]:
+    return {
+        "position": row.position,
+        "digest": row.digest,
+        "action": row.action,
+        "exchange_id": _optional_id(row.exchange_id),
+        "envelope_digest": row.envelope_digest,
+        "reason": row.reason,
+        "basis": row.basis,
+        "ordered_by": row.ordered_by,
+        "ordered_at_us": microseconds(row.ordered_at),
+        "lapses_at_us": microseconds(row.lapses_at),
+        "approved_by": row.approved_by,
+        "approved_at_us": None if row.approved_at is None else microseconds(row.approved_at),
+    }
+
+
 def document_of(row: Sequence[Any]) -> DocumentRow:
     """The row that the columns of DOCUMENT hold."""
     exchange_id, sender, digest, position, accepted_at_us, *others = row
     code, type_name, subject, attachment_count, attachment_bytes, replaced_by, *more = others
-    type_code, priority, issued_on, due_on = more
+    type_code, priority, issued_on, due_on, erased = more
+    if erased:
+        code = type_name = subject = type_code = ""  # As many spaces as there were bytes.
     return DocumentRow(
         UUID(bytes=exchange_id),
         sender,
@@ -326,6 +417,7 @@ def document_of(row: Sequence[Any]) -> DocumentRow:
         priority,
         issued_on,
         due_on,
+        erased,
     )
 
 
@@ -356,11 +448,30 @@ def _notice(row: Sequence[Any]) -> NoticeRow:
         seq,
         NoticeKind(kind),
         UUID(bytes=exchange_id),
-        recipient,
+        recipient or "",
         code,
         _optional_uuid(by_exchange),
         position,
         instant(at_us),
+    )
+
+
+def _order(row: Sequence[Any]) -> OrderRow:
+    position, digest, action, exchange_id, envelope_digest, reason, basis, *others = row
+    ordered_by, ordered_at_us, lapses_at_us, approved_by, approved_at_us = others
+    return OrderRow(
+        position,
+        digest,
+        action,
+        _optional_uuid(exchange_id),
+        envelope_digest,
+        reason,
+        basis,
+        ordered_by,
+        instant(ordered_at_us),
+        instant(lapses_at_us),
+        approved_by,
+        None if approved_at_us is None else instant(approved_at_us),
     )
 
 

@@ -99,7 +99,7 @@ class SubmitDocument:
                 replaces=envelope.action is Action.REPLACE,
                 by_exchange=exchange.id,
                 by_digest=signed.digest.hex(),
-                notices=_numbered(session, older.recipients),
+                notices=numbered(session, older.recipients),
             )
             session.record(older)
 
@@ -149,6 +149,7 @@ class SpeakAsRecipient:
         session.record(delivery, self.request, self.exchange_id)
 
     def _require_possible(self, exchange: Exchange, delivery: Delivery) -> None:
+        exchange.require_words()
         match self.statement:
             case Collect():
                 delivery.require_released(recalled=exchange.recalled)
@@ -174,11 +175,12 @@ class RecallDocument:
         judged = self.spoken.judge_again(session)
         require_may_send(self.spoken.agency, session.registry)
         exchange = own_exchange(session, self.spoken.agency, self.statement.envelope_digest)
+        exchange.require_words()
         exchange.require_recallable()
         sealed = _sealed(self.vault, exchange.id, self.spoken.signed)
         exchange.recall(
             at=session.at,
-            notices=_numbered(session, exchange.recipients),
+            notices=numbered(session, exchange.recipients),
             **_facts(self.spoken, judged, self.statement, session.at, of=exchange.sender),
         )
         session.add_payload(sealed)
@@ -203,7 +205,7 @@ class ExpireDelivery:
         exchange = session.history.exchange(self.exchange_id)
         delivery = session.history.delivery(self.exchange_id, self.recipient, session.at)
         over = delivery.collected or delivery.expired or delivery.recall is RecallState.AGREED
-        if over or session.at < self.expires_at:
+        if exchange.erased or over or session.at < self.expires_at:
             raise NothingRecorded("the document is not waited for, or its time has not come")
         (inbox_seq,) = session.next_inbox_seqs([self.recipient])
         delivery.expire(
@@ -250,7 +252,8 @@ def unknown_exchange() -> ExchangeUnknown:
     return ExchangeUnknown("no such exchange among those this agency takes part in")
 
 
-def _numbered(session: Session, agencies: list[str] | tuple[str, ...]) -> list[Consignment]:
+def numbered(session: Session, agencies: list[str] | tuple[str, ...]) -> list[Consignment]:
+    """The next number in the inbox of each of these agencies."""
     numbers = session.next_inbox_seqs(agencies)
     return [
         Consignment(agency=agency, inbox_seq=number)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
 
 from hub.application import intake
 from hub.application.commands import (
@@ -19,7 +21,7 @@ from hub.application.commands import (
 from hub.application.lane import Lane, Receipts, Recorded
 from hub.application.mapper import read_event
 from hub.application.offload import Offloader
-from hub.application.parties import parties_of
+from hub.application.parties import exchange_of, parties_of
 from hub.application.ports import (
     AcceptedRequest,
     Clock,
@@ -39,7 +41,7 @@ from hub.application.submissions import Submissions
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.domain.delivery import RecallState
-from hub.domain.exchange import Exchange
+from hub.domain.exchange import Exchange, erased
 from hub.domain.values import uuid7
 from hub.errors import (
     AgencyUnknown,
@@ -48,6 +50,7 @@ from hub.errors import (
     HubError,
     NotAParty,
     NotCollected,
+    NumberUnknown,
     PositionUnknown,
     RequestIdReused,
     RequestMalformed,
@@ -163,7 +166,7 @@ class Exchanges:
             recorded = await self._submissions.submit(command, contents, uploads)
         else:
             recorded = await self._lane.do(command)
-        return _same_kind(recorded, signed)
+        return same_kind(recorded, signed)
 
     async def begin_upload(
         self, agency: str, size: int, sha256: bytes, tag: str
@@ -181,7 +184,7 @@ class Exchanges:
             spoken = self._judge(agency, signed)
             opened = await self._received(statement)
             await self._require_readable(opened)
-            recorded = _same_kind(
+            recorded = same_kind(
                 await self._lane.do(
                     SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
                 ),
@@ -212,7 +215,7 @@ class Exchanges:
                 "only the sender can recall a document", envelope_digest=statement.envelope_digest
             )
         recorded = await self._lane.do(RecallDocument(spoken, statement, self._vault))
-        return _same_kind(recorded, signed)
+        return same_kind(recorded, signed)
 
     async def submission(self, agency: str, request_id: str) -> Recorded:
         """The answer that an accepted statement of this agency got."""
@@ -251,20 +254,30 @@ class Exchanges:
     async def inbox(
         self, agency: str, after: int, limit: int
     ) -> Sequence[tuple[NoticeRow, DeliveryRow, DocumentRow]]:
-        """An agency's inbox by rising number."""
-        return await self._offload(lambda: self._views.inbox(agency, after, limit))
+        """An agency's inbox by rising number.
+
+        Raises NumberUnknown beyond its last one: such a number was given by a log that this
+        one only goes on from, or by nobody.
+        """
+        rows = await self._offload(lambda: self._views.inbox(agency, after, limit))
+        if not rows:
+            await self._offload(lambda: _require_given(self._log.inbox_heads, agency, after))
+        return rows
 
     async def outbox(
         self, agency: str, after: int, limit: int
     ) -> Sequence[tuple[NoticeRow, DocumentRow]]:
-        """What became of an agency's own documents, by rising number."""
-        return await self._offload(lambda: self._views.outbox(agency, after, limit))
+        """What became of an agency's own documents, by rising number; else as `inbox`."""
+        rows = await self._offload(lambda: self._views.outbox(agency, after, limit))
+        if not rows:
+            await self._offload(lambda: _require_given(self._log.outbox_heads, agency, after))
+        return rows
 
     async def statement(self, agency: str, position: int, *, cosigned: bool = False) -> Evidence:
         """The statement that an event records, for the sender and the recipient concerned.
 
         If `cosigned`, its receipts lie under one checkpoint that witnesses cosigned, if any did.
-        Raises PositionUnknown for any other event, ContentLost when it was erased, and for a
+        Raises PositionUnknown for any other event, PayloadErased when it was erased, and for a
         recipient NotCollected or ContentWithheld where an envelope is not released to it.
         """
         return await self._offload(lambda: self._statement(agency, position, cosigned))
@@ -276,14 +289,20 @@ class Exchanges:
         view = await self.exchange(agency, exchange_id)
         mine = self._represented(agency)
         _require_released([row for row in view.deliveries if row.recipient in mine], exchange_id)
+        await self._offload(lambda: require_kept(self._log, exchange_id))
         opened = await self._offload(lambda: self._opened_by_id(exchange_id))
         attachments = opened.event.data["attachments"]
         if index >= len(attachments) or offset > attachments[index]["size"]:
             raise RequestMalformed("no such attachment, or an offset beyond its end")
         key = await self._offload(lambda: self._vault.key_of(exchange_id))
         parts = self._content.read(exchange_id, index, attachments[index]["size"], key, offset)
-        while (part := await self._offload(lambda: next(parts, None))) is not None:
-            yield part
+        try:
+            while (part := await self._offload(lambda: next(parts, None))) is not None:
+                yield part
+        except ContentLost:
+            # It may have been erased while it was read.
+            await self._offload(lambda: require_kept(self._log, exchange_id))
+            raise
 
     # --- steps shared by the use cases --------------------------------------------
 
@@ -312,9 +331,9 @@ class Exchanges:
         if accepted.position >= self._receipts.size:
             # Recorded, but its checkpoint is not published: only the lane knows when it is.
             key = RequestKey(agency, request_id, signed.digest)
-            return _same_kind(await self._lane.do(AskAgain(key)), signed)
+            return same_kind(await self._lane.do(AskAgain(key)), signed)
         recorded = await self._offload(lambda: self._receipts.receipt(accepted.position))
-        return _same_kind(recorded, signed)
+        return same_kind(recorded, signed)
 
     async def _speak_as_recipient(
         self, agency: str, signed: SignedStatement, statement: Status | RecallAnswer
@@ -324,7 +343,7 @@ class Exchanges:
         spoken = self._judge(agency, signed)
         opened = await self._received(statement)
         command = SpeakAsRecipient(spoken, statement, opened.event.id, self._vault)
-        return _same_kind(await self._lane.do(command), signed)
+        return same_kind(await self._lane.do(command), signed)
 
     async def _require_own(self, agency: str, envelope_digest: str) -> None:
         """Only the sender's own documents are updated or replaced; checked before content."""
@@ -347,6 +366,7 @@ class Exchanges:
 
     async def _require_readable(self, opened: _Opened) -> None:
         """Nothing is marked as handed over that cannot be handed over."""
+        await self._offload(lambda: require_kept(self._log, opened.event.id))
         sizes = [attachment["size"] for attachment in opened.event.data["attachments"]]
         await self._offload(lambda: self._content.check(opened.event.id, sizes))
         await self._offload(lambda: self._envelope(opened.event))
@@ -438,8 +458,11 @@ def evidence_of(
 def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
     """The signed statement that an event records, its payload unsealed.
 
-    Raises ContentLost when the payload or its key is gone.
+    Raises PayloadErased when it was erased by law, ContentLost when the payload or its key
+    is gone for another reason.
     """
+    if (exchange_id := exchange_of(event)) is not None:
+        require_kept(log, exchange_id)
     record = event.data["statement"]
     payload = log.payload(bytes.fromhex(record["digest"]))
     if payload is None:
@@ -450,6 +473,22 @@ def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
         key_id=record["key_id"],
         signature=base64.b64decode(record["signature"]),
     )
+
+
+def require_kept(log: EventLog, exchange_id: UUID) -> None:
+    """Refuse what would need the words or content of a document that was erased by law."""
+    if _is_erased(log.select_events(exchange_id)):
+        raise erased(exchange_id)
+
+
+def is_kept(log: EventLog, exchange_id: UUID) -> bool:
+    """Whether a document was recorded, and not erased by law since."""
+    history = log.select_events(exchange_id)
+    return bool(history) and not _is_erased(history)
+
+
+def _is_erased(history: Sequence[StoredEvent]) -> bool:
+    return any(stored.topic == Exchange.PayloadErased.TOPIC for stored in history)
 
 
 def _require_released(rows: Sequence[DeliveryRow], exchange_id: UUID) -> None:
@@ -476,7 +515,7 @@ def require_same(accepted: AcceptedRequest, digest: bytes) -> None:
         )
 
 
-def _same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
+def same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
     """Refuse to answer one kind of statement with the acceptance of another.
 
     Unknown fields are kept, so the same bytes may read as a status and as a collect
@@ -489,3 +528,15 @@ def _same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
             first_digest=record["digest"],
         )
     return recorded
+
+
+def _require_given(
+    heads: Callable[[Sequence[str]], Mapping[str, int]], agency: str, after: int
+) -> None:
+    last = heads([agency]).get(agency, 0)
+    if after > last:
+        raise NumberUnknown(
+            f"the last number of this box is {last}: read on after it; a larger one was given by "
+            "a log that has ended",
+            last=str(last),
+        )

@@ -15,7 +15,9 @@ from hub.domain.audit_trail import AuditTrail, audit_trail_id
 from hub.domain.delivery import Delivery, delivery_id
 from hub.domain.exchange import Exchange
 from hub.domain.group import Group
+from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
+from hub.domain.principal import Principal
 
 _CACHED_AGGREGATES_MAX = 8192
 
@@ -33,9 +35,21 @@ class History:
         (opened,) = self._log.entries(0, 1)
         return cast(Log, self._existing(opened.aggregate_id))
 
+    def exists(self, aggregate_id: UUID) -> bool:
+        """Whether anything was recorded of an aggregate, in this batch or before."""
+        return aggregate_id in self._cache or bool(self._log.select_events(aggregate_id))
+
+    def principal(self, principal_id: UUID) -> Principal:
+        """A principal that is known to exist."""
+        return cast(Principal, self._existing(principal_id))
+
     def exchange(self, exchange_id: UUID) -> Exchange:
         """An exchange that is known to exist."""
         return cast(Exchange, self._existing(exchange_id))
+
+    def hub_key(self, key_id: UUID) -> HubKey:
+        """A key of the hub that is known to exist."""
+        return cast(HubKey, self._existing(key_id))
 
     def agency(self, agency_id: UUID) -> Agency:
         """An agency that is known to exist."""

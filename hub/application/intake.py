@@ -41,11 +41,14 @@ from hub.proof.fields import MalformedField
 from hub.proof.leaf import LEAF_BYTES_MAX
 from hub.proof.statements import (
     PAYLOAD_BYTES_MAX,
+    Approval,
     Collect,
     Envelope,
+    ErasureOrder,
     Recall,
     RecallAnswer,
     Status,
+    read_operator_statement,
     read_statement,
 )
 
@@ -58,7 +61,7 @@ _RECIPIENT_BYTES, _ATTACHMENT_BYTES, _OTHER_BYTES_MAX = 37, 96, 3072
 # What `addressed` takes beside the code, where the sender signed another than the primary one.
 _ADDRESSED_BYTES = len('"addressed":"",')
 
-S = TypeVar("S", Envelope, Collect, Status, Recall, RecallAnswer)
+S = TypeVar("S", Envelope, Collect, Status, Recall, RecallAnswer, ErasureOrder, Approval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) ->
             f"this call takes a statement of type {kind.MEDIA_TYPE}", field="payload_type"
         )
     try:
-        statement = read_statement(signed)
+        of_operator = kind in {ErasureOrder, Approval}
+        statement = read_operator_statement(signed) if of_operator else read_statement(signed)
     except MalformedField as error:
         raise StatementMalformed(str(error), field=error.field) from error
     except VerificationFailed as error:

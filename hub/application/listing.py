@@ -146,7 +146,7 @@ def _late_of_all(
             state=tally.state,
             recall=tally.recall,
             expired=tally.expired,
-            replaced=document.replaced_by is not None,
+            replaced=document.replaced_by is not None or document.erased,
             calendar=calendar,
             passed=passed,
         ):

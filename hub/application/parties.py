@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
+from hub.domain.approval import Approval
 from hub.proof.leaf import Event
 
 
@@ -26,3 +28,13 @@ def consignments_of(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from data.get("notices", ())
     if "inbox_seq" in data:
         yield {"agency": data["agency"], "inbox_seq": data["inbox_seq"]}
+
+
+def exchange_of(event: Event) -> UUID | None:
+    """The exchange whose key seals the statement that an event records.
+
+    None for what operators say of it: that is kept when the document is erased.
+    """
+    if event.topic == Approval.Created.TOPIC:
+        return None
+    return UUID(event.data["exchange"]) if "exchange" in event.data else event.id

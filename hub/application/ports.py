@@ -122,6 +122,34 @@ class Commit:
     outbox_heads: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A document that was erased by law: the position of its `PayloadErased`."""
+
+    position: int
+    exchange_id: UUID
+
+
+class Erasable(Protocol):
+    """A store that holds something of documents which dies when they are erased by law.
+
+    What has been erased here the store remembers inside itself, and nowhere else: an older
+    copy of it then knows by itself what it has yet to forget (docs/decisions/0020).
+    """
+
+    def erased_below(self) -> int:
+        """Every erasure recorded at a lower position has been carried out in this copy."""
+        ...
+
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """Destroy all there is of these exchanges, then remember `below`; repeat it at will.
+
+        On return nothing of them is left in the store's files. A lower `below` begins anew, for a
+        log that lost its end. Raises OSError when it is not certain: repeat it.
+        """
+        ...
+
+
 class EventLog(Protocol):
     """The append-only table of events, and the rows that are written with them.
 
@@ -195,6 +223,24 @@ class EventLog(Protocol):
 
     def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last outbox number given to each agency; absent means none yet."""
+        ...
+
+    def erasures(self, start: int, limit: int) -> Sequence[Erasure]:
+        """At most `limit` documents erased at position `start` or later, in order.
+
+        Costs what it finds, however long the log is.
+        """
+        ...
+
+    def erased_below(self) -> int:
+        """As `Erasable`, for payloads and the words in the views of the same database."""
+        ...
+
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """As `Erasable`: the payloads of these exchanges, and every trace of erased words.
+
+        Views that stand below `below` may still show words.
+        """
         ...
 
 
@@ -278,6 +324,17 @@ class TreeStore(Protocol):
 
     def checkpoints(self, after: int = -1) -> Iterator[tuple[int, bytes]]:
         """Every checkpoint of a larger size than `after`, by rising size."""
+        ...
+
+    def close(self, origin: str) -> None:
+        """Put all checkpoints away as those of a log that ended; tiles stay.
+
+        They are kept with the cosignatures under them. The same again changes nothing.
+        """
+        ...
+
+    def former_checkpoints(self) -> Iterator[tuple[str, int, bytes]]:
+        """Those of logs that ended, as (origin, size, signed note), by rising size."""
         ...
 
     def checkpoints_missing(self, after: int = -1) -> Iterator[int]:
@@ -432,6 +489,14 @@ class ContentStore(Protocol):
         """Every exchange that has content here."""
         ...
 
+    def erased_below(self) -> int:
+        """As `Erasable`."""
+        ...
+
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """As `Erasable`; files are unlinked, what makes them unreadable is the lost key."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
@@ -548,6 +613,14 @@ class DocumentKeys(Protocol):
         """Remove keys; no error when there are none."""
         ...
 
+    def erased_below(self) -> int:
+        """As `Erasable`."""
+        ...
+
+    def erase(self, exchange_ids: Sequence[UUID], below: int) -> None:
+        """As `Erasable`: `discard`, and remembered."""
+        ...
+
 
 class KeyCustody(Protocol):
     """Wraps document keys. Trusted: whoever holds it reads every document not yet erased."""
@@ -588,7 +661,8 @@ class DocumentRow:
     """What lists show of a document; `replaced_by` is the exchange that replaced it.
 
     All but ids, times, counts and digests comes from the envelope's words and is empty once
-    they were erased. `priority` is a value of `hub.proof.envelope.Priority`.
+    they were erased. `priority` is a value of `hub.proof.envelope.Priority`. `erased` says
+    that they were erased by law, not lost.
     """
 
     exchange_id: UUID
@@ -606,6 +680,7 @@ class DocumentRow:
     priority: str = ""
     issued_on: date | None = None
     due_on: date | None = None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,18 +713,21 @@ class NoticeKind(IntEnum):
     UPDATED = 3
     REPLACED = 4
     EXPIRED = 5
+    ERASED = 6
     HANDED_OVER = 11
     STATUS = 12
     RECALL_ANSWER = 13
     DELIVERY_EXPIRED = 14
+    DELIVERY_ERASED = 15
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeRow:
     """One line of an agency's inbox or outbox: a fact with its gapless number there.
 
-    `agency` is whose box it is, `recipient` the recipient concerned, `code` that of a status
-    or answer (else empty), `by_exchange` the exchange that updated or replaced the document.
+    `agency` is whose box it is, `recipient` the recipient concerned (empty for an erasure in an
+    outbox, which concerns all), `code` that of a status or answer (else empty), `by_exchange` the
+    exchange that updated or replaced the document.
     Never changes once written.
     """
 
@@ -666,15 +744,39 @@ class NoticeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An action that takes two operators: who ordered it, and who approved it, if anybody.
+
+    `position` is that of the order, `digest` SHA-256 of its payload. `exchange_id` and
+    `envelope_digest` name the document it concerns, where it concerns one.
+    """
+
+    position: int
+    digest: bytes
+    action: str
+    exchange_id: UUID | None
+    envelope_digest: bytes | None
+    reason: str
+    basis: str
+    ordered_by: str
+    ordered_at: datetime
+    lapses_at: datetime
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ViewChanges:
     """What a stretch of events changes in the views.
 
-    Documents and deliveries replace their former row; notices are only added.
+    Documents, deliveries and orders replace their former row; notices are only added. The words
+    of a document (code, kind, subject) never change but by erasing, which empties them.
     """
 
     documents: Sequence[DocumentRow]
     deliveries: Sequence[DeliveryRow]
     notices: Sequence[NoticeRow]
+    orders: Sequence[OrderRow] = ()
 
 
 class Views(Protocol):
@@ -730,7 +832,15 @@ class Views(Protocol):
         """
         ...
 
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow]:
+    def order(self, digest: bytes) -> OrderRow | None:
+        """The order with this digest."""
+        ...
+
+    def orders(self, after: int, limit: int, *, open_only: bool) -> Sequence[OrderRow]:
+        """Orders at a position above `after`, in order; `open_only`: those nobody approved."""
+        ...
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow]:
         """Every row in a fixed order, to be compared with a rebuild."""
         ...
 
@@ -876,4 +986,33 @@ class Figures(Protocol):
 
     def snapshot(self) -> AbstractContextManager[FiguresSnapshot]:
         """One state of the views for as long as the block runs."""
+        ...
+
+
+# --- What need not be kept any longer ---------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """How long documents of one kind are kept: until they were accepted before an instant.
+
+    `kind` is a kind's name or code, folded.
+    """
+
+    kind: str
+    accepted_before: datetime
+
+
+class RetentionList(Protocol):
+    """Documents whose time is over. Untrusted and disposable, like Views."""
+
+    def due(
+        self, policies: Sequence[Retained], at: datetime, after: UUID | None, limit: int
+    ) -> tuple[Sequence[DocumentRow], UUID | None]:
+        """Documents past their time by rising exchange id, and after which to go on, or None.
+
+        Left out: those erased, and those with an order that nobody approved and that has not
+        lapsed at `at`. Looks at a bounded number of documents a call, so that some calls may
+        find nothing while later ones do.
+        """
         ...

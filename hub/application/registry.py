@@ -16,9 +16,15 @@ from hub.domain.group import Group
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.values import parse_time
-from hub.errors import KeyExpired, KeyNotYetValid, KeyUnknown, LedgerMismatch
+from hub.errors import (
+    KeyExpired,
+    KeyNotYetValid,
+    KeyUnknown,
+    LedgerMismatch,
+    VerificationFailed,
+)
 from hub.proof.leaf import Event
-from hub.proof.signatures import Algorithm, PublicKey
+from hub.proof.signatures import Algorithm, PublicKey, algorithm_of
 
 
 class Role(StrEnum):
@@ -46,6 +52,20 @@ class EnrolledKey:
     not_after: datetime
     position: int
     certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEntry:
+    """An operator in force. `principals` are its certificates, by SHA-256 in hexadecimal.
+
+    `line` is whom it owes its place to: the first operator, and the first one that another
+    let in, each begin one; whoever is let in later stands in the line of who did it. Two
+    operators of one line count as one where two are needed (docs/decisions/0020).
+    """
+
+    name: str
+    line: str
+    principals: Mapping[str, UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,9 @@ class Registry:
     """The register at one position. Never changed: each registry event makes a new one.
 
     `agencies` is by primary code; `other_codes` leads from every other code to the primary
-    one, `predecessors` from an agency to those that it took over directly.
+    one, `predecessors` from an agency to those that it took over directly. `keys` are those
+    of agencies by their code, and of operators by `operator:` and their name. `operators` are
+    those in force, `operator_lines` the line of every one there ever was.
     """
 
     version: int = -1
@@ -114,6 +136,8 @@ class Registry:
     predecessors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, GroupEntry] = field(default_factory=dict)
     calendar: Mapping[date, CalendarEntry] = field(default_factory=dict)
+    operators: Mapping[str, OperatorEntry] = field(default_factory=dict)
+    operator_lines: Mapping[str, str] = field(default_factory=dict)
 
     def caller(self, certificate: str) -> Caller | None:
         """Who holds the transport certificate with this SHA-256 (hexadecimal)."""
@@ -170,7 +194,9 @@ class Registry:
         newer = replace(self, version=position)
         match event.topic:
             case Principal.Created.TOPIC:
-                return newer._with_principal(event.data)
+                return newer._with_principal(event, position, evidence)
+            case Principal.PrincipalRevoked.TOPIC:
+                return newer._without_principal(event.data)
             case Agency.Created.TOPIC:
                 return newer._with_agency(event, position)
             case Agency.CertificateEnrolled.TOPIC:
@@ -189,13 +215,68 @@ class Registry:
                 return newer._with_correction(event.data, position)
         return newer
 
-    def _with_principal(self, data: Mapping[str, Any]) -> Registry:
+    def _with_principal(
+        self, event: Event, position: int, evidence: Callable[[bytes], bytes | None]
+    ) -> Registry:
+        data = event.data
         caller = Caller(Role(data["role"]), data["name"])
-        return replace(
+        newer = replace(
             self,
             callers={**self.callers, data["certificate"]: caller},
             key_owners={**self.key_owners, data["key_id"]: data["name"]},
         )
+        if caller.role is not Role.OPERATOR:
+            return newer
+        return newer._with_operator(event)._with_operator_key(data, position, evidence)
+
+    def _with_operator(self, event: Event) -> Registry:
+        name, by = event.data["name"], event.data["by"]
+        lines = self.operator_lines
+        # The second operator there ever is begins a line: else there could be no two.
+        line = lines.get(name) or (lines[by] if len(set(lines.values())) > 1 else name)
+        known = self.operators.get(name)
+        principals = {**(known.principals if known else {}), event.data["certificate"]: event.id}
+        return replace(
+            self,
+            operators={**self.operators, name: OperatorEntry(name, line, principals)},
+            operator_lines={**lines, name: line},
+        )
+
+    def _with_operator_key(
+        self,
+        data: Mapping[str, Any],
+        position: int,
+        evidence: Callable[[bytes], bytes | None],
+    ) -> Registry:
+        der = _certificate(data["certificate"], position, evidence)
+        try:
+            # A certificate for the connection says no algorithm; a key has its one here.
+            public_key = PublicKey.from_certificate(der, algorithm_of(der))
+        except VerificationFailed:
+            return self  # Good for the connection, and for nothing that is signed.
+        key = EnrolledKey(
+            public_key=public_key,
+            not_before=parse_time(data["not_before"]),
+            not_after=parse_time(data["not_after"]),
+            position=position,
+            certificate=data["certificate"],
+        )
+        owner = operator_key_owner(data["name"])
+        return replace(self, keys={**self.keys, (owner, data["key_id"]): key})
+
+    def _without_principal(self, data: Mapping[str, Any]) -> Registry:
+        name, certificate = data["name"], data["certificate"]
+        callers = {digest: who for digest, who in self.callers.items() if digest != certificate}
+        newer = replace(self, callers=callers)
+        operator = self.operators.get(name)
+        if operator is None or certificate not in operator.principals:
+            return newer
+        left = {each: id_ for each, id_ in operator.principals.items() if each != certificate}
+        operators = {each: entry for each, entry in self.operators.items() if each != name}
+        if left:
+            operators[name] = replace(operator, principals=left)
+        keys = {place: key for place, key in self.keys.items() if key.certificate != certificate}
+        return replace(newer, operators=operators, keys=keys)
 
     def _with_agency(self, event: Event, position: int) -> Registry:
         code = event.data["code"]
@@ -261,18 +342,15 @@ class Registry:
         return replace(self, calendar={**self.calendar, day: entry})
 
 
+def operator_key_owner(name: str) -> str:
+    """Under whom the register keeps the keys of an operator; no agency's code is like it."""
+    return f"operator:{name}"
+
+
 def _enrolled_key(
     entry: CertificateEntry, evidence: Callable[[bytes], bytes | None]
 ) -> EnrolledKey:
-    der = evidence(bytes.fromhex(entry.certificate))
-    # The store is untrusted: another certificate in this place would let its owner sign for
-    # the agency.
-    if der is None or hashlib.sha256(der).hexdigest() != entry.certificate:
-        raise LedgerMismatch(
-            f"the certificate {entry.certificate} is missing from the evidence store, or"
-            " another lies there",
-            position=entry.position,
-        )
+    der = _certificate(entry.certificate, entry.position, evidence)
     return EnrolledKey(
         public_key=PublicKey.from_certificate(der, Algorithm(entry.algorithm)),
         not_before=entry.not_before,
@@ -280,3 +358,15 @@ def _enrolled_key(
         position=entry.position,
         certificate=entry.certificate,
     )
+
+
+def _certificate(digest: str, position: int, evidence: Callable[[bytes], bytes | None]) -> bytes:
+    der = evidence(bytes.fromhex(digest))
+    # The store is untrusted: another certificate in this place would let its owner sign for
+    # the agency.
+    if der is None or hashlib.sha256(der).hexdigest() != digest:
+        raise LedgerMismatch(
+            f"the certificate {digest} is missing from the evidence store, or another lies there",
+            position=position,
+        )
+    return der

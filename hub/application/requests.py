@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from hub.application.registry import operator_key_owner
+from hub.domain.approval import Approval
 from hub.domain.catalogue import AUDIT_TOPICS
 from hub.proof.leaf import Event
 
@@ -32,8 +34,12 @@ def request_of(event: Event) -> RecordedRequest | None:
         role = "auditor" if event.topic in AUDIT_TOPICS else "operator"
         return RecordedRequest(f"{role}:{data['by']}", request_id, None, _exchange_of(event))
     record = data["statement"]
+    if event.topic == Approval.Created.TOPIC:
+        caller = operator_key_owner(data["by"])
+    else:
+        caller = record.get("by_agency") or data.get("agency") or data["sender"]
     return RecordedRequest(
-        caller=record.get("by_agency") or data.get("agency") or data["sender"],
+        caller=caller,
         request_id=request_id,
         digest=bytes.fromhex(record["digest"]),
         exchange_id=_exchange_of(event) or event.id,

@@ -24,6 +24,7 @@ from hub.application.registry import Registry
 from hub.domain.aggregate import Aggregate
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.domain.values import uuid7
+from hub.proof.leaf import Event
 
 
 @dataclass(slots=True)
@@ -80,6 +81,11 @@ class Session:
     def request_of(self, envelope_digest: bytes) -> AcceptedRequest | None:
         """The accepted statement with this digest, committed before this batch."""
         return self._log.request_of(envelope_digest)
+
+    def fact(self, position: int) -> Event:
+        """A fact that was committed before this batch."""
+        (entry,) = self._log.entries(position, 1)
+        return read_event(entry.state)
 
     # --- what commands add --------------------------------------------------------
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -219,6 +219,23 @@ class Uploads:
                 digest=hashlib.sha256() if each.stored == 0 else None,
             )
         await self._resolve_all()
+
+    async def erase(self, agency: str, digests: Collection[str]) -> None:
+        """Forget an agency's unused uploads of content that was erased by law.
+
+        One that a submission is being decided with belongs to that. Raises OSError when
+        something is left: repeat it.
+        """
+        for upload in list(self._uploads.values()):
+            about = upload.about
+            if about.agency == agency and about.sha256 in digests:
+                async with upload.lock:
+                    if upload.claim is None:
+                        await self._forget(upload)
+        for upload_id in list(self._leftover):
+            await self._destroy(upload_id)
+        if self._leftover:
+            raise OSError("some uploads could not be destroyed yet")
 
     async def sweep(self, age: timedelta) -> int:
         """Forget uploads untouched for so long, and finish what failed; how many it were."""

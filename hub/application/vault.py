@@ -23,6 +23,8 @@ class Vault:
         self._randomness = randomness
         self._cache: OrderedDict[UUID, bytes] = OrderedDict()
         self._cache_lock = Lock()
+        # How often keys were destroyed: a key that was read before that is not remembered.
+        self._destroyed = 0
 
     def new_key(self) -> bytes:
         """A fresh document key, known to nobody and stored nowhere yet."""
@@ -33,31 +35,55 @@ class Vault:
         if keys:
             self._keys.add({exchange: self._custody.wrap(key) for exchange, key in keys.items()})
         for exchange_id, key in keys.items():
-            self._remember(exchange_id, key)
+            self._remember(exchange_id, key, self._destroyed)
 
     def key_of(self, exchange_id: UUID) -> bytes:
         """The key of an exchange. Raises ContentLost when it is gone."""
         key = self._cache.get(exchange_id)
         if key is None:
+            destroyed = self._destroyed
             wrapped = self._keys.get(exchange_id)
             if wrapped is None:
                 raise ContentLost("the key of this document is no longer in the hub's store")
             key = self._custody.unwrap(wrapped)
-            self._remember(exchange_id, key)
+            self._remember(exchange_id, key, destroyed)
         return key
+
+    def has_key(self, exchange_id: UUID) -> bool:
+        """Whether the key of an exchange is stored."""
+        return self._keys.get(exchange_id) is not None
 
     def forget(self, ids: Sequence[UUID]) -> None:
         """Destroy keys: what was sealed under them alone cannot be read again, by anyone.
 
         Raises OSError when a trace may be left: repeat it.
         """
+        try:
+            self._keys.discard(ids)
+        finally:
+            self._drop(ids)
+
+    def erased_below(self) -> int:
+        """As `Erasable`, for document keys."""
+        return self._keys.erased_below()
+
+    def erase(self, ids: Sequence[UUID], below: int) -> None:
+        """As `Erasable`: destroy the keys of exchanges that were erased by law."""
+        try:
+            self._keys.erase(ids, below)
+        finally:
+            self._drop(ids)
+
+    def _drop(self, ids: Sequence[UUID]) -> None:
         with self._cache_lock:
+            self._destroyed += 1
             for each in ids:
                 self._cache.pop(each, None)
-        self._keys.discard(ids)
 
-    def _remember(self, exchange_id: UUID, key: bytes) -> None:
+    def _remember(self, exchange_id: UUID, key: bytes, destroyed: int) -> None:
         with self._cache_lock:
+            if destroyed != self._destroyed:
+                return  # It may have been read just before it was destroyed.
             self._cache[exchange_id] = key
             while len(self._cache) > _CACHED_KEYS_MAX:
                 self._cache.popitem(last=False)

@@ -15,7 +15,14 @@ from hub.proof.facts import exchange_of
 # Who audited the document is no fact about it: a party's bundle is the same.
 _OF_THE_DOCUMENT = ("hub.Exchange.", "hub.Delivery.")
 # A hub refuses to look for kinds it does not know; a test holds this list to the hub's own.
-OF_THE_KEYS = ("hub.Log.LogOpened", "hub.HubKey.HubKeyAnnounced", "hub.HubKey.HubKeyActivated")
+OF_THE_KEYS = (
+    "hub.Log.LogOpened",
+    "hub.Log.LogReopened",
+    "hub.HubKey.HubKeyAnnounced",
+    "hub.HubKey.HubKeyActivated",
+    "hub.HubKey.HubKeyRetired",
+    "hub.HubKey.HubKeyCompromised",
+)
 
 
 class CaseSource(LedgerSource):

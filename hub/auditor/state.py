@@ -50,6 +50,7 @@ class DocumentState:
     replaced_by: str | None = None
     updated_by: list[str] = field(default_factory=list)
     recalled: bool = False
+    erased: bool = False
     deliveries: dict[str, Standing] = field(default_factory=dict)
 
 
@@ -75,7 +76,9 @@ class HubState:
     at: datetime | None = None
     agencies: dict[str, AgencyState] = field(default_factory=dict)
     principals: dict[str, str] = field(default_factory=dict)
-    """Name → role, of auditors and operators."""
+    """Name → role, of auditors and operators in force."""
+    certificates: dict[str, set[str]] = field(default_factory=dict)
+    """Name → certificates in force of these, by digest."""
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     documents: dict[str, DocumentState] = field(default_factory=dict)
     topics: Counter[str] = field(default_factory=Counter)
@@ -124,6 +127,8 @@ class HubState:
                 document.recalled = True
                 for standing in document.deliveries.values():
                     standing.recall = RecallState.ASKED
+            case "hub.Exchange.PayloadErased":
+                self.documents[exchange].erased = True
 
     def _delivery(self, event: Event, position: int) -> None:
         data = event.data
@@ -160,6 +165,12 @@ class HubState:
                 self.agencies[data["agency"]].successor = data["successor"]
             case "hub.Principal.PrincipalEnrolled":
                 self.principals[data["name"]] = data["role"]
+                self.certificates.setdefault(data["name"], set()).add(data["certificate"])
+            case "hub.Principal.PrincipalRevoked":
+                left = self.certificates[data["name"]]
+                left.discard(data["certificate"])
+                if not left:
+                    del self.principals[data["name"]]
             case "hub.Group.GroupChanged":
                 self.groups[data["group"]] = tuple(data["members"])
 
@@ -175,6 +186,7 @@ def document_as_json(document: DocumentState) -> dict[str, Any]:
         "replaced_by": document.replaced_by,
         "updated_by": document.updated_by,
         "recalled": document.recalled,
+        "erased": document.erased,
         "deliveries": {
             recipient: {
                 "state": standing.state.name.lower(),

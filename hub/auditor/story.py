@@ -24,6 +24,7 @@ class What(StrEnum):
     STATUS = "status"
     RECALL_ANSWERED = "recall-answered"
     EXPIRED = "expired"
+    ERASED = "erased"
     READ = "read"
     EXPORTED = "exported"
     OTHER = "other"
@@ -38,6 +39,7 @@ _WHAT = {
     "hub.Delivery.StatusReported": What.STATUS,
     "hub.Delivery.RecallAnswered": What.RECALL_ANSWERED,
     "hub.Delivery.DeliveryExpired": What.EXPIRED,
+    "hub.Exchange.PayloadErased": What.ERASED,
     "hub.Log.AuditAccessMade": What.READ,
     "hub.Log.AuditExportMade": What.EXPORTED,
 }
@@ -150,7 +152,8 @@ def _signed(data: Mapping[str, Any], *, verified: bool) -> Signed | None:
 def _observed(what: What, data: Mapping[str, Any]) -> tuple[str, ...]:
     """What is in an event without anybody's signature but the log's."""
     match what:
-        case What.EXPIRED | What.READ | What.EXPORTED | What.OTHER:
+        # Of an erasure, two operators signed; their order and approval are events of their own.
+        case What.EXPIRED | What.ERASED | What.READ | What.EXPORTED | What.OTHER:
             found = ["event"]
         case What.UPDATED | What.REPLACED:
             # The newer envelope is signed and names this one; that it was recorded here is ours.

@@ -24,6 +24,7 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.figures import Figures
 from adapters.storage.lists import DocumentLists
+from adapters.storage.retention import RetentionList
 from adapters.storage.tree import TreeStore
 from adapters.storage.uploads import UploadStore
 from adapters.storage.views import Views
@@ -36,13 +37,16 @@ from hub.application.calendar import Calendar
 from hub.application.case_reading import CaseReading
 from hub.application.certificates import Suitability
 from hub.application.directory import Directory
-from hub.application.exchanges import Exchanges
+from hub.application.erasure import Eraser, Orders
+from hub.application.exchanges import Exchanges, is_kept
 from hub.application.expiry import expire_overdue
 from hub.application.facts import Facts
 from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
+from hub.application.operators import Operators
 from hub.application.refusals import RefusalRecorder
 from hub.application.replay import Replay
+from hub.application.retention import Retention
 from hub.application.statistics import Counting
 from hub.application.timestamp_book import TimestampBook
 from hub.application.timestamping import Timestamping
@@ -87,6 +91,7 @@ _EXPIRY_EVERY_S = 30.0
 _FILE_READERS = 2
 _TIMESTAMPS_EVERY_S = 5.0
 _UPLOAD_SWEEP_EVERY_S = 600.0
+_ERASE_EVERY_S = 30.0
 # Each writes and syncs a part of 1 MiB at a time; they must not keep readers waiting.
 _UPLOAD_THREADS = 4
 
@@ -103,6 +108,7 @@ class Core:
     views: Views
     lists: DocumentLists
     figures: Figures
+    retention: RetentionList
     content: ContentStore
     uploads: UploadStore
     vault: Vault
@@ -176,6 +182,7 @@ def _core(
         views=views,
         lists=DocumentLists(database),
         figures=Figures(database),
+        retention=RetentionList(database),
         content=content,
         uploads=UploadStore(folder.content, content, system_randomness),
         vault=vault,
@@ -218,6 +225,15 @@ class HubProcess:
             clock=system_clock,
             randomness=system_randomness,
         )
+        self._eraser = Eraser(
+            log=core.log,
+            vault=core.vault,
+            content=core.content,
+            uploads=self._uploads,
+            views=core.views,
+            receipts=core.receipts,
+            offload=self._offload,
+        )
         self._watchers = Watchers(loop)
         settings = core.settings
         self._lane = WritingLane(
@@ -246,7 +262,8 @@ class HubProcess:
         """Check the ledger, take up what was left undone, then listen.
 
         Raises LedgerMismatch when what is stored contradicts itself or the signer, StoreMissing
-        when the content folder is gone.
+        when the content folder is gone, OSError when something that was erased by law cannot
+        be erased.
         """
         started, core = system_clock(), self._core
         await self._offload(core.engine.load)
@@ -254,6 +271,9 @@ class HubProcess:
         # Before anything is swept: what a crash left under an exchange that was never recorded
         # is somebody's upload.
         await self._uploads.recover()
+        # Whatever a backup brought back: nobody is served while something erased is here.
+        if erased := await self._eraser.run():
+            _logger.info("erased again what was erased before", count=erased)
         self._lane.start()
         await self.server.start()
         await self._serve_log_files()
@@ -264,6 +284,7 @@ class HubProcess:
             asyncio.create_task(self._expire(), name="expiry"),
             asyncio.create_task(self._stamp(), name="timestamps"),
             asyncio.create_task(self._sweep_uploads(), name="uploads"),
+            asyncio.create_task(self._erase(), name="erasure"),
             asyncio.create_task(self.witnesses.run(), name="witnesses"),
         ]
 
@@ -358,6 +379,14 @@ class HubProcess:
                 directory,
                 Calendar(lane=self._lane, registry=registry),
                 Auditors(self._lane, suitability),
+                operators=Operators(self._lane, registry, suitability),
+                orders=self._orders(),
+                retention=Retention(
+                    years=core.settings.retention,
+                    lists=core.retention,
+                    offload=self._offload,
+                    clock=system_clock,
+                ),
             ),
             directory=DirectoryServicer(directory),
             audit=self._audit_servicer(),
@@ -384,6 +413,21 @@ class HubProcess:
                 offload=self._offload,
                 clock=system_clock,
             ),
+        )
+
+    def _orders(self) -> Orders:
+        core = self._core
+        return Orders(
+            origin=core.settings.origin,
+            log=core.log,
+            lane=self._lane,
+            receipts=core.receipts,
+            registry=lambda: core.engine.registry,
+            vault=core.vault,
+            views=core.views,
+            eraser=self._eraser,
+            offload=self._offload,
+            clock=system_clock,
         )
 
     def _listing(self) -> Listing:
@@ -463,8 +507,17 @@ class HubProcess:
                 _logger.error("the upload job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_UPLOAD_SWEEP_EVERY_S)
 
+    async def _erase(self) -> None:
+        """Finish erasures that an approval could not; looked for every half minute."""
+        while True:
+            await asyncio.sleep(_ERASE_EVERY_S)
+            try:
+                await self._eraser.run()
+            except Exception as error:
+                _logger.error("the erasure job failed and will be tried again", exc_info=error)
+
     async def _sweep(self, started: datetime) -> None:
-        """Remove content whose submission was never recorded; only what is older than us."""
+        """Remove content that no event points at, or an erased one; only what is older than us."""
         swept = await self._offload(lambda: sweep(self._core, before=started))
         if swept:
             _logger.info("swept content of submissions that were never recorded", count=swept)
@@ -481,13 +534,16 @@ def working_days(settings: Settings) -> WorkingDays:
 
 
 def sweep(core: Core, *, before: datetime) -> int:
-    """Discard content that no event points at, written before an instant; how much it was."""
+    """Discard content that no event points at, written before an instant; how much it was.
+
+    And what was erased by law: single files may have been restored by hand.
+    """
     limit = int(before.timestamp() * 1000)
     orphans = [
         exchange_id
         for exchange_id in core.content.exchanges()
         if int.from_bytes(exchange_id.bytes[:6], "big") < limit
-        and not core.log.select_events(exchange_id)
+        and not is_kept(core.log, exchange_id)
     ]
     for exchange_id in orphans:
         core.content.discard(exchange_id)

@@ -23,6 +23,7 @@ from hub.application.agencies import EnrolCertificate, RegisterAgency
 from hub.application.certificates import Suitability
 from hub.application.founding import FoundHub
 from hub.application.lane import Command
+from hub.application.operators import EnrolOperator
 from hub.bootstrap.assembly import Core, open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.timestamps import Offered, pem_of, settings_of, trusted
@@ -40,7 +41,8 @@ from keys.development_ca import DevelopmentCA, Issued
 from keys.file import create_file, create_private_key, sync_folder
 from keys.last_signed import LastSigned
 
-OPERATOR = "operator"
+OPERATOR, SECOND_OPERATOR = "operator", "operator-2"
+OPERATORS = (OPERATOR, SECOND_OPERATOR)
 _SECRET, _PUBLIC = 0o600, 0o644
 
 
@@ -128,7 +130,7 @@ def _fill(
     make_root(folder.content)
     LastSigned.create(folder.last_signed).close()
     # (4) The first events.
-    issued = {OPERATOR: authority.issue_client("lienthong operator")}
+    issued = {name: authority.issue_client(f"lienthong {name}") for name in OPERATORS}
     with open_core(folder, settings) as core:
         core.engine.load()
         _record_first_events(core, authority, issued, samples)
@@ -192,6 +194,10 @@ def _record_first_events(
     ]
     for sample in samples:
         commands += _sample_commands(sample, authority, suitability, issued)
+    # What cannot be undone takes two; each belongs on the machine of another person.
+    second = _der(issued[SECOND_OPERATOR].certificate_pem)
+    request_id = str(uuid.uuid4())
+    commands.append(EnrolOperator(OPERATOR, request_id, SECOND_OPERATOR, second, suitability))
     for outcome in core.engine.process(commands):
         if isinstance(outcome, Exception):
             raise outcome
@@ -244,7 +250,8 @@ def _write_profiles(
         "trusted_root": "trusted_root.json",
         "state": "state",
     }
-    _write_profile(folder, OPERATOR, common, authority, issued[OPERATOR])
+    for name in OPERATORS:
+        _write_profile(folder, name, common, authority, issued[name])
     for sample in samples:
         signed = {
             "agency": sample.code,

@@ -18,7 +18,8 @@ from hub.bootstrap.upgrade import database_is_missing, database_url
 from hub.config import Settings
 from hub.errors import VerificationFailed
 from hub.ledger.restore import Progress, Refilled, refill, take_back
-from hub.proof.evidence import RECEIPT_FILE_BYTES_MAX, parse_receipt_file
+from hub.proof.evidence import RECEIPT_FILE_BYTES_MAX, ReceiptFile, parse_receipt_file
+from hub.proof.receipt import Receipt
 from hub.proof.tiles import Read, open_log
 from hub.proof.trust import LogKey, TrustedLog, TrustedRoot
 
@@ -84,6 +85,7 @@ class KeptFolder:
 
     def __init__(self, payloads: dict[bytes, Path], evidence: dict[bytes, Path]) -> None:
         """Use `of` instead."""
+        self._receipts: list[Path] = []
         self._payloads = payloads
         self._evidence = evidence
 
@@ -96,10 +98,19 @@ class KeptFolder:
                 kept._note(path)
         return kept
 
+    def receipts(self) -> Iterator[Receipt]:
+        """Every receipt there is, those of enrolments included; nothing is verified yet."""
+        for path in self._receipts:
+            if file := _receipt_file(path):
+                yield file.receipt
+                if file.enrolment:
+                    yield file.enrolment.receipt
+
     def payload(self, digest: bytes) -> bytes | None:
         """The payload of a statement by its SHA-256."""
         path = self._payloads.get(digest)
-        return _payload_in(path) if path else None
+        file = _receipt_file(path) if path else None
+        return file.statement.payload if file and file.statement else None
 
     def evidence(self, digest: bytes) -> bytes | None:
         """A certificate in DER, a timestamp's token or the like by its SHA-256."""
@@ -110,34 +121,35 @@ class KeptFolder:
         return next(found, None)
 
     def _note(self, path: Path) -> None:
-        if payload := _payload_in(path):
-            self._payloads[hashlib.sha256(payload).digest()] = path
+        if file := _receipt_file(path):
+            self._receipts.append(path)
+            if file.statement:
+                self._payloads[file.statement.digest] = path
         for piece in _evidence_in(path):
             self._evidence[hashlib.sha256(piece).digest()] = path
 
 
-def _payload_in(path: Path) -> bytes | None:
+def _receipt_file(path: Path) -> ReceiptFile | None:
     if path.suffix != ".json":
         return None
     try:
-        statement = parse_receipt_file(_read(path, RECEIPT_FILE_BYTES_MAX)).statement
+        return parse_receipt_file(_read(path, RECEIPT_FILE_BYTES_MAX))
     except VerificationFailed:
         return None
-    return statement.payload if statement else None
 
 
 def _evidence_in(path: Path) -> list[bytes]:
+    if path.suffix == ".json":
+        file = _receipt_file(path)
+        return [file.enrolment.certificate] if file and file.enrolment else []
+    data = _read(path, _EVIDENCE_BYTES_MAX)
+    if path.suffix != ".pem":
+        return [data]
     try:
-        if path.suffix == ".json":
-            enrolment = parse_receipt_file(_read(path, RECEIPT_FILE_BYTES_MAX)).enrolment
-            return [enrolment.certificate] if enrolment else []
-        if path.suffix == ".pem":
-            data = _read(path, _EVIDENCE_BYTES_MAX)
-            found = x509.load_pem_x509_certificates(data)
-            return [certificate.public_bytes(Encoding.DER) for certificate in found]
-    except (VerificationFailed, ValueError):
+        found = x509.load_pem_x509_certificates(data)
+    except ValueError:
         return []
-    return [_read(path, _EVIDENCE_BYTES_MAX)]
+    return [certificate.public_bytes(Encoding.DER) for certificate in found]
 
 
 def _read(path: Path, bytes_max: int) -> bytes:

@@ -26,6 +26,10 @@ _SENTENCES = {
     What.EXPIRED: N_(
         "{agency} had not signed for the document by {limit}: it expired, its content is withheld."
     ),
+    What.ERASED: N_(
+        "{ordered_by} ordered and {approved_by} approved that the document be erased by law "
+        "({reason}; {basis}): its words and content are gone for good."
+    ),
     What.EXPORTED: N_(
         "The auditor {by} took along all statements and {count} attachment(s), for the case {case}."
     ),
@@ -36,6 +40,7 @@ _RELATED = {
     "update": N_("It updates the document whose envelope is {older}."),
     "replace": N_("It replaces the document whose envelope is {older}."),
 }
+_OF_ERASURES = ("ordered_by", "approved_by", "reason", "basis")
 _READ = {
     "statements": N_("The auditor {by} was shown all statements, for the case {case}."),
     "attachment": N_("The auditor {by} was shown attachment {number}, for the case {case}."),
@@ -108,6 +113,7 @@ def _values(line: Line) -> dict[str, Any]:
         "case": shown(str(facts.get("case", ""))),
         "number": facts.get("attachment", ""),
         "topic": shown(line.topic),
+        **{name: shown(str(facts.get(name, ""))) for name in _OF_ERASURES},
     }
 
 

@@ -107,6 +107,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("Accepted content can no longer be read from the hub's disk."),
         N_("Tell the hub's operator, and ask the sender for the document."),
     ),
+    "PAYLOAD_ERASED": (
+        N_("The document was erased by law: its words and content are gone for good."),
+        N_("There is nothing to do; receipts of it are still good."),
+    ),
     "NOT_COLLECTED": (
         N_("Content is released only to those who have signed for the document."),
         N_("Fetch the document with `lienthong fetch`."),
@@ -163,6 +167,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("There is no such position in the log, or the entry is not for this caller."),
         N_("Ask for a position below the newest checkpoint, of an own document."),
     ),
+    "NUMBER_UNKNOWN": (
+        N_("This number is beyond the last one of the inbox or outbox."),
+        N_("Read on after the last number there is; if it was given before, ask the operator."),
+    ),
     "RECEIPT_DELAYED": (
         N_("The statement is recorded, but its receipt is not ready yet."),
         N_("Repeat the command in a moment: the same statement gets its receipt."),
@@ -190,6 +198,30 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "AGENCY_NOT_SUSPENDED": (
         N_("The agency is not suspended."),
         N_("There is nothing to do."),
+    ),
+    "ORDER_UNKNOWN": (
+        N_("No operator gave an order with this digest."),
+        N_("Look at the open orders with `lienthong erase list --open`."),
+    ),
+    "ORDER_LAPSED": (
+        N_("The order's time is over, or who gave it is no longer an operator."),
+        N_("Order it anew, and have it approved within seven days."),
+    ),
+    "ORDER_EXECUTED": (
+        N_("The order was approved before, and has been carried out."),
+        N_("There is nothing to do."),
+    ),
+    "SECOND_OPERATOR_NEEDED": (
+        N_("Another operator must approve, and one whom the first did not let in."),
+        N_("Have it approved by an operator of another line: `lienthong operator list`."),
+    ),
+    "OPERATOR_UNKNOWN": (
+        N_("No operator of this name, or with this certificate, is in force."),
+        N_("Look at `lienthong operator list`."),
+    ),
+    "OPERATOR_EXISTS": (
+        N_("Another operator has this name, or had it."),
+        N_("Choose another name: only its holder enrols further certificates for it."),
     ),
 }
 
@@ -225,6 +257,14 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "OUTBOX_GAP",
         N_("The numbers of the outbox have a gap: news of a document was left out or told twice."),
         N_("Stop, and report this to the hub's operator and to an auditor."),
+    ),
+    "AnotherLog": (
+        "ANOTHER_LOG",
+        N_("The hub keeps another log than the profile names."),
+        N_(
+            "If its log was reopened, get the new trusted root by a way of its own, set `hub` and "
+            "a new `state` in the profile, and ask from which number on to read; else stop."
+        ),
     ),
     "VerificationFailed": (
         "VERIFICATION_FAILED",

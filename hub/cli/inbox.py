@@ -19,6 +19,7 @@ _NEWS = {
     InboxItemKind.UPDATED: N_("{document}: updated by another document; both count"),
     InboxItemKind.REPLACED: N_("{document}: replaced by another document; counts no more"),
     InboxItemKind.EXPIRED: N_("{document}: expired before it was collected"),
+    InboxItemKind.ERASED: N_("{document}: erased by law, for good"),
 }
 
 
@@ -65,7 +66,11 @@ async def _watch(profile: Path, after: int, of: str, as_json: bool) -> None:
 def _row(item: InboxItem) -> list[str]:
     is_document = item.kind is InboxItemKind.DOCUMENT
     standing = standing_in_words(
-        item.state, item.recall, expired=item.expired, replaced=bool(item.replaced_by)
+        item.state,
+        item.recall,
+        expired=item.expired,
+        replaced=bool(item.replaced_by),
+        erased=item.erased,
     )
     return [
         str(item.inbox_seq),
@@ -78,13 +83,15 @@ def _row(item: InboxItem) -> list[str]:
 
 
 def _document(item: InboxItem) -> str:
-    named = f"{shown(item.type_name)} {shown(item.code)}"
+    named = f"{shown(item.type_name)} {shown(item.code)}".strip() or item.exchange_id
     # The hub shows no subject of a document that it gives out no more.
     return f"{named}: {shown(item.subject)}" if item.subject else named
 
 
 def _news(item: InboxItem) -> str:
-    return _(_NEWS[item.kind], document=shown(item.code), position=item.position)
+    # What was erased has no name left but that of its exchange.
+    named = shown(item.code) or item.exchange_id
+    return _(_NEWS[item.kind], document=named, position=item.position)
 
 
 def _members(item: InboxItem) -> dict[str, Any]:
@@ -99,6 +106,7 @@ def _members(item: InboxItem) -> dict[str, Any]:
         "state": item.state.name.lower(),
         "recall": item.recall.name.lower(),
         "expired": item.expired,
+        "erased": item.erased,
         "by_exchange": item.by_exchange,
         "replaced_by": item.replaced_by,
         "code": item.code,

@@ -54,8 +54,8 @@ def init(
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Make a new hub for development: keys, certificates, an operator, sample agencies."""
-    from hub.bootstrap.founding import OPERATOR, SAMPLE_AGENCIES, found_hub
+    """Make a new hub for development: keys, certificates, two operators, sample agencies."""
+    from hub.bootstrap.founding import OPERATOR, SAMPLE_AGENCIES, SECOND_OPERATOR, found_hub
     from hub.bootstrap.timestamps import read_offer
 
     origin = origin or _throw_away_name()
@@ -76,6 +76,7 @@ def init(
         "listen": listen,
         "trusted_root": str(made.trusted_root),
         "operator": _profile(made.clients / OPERATOR),
+        "second_operator": _profile(made.clients / SECOND_OPERATOR),
         "agencies": agencies,
     }
     if json_:
@@ -117,6 +118,7 @@ def _show(report: Mapping[str, Any]) -> None:
             (_("Listens on"), report["listen"]),
             (_("Trusted root"), report["trusted_root"]),
             (_("Operator"), report["operator"]),
+            (_("Second operator"), report["second_operator"]),
             *((f"{agency['code']} {agency['name']}", agency["profile"])
               for agency in report["agencies"]),
         ]

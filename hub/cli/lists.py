@@ -255,6 +255,8 @@ def _sent_row(item: SentDocument) -> list[str]:
 
 
 def _title(document: ListedDocument) -> str:
+    if document.erased:
+        return _("erased by law, for good")
     words = (shown(document.type_name), shown(document.code), shown(document.subject))
     return "{} {}: {}".format(*words)
 
@@ -262,8 +264,8 @@ def _title(document: ListedDocument) -> str:
 def _state(
     state: DeliveryState, recall: RecallState, expired: bool, document: ListedDocument
 ) -> str:
-    replaced = bool(document.replaced_by)
-    return standing_in_words(state, recall, expired=expired, replaced=replaced)
+    replaced, erased = bool(document.replaced_by), document.erased
+    return standing_in_words(state, recall, expired=expired, replaced=replaced, erased=erased)
 
 
 def _late(late: Late) -> str:
@@ -316,6 +318,7 @@ def _document_members(document: ListedDocument) -> dict[str, Any]:
         "attachment_count": document.attachment_count,
         "attachment_bytes": document.attachment_bytes,
         "replaced_by": document.replaced_by,
+        "erased": document.erased,
     }
 
 

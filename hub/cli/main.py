@@ -19,6 +19,7 @@ from hub.cli import (
     calendar,
     checkpoints,
     demo,
+    erase,
     evidence,
     fetch,
     group,
@@ -27,10 +28,13 @@ from hub.cli import (
     ledger,
     lists,
     migrate,
+    operators,
     outbox,
     recall,
+    reopen,
     report,
     restore,
+    retention,
     send,
     serve,
     stats,
@@ -114,21 +118,13 @@ def _app() -> typer.Typer:
     calendars.command("set")(calendar.set_)
     calendars.command("list")(calendar.list_)
     app.add_typer(calendars, name="calendar")
+    _add_what_takes_two_operators(app)
     kept = typer.Typer(no_args_is_help=True, help="Keep what was signed as files that stand alone.")
     kept.command("statement")(evidence.statement)
     kept.command("bundle")(evidence.bundle)
     kept.command("report")(report.report)
     app.add_typer(kept, name="evidence")
-    ledgers = typer.Typer(no_args_is_help=True, help="Check, export and follow a hub's log.")
-    ledgers.command("fsck")(ledger.fsck)
-    ledgers.command("restore")(restore.restore)
-    ledgers.command("export")(ledger.export)
-    ledgers.command("verify-export")(ledger.verify_export)
-    ledgers.command("checkpoint")(checkpoints.checkpoint)
-    ledgers.command("watch")(checkpoints.watch)
-    ledgers.command("trust")(ledger.trust)
-    ledgers.command("timestamps")(timestamps.timestamps)
-    app.add_typer(ledgers, name="ledger")
+    app.add_typer(_ledgers(), name="ledger")
     witnesses = typer.Typer(
         no_args_is_help=True, help="Watch the logs of others, and cosign them while they only grow."
     )
@@ -145,6 +141,42 @@ def _app() -> typer.Typer:
     audits.command("rebuild")(audit_rebuild.rebuild)
     app.add_typer(audits, name="audit")
     return app
+
+
+def _add_what_takes_two_operators(app: typer.Typer) -> None:
+    operator = typer.Typer(no_args_is_help=True, help="Let operators in and put them out.")
+    operator.command("enrol")(operators.enrol)
+    operator.command("revoke")(operators.revoke)
+    operator.command("list")(operators.list_)
+    app.add_typer(operator, name="operator")
+    erasure = typer.Typer(
+        no_args_is_help=True, help="Erase documents by law, two operators together."
+    )
+    erasure.command("order")(erase.order)
+    erasure.command("approve")(erase.approve)
+    erasure.command("list")(erase.list_)
+    app.add_typer(erasure, name="erase")
+    kept = typer.Typer(no_args_is_help=True, help="Erase what need not be kept any longer.")
+    kept.command("plan")(retention.plan)
+    kept.command("order")(retention.order)
+    kept.command("approve")(retention.approve)
+    app.add_typer(kept, name="retention")
+
+
+def _ledgers() -> typer.Typer:
+    ledgers = typer.Typer(no_args_is_help=True, help="Check, export and follow a hub's log.")
+    ledgers.command("fsck")(ledger.fsck)
+    ledgers.command("restore")(restore.restore)
+    ledgers.command("plan-reopening")(reopen.plan_reopening)
+    ledgers.command("sign-reopening")(reopen.sign_reopening)
+    ledgers.command("reopen")(reopen.reopen)
+    ledgers.command("export")(ledger.export)
+    ledgers.command("verify-export")(ledger.verify_export)
+    ledgers.command("checkpoint")(checkpoints.checkpoint)
+    ledgers.command("watch")(checkpoints.watch)
+    ledgers.command("trust")(ledger.trust)
+    ledgers.command("timestamps")(timestamps.timestamps)
+    return ledgers
 
 
 def _print_version(asked: bool) -> None:

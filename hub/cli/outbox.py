@@ -18,6 +18,7 @@ _UNKNOWN = N_("unknown here")
 _WITHOUT_CODE = {
     OutboxItemKind.HANDED_OVER: N_("collected"),
     OutboxItemKind.EXPIRED: N_("expired before it was collected"),
+    OutboxItemKind.ERASED: N_("erased by law, for good"),
 }
 
 

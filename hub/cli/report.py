@@ -49,6 +49,7 @@ _OBSERVED = {
     "hub.Delivery.DeliveryExpired": N_("expired before it was collected"),
     "hub.Exchange.DocumentUpdated": N_("updated by a later document"),
     "hub.Exchange.DocumentReplaced": N_("replaced by a later document"),
+    "hub.Exchange.PayloadErased": N_("erased by law, for good"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -20,7 +20,7 @@ from hub.client.answers import DeliveryState, RecallState, Repeated
 from hub.client.directory import Directory
 from hub.client.errors import UNDECIDED
 from hub.client.uploading import Progress, no_progress
-from hub.errors import HubError, RoleNotPermitted
+from hub.errors import HubError, NumberUnknown, RoleNotPermitted
 
 T = TypeVar("T")
 
@@ -162,8 +162,9 @@ async def find(hub: HubClient, name: str, of: str = "") -> Named:
     if _UUID.fullmatch(name):
         return await find_exchange(hub, name)
     if name.isascii() and name.isdigit() and 0 < int(name) < 2**63:
-        async for item in hub.inbox(after=int(name) - 1, agency=of):
-            return Named(item.exchange_id, item.envelope_digest)
+        with suppress(NumberUnknown):
+            async for item in hub.inbox(after=int(name) - 1, agency=of):
+                return Named(item.exchange_id, item.envelope_digest)
     raise CommandFailed(
         "NOT_FOUND",
         _("There is no document {name} in the inbox.", name=name),
@@ -195,7 +196,12 @@ def code_in_words(code: str) -> str:
 
 
 def standing_in_words(
-    state: DeliveryState, recall: RecallState, *, expired: bool, replaced: bool
+    state: DeliveryState,
+    recall: RecallState,
+    *,
+    expired: bool,
+    replaced: bool,
+    erased: bool = False,
 ) -> str:
     """Everything that can be said of a document at one recipient, for a person."""
     words = [state_in_words(state)]
@@ -205,6 +211,8 @@ def standing_in_words(
         words.append(_("expired"))
     if replaced:
         words.append(_("replaced"))
+    if erased:
+        words.append(_("erased"))
     return ", ".join(words)
 
 

@@ -110,6 +110,7 @@ def _show(exchange: Exchange, as_json: bool) -> None:
                 "accepted_at": exchange.accepted_at.isoformat(),
                 "position": exchange.position,
                 "replaced_by": exchange.replaced_by,
+                "erased": exchange.erased,
                 "deliveries": deliveries,
             }
         )
@@ -117,6 +118,8 @@ def _show(exchange: Exchange, as_json: bool) -> None:
     say_table([_("Recipient"), _("State"), _("Since")], map(_row, exchange.deliveries))
     if exchange.replaced_by:
         say(_("Replaced by exchange {id}.", id=exchange.replaced_by))
+    if exchange.erased:
+        say(_("Erased by law: words and content are gone for good."))
 
 
 def _row(delivery: Delivery) -> list[str]:

@@ -67,6 +67,7 @@ class InboxItemKind(IntEnum):
     UPDATED = 3
     REPLACED = 4
     EXPIRED = 5
+    ERASED = 6
 
     @classmethod
     def of(cls, value: int) -> InboxItemKind:
@@ -75,13 +76,14 @@ class InboxItemKind(IntEnum):
 
 
 class OutboxItemKind(IntEnum):
-    """What an item of the outbox says of one recipient."""
+    """What an item of the outbox says of one recipient; an erasure, of all."""
 
     UNKNOWN = 0
     HANDED_OVER = 1
     STATUS = 2
     RECALL_ANSWER = 3
     EXPIRED = 4
+    ERASED = 5
 
     @classmethod
     def of(cls, value: int) -> OutboxItemKind:
@@ -226,9 +228,10 @@ class InboxItem:
     """One line of this agency's inbox: a document, or news of an earlier one.
 
     Only the hub's word: `HubClient.collect` proves the document, `HubClient.statement` at
-    `position` a recall. `state`, `recall`, `replaced_by` and `expired` are as of now, the rest
-    never changes. `by_exchange` names the exchange that updated or replaced the document,
-    where `kind` says so; `replaced_by` the one that replaced it.
+    `position` a recall. `state`, `recall`, `replaced_by`, `expired` and `erased` are as of now;
+    words are empty once they were erased by law; the rest never changes. `by_exchange` names the
+    exchange that updated or replaced the document, where `kind` says so; `replaced_by` the one
+    that replaced it.
     """
 
     inbox_seq: int
@@ -248,6 +251,7 @@ class InboxItem:
     by_exchange: str | None
     replaced_by: str | None
     expired: bool
+    erased: bool = False
 
     @classmethod
     def of(cls, item: wire.InboxItem) -> InboxItem:
@@ -270,6 +274,7 @@ class InboxItem:
             by_exchange=item.by_exchange or None,
             replaced_by=item.replaced_by or None,
             expired=item.expired,
+            erased=item.erased,
         )
 
 
@@ -333,6 +338,7 @@ class Exchange:
     position: int
     deliveries: tuple[Delivery, ...]
     replaced_by: str | None
+    erased: bool = False
 
     @classmethod
     def of(cls, exchange: wire.Exchange) -> Exchange:
@@ -355,6 +361,7 @@ class Exchange:
                 for delivery in exchange.deliveries
             ),
             replaced_by=exchange.replaced_by or None,
+            erased=exchange.erased,
         )
 
 

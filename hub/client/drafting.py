@@ -16,14 +16,19 @@ from hub.errors import SecretDocument, StatementMalformed, TooLarge, Verificatio
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import ATTACHMENT_BYTES_MAX, Action, Attachment, Priority, Reply, Signer
 from hub.proof.fields import MalformedField
+from hub.proof.reopening import Reopening, ReopenOrder, read_reopen_order
 from hub.proof.statements import (
+    Approval,
     Collect,
     Envelope,
+    ErasureOrder,
+    OperatorStatement,
     Recall,
     RecallAnswer,
     Statement,
     Status,
     encode_payload,
+    read_operator_statement,
     read_statement,
 )
 from hub.proof.strict import encode_base64
@@ -183,7 +188,7 @@ class Draft:
 
     payload_type: str
     payload: bytes
-    statement: Statement
+    statement: Statement | OperatorStatement
     contents: tuple[bytes | FileContent, ...] = ()
 
     @property
@@ -199,7 +204,7 @@ def now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Drafting:
-    """Writes one agency's payloads for one hub.
+    """Writes the payloads of one agency, or of one operator by its name, for one hub.
 
     `hub` is the origin of the hub's log. `clock` gives aware instants; `random_bytes(n)`
     gives n bytes nobody can foresee. Every payload gets a request id and a nonce of its own.
@@ -277,6 +282,31 @@ class Drafting:
             for_agency=for_agency,
         )
 
+    def erasure_order(
+        self, envelope_digest: str, reason: str, basis: str, note: str | None = None
+    ) -> Draft:
+        """An operator's order to erase a document by law; `reason` is a code word."""
+        return self._draft(
+            ErasureOrder.MEDIA_TYPE,
+            envelope_digest=envelope_digest,
+            reason=reason,
+            basis=basis,
+            note=note,
+        )
+
+    def approval(self, order_digest: str) -> Draft:
+        """A second operator's approval of the order with this digest."""
+        return self._draft(Approval.MEDIA_TYPE, order_digest=order_digest)
+
+    def reopen_order(self, reopening: Reopening) -> bytes:
+        """The payload of an operator's order to reopen the log. Raises StatementMalformed."""
+        payload = encode_payload({**self._header(), **reopening.members()})
+        try:
+            read_reopen_order(SignedStatement(ReopenOrder.MEDIA_TYPE, payload, "", b""))
+        except VerificationFailed as failure:
+            raise StatementMalformed(str(failure)) from failure
+        return payload
+
     def _draft(
         self,
         payload_type: str,
@@ -297,9 +327,12 @@ class Drafting:
         }
 
 
-def _read_back(payload_type: str, payload: bytes) -> Statement:
+def _read_back(payload_type: str, payload: bytes) -> Statement | OperatorStatement:
+    signed = SignedStatement(payload_type, payload, key_id="", signature=b"")
     try:
-        return read_statement(SignedStatement(payload_type, payload, key_id="", signature=b""))
+        if payload_type in {ErasureOrder.MEDIA_TYPE, Approval.MEDIA_TYPE}:
+            return read_operator_statement(signed)
+        return read_statement(signed)
     except MalformedField as failure:
         raise StatementMalformed(str(failure), field=failure.field) from failure
     except VerificationFailed as failure:

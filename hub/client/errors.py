@@ -73,6 +73,20 @@ class HubUnreachable(ClientError):
         self.request_id = request_id
 
 
+class AnotherLog(VerificationFailed):
+    """The hub keeps another log (`found`) than the profile names (`expected`).
+
+    Either this is another hub, or its log was reopened after a loss: then get the new trusted
+    root by a way of its own, name the new origin in the profile with a new state folder, and
+    read inbox and outbox from the number on that the operator names.
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"the hub keeps the log {found}, not {expected}", step="origin")
+        self.expected = expected
+        self.found = found
+
+
 class UnexpectedAnswer(ClientError):
     """The hub answered something its contract does not know: a bug there, or another server.
 

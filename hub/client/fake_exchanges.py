@@ -28,6 +28,7 @@ from hub.errors import (
     KeyUnknown,
     NotAParty,
     NotCollected,
+    NumberUnknown,
     PositionUnknown,
     RecallAskedAlready,
     RecallNotOpen,
@@ -339,6 +340,7 @@ class FakeExchanges:
     def inbox(self, caller: FakeAgency, request: calls.ListInboxRequest) -> calls.ListInboxResponse:
         """One page of the inbox."""
         require_own_box(caller, request.agency)
+        require_given(caller.inbox, request.after)
         lines, more = _page(caller.inbox, request.after, request.page_size)
         items = [_inbox_item(caller, seq, notice) for seq, notice in lines]
         return calls.ListInboxResponse(items=items, more=more)
@@ -348,6 +350,7 @@ class FakeExchanges:
     ) -> calls.ListOutboxResponse:
         """One page of the outbox."""
         require_own_box(caller, request.agency)
+        require_given(caller.outbox, request.after)
         lines, more = _page(caller.outbox, request.after, request.page_size)
         return calls.ListOutboxResponse(items=[item for _, item in lines], more=more)
 
@@ -371,6 +374,7 @@ class FakeExchanges:
 
     def inbox_news(self, caller: FakeAgency, after: int) -> calls.WatchInboxResponse | None:
         """The line of the inbox after that number, if there is one."""
+        require_given(caller.inbox, after)
         if len(caller.inbox) <= after:
             return None
         item = _inbox_item(caller, after + 1, caller.inbox[after])
@@ -378,6 +382,7 @@ class FakeExchanges:
 
     def outbox_news(self, caller: FakeAgency, after: int) -> calls.WatchOutboxResponse | None:
         """The line of the outbox after that number, if there is one."""
+        require_given(caller.outbox, after)
         if len(caller.outbox) <= after:
             return None
         return calls.WatchOutboxResponse(item=caller.outbox[after])
@@ -782,6 +787,12 @@ def _page(lines: Sequence[M], after: int, page_size: int) -> tuple[list[tuple[in
     size = min(page_size or 100, 1000)
     found = list(enumerate(lines, start=1))[after:]
     return found[:size], len(found) > size
+
+
+def require_given(box: Sequence[object], after: int) -> None:
+    """Refuse a number that no line of a box ever had."""
+    if after > len(box):
+        raise NumberUnknown(f"the last number of this box is {len(box)}", last=str(len(box)))
 
 
 def _inbox_item(agency: FakeAgency, seq: int, notice: _Notice) -> wire.InboxItem:

@@ -111,6 +111,7 @@ class ListedDocument:
     attachment_count: int
     attachment_bytes: int
     replaced_by: str | None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ def _document(message: lists_pb2.ListedDocument) -> ListedDocument:
         attachment_count=message.attachment_count,
         attachment_bytes=message.attachment_bytes,
         replaced_by=message.replaced_by or None,
+        erased=message.erased,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hub.client.answers import receipt_of
 from hub.client.client import consistency_of
 from hub.client.directory import Directory
-from hub.client.errors import HubUnreachable, ProfileInvalid, UnexpectedAnswer
+from hub.client.errors import ProfileInvalid, UnexpectedAnswer
 from hub.client.line import Line
 from hub.client.memory import CheckpointMemory
+from hub.client.orders import Orders, named
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
+from hub.client.signing import KeySigner
 from hub.client.state import StateDirectory
 from hub.client.timestamps import Timestamps
 from hub.client.verification import ReceiptVerifier
@@ -115,9 +117,10 @@ class RegistryClient:
     with the same one, which the exception names. Errors as with `HubClient`.
     """
 
-    def __init__(self, line: Line, verifier: ReceiptVerifier) -> None:
+    def __init__(self, line: Line, verifier: ReceiptVerifier, profile: ClientProfile) -> None:
         self._line = line
         self._verifier = verifier
+        self._profile = profile
 
     @classmethod
     @asynccontextmanager
@@ -137,7 +140,7 @@ class RegistryClient:
             line = Line(profile, policy or RetryPolicy())
             try:
                 verifier = ReceiptVerifier(trust, profile.hub, memory, consistency_of(line))
-                yield cls(line, verifier)
+                yield cls(line, verifier, profile)
             finally:
                 await line.close()
                 memory.close()
@@ -158,7 +161,7 @@ class RegistryClient:
         request = calls.RegisterAgencyRequest(
             request_id=request_id, code=code, name=name, other_codes=other_codes
         )
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.RegisterAgency, request)
             expected = {"code": code, "name": name, "request_id": request_id}
             registered = await self._recorded(response.receipt, REGISTERED_TOPIC, expected)
@@ -186,7 +189,7 @@ class RegistryClient:
             add_codes=add_codes,
             remove_codes=remove_codes,
         )
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.RenameAgency, request)
             expected = {"agency": agency, "request_id": request_id}
             if name:
@@ -207,7 +210,7 @@ class RegistryClient:
         """
         request_id = request_id or str(uuid.uuid4())
         request = calls.SuspendAgencyRequest(request_id=request_id, agency=agency, reason=reason)
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.SuspendAgency, request)
             expected = {"agency": agency, "reason": reason, "request_id": request_id}
             return await self._recorded(response.receipt, SUSPENDED_TOPIC, expected)
@@ -216,7 +219,7 @@ class RegistryClient:
         """End a suspension. Raises AgencyUnknown and AgencyNotSuspended."""
         request_id = request_id or str(uuid.uuid4())
         request = calls.ReinstateAgencyRequest(request_id=request_id, agency=agency)
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.ReinstateAgency, request)
             expected = {"agency": agency, "request_id": request_id}
             return await self._recorded(response.receipt, REINSTATED_TOPIC, expected)
@@ -232,7 +235,7 @@ class RegistryClient:
         request = calls.SucceedAgencyRequest(
             request_id=request_id, agency=agency, successor=successor
         )
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.SucceedAgency, request)
             expected = {"agency": agency, "successor": successor, "request_id": request_id}
             return await self._recorded(response.receipt, SUCCEEDED_TOPIC, expected)
@@ -254,7 +257,7 @@ class RegistryClient:
         request = calls.SetGroupRequest(
             request_id=request_id, group=group, name=name, members=members
         )
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.SetGroup, request)
             expected = {"group": group, "name": name, "request_id": request_id}
             changed = await self._recorded(response.receipt, GROUP_TOPIC, expected)
@@ -274,6 +277,21 @@ class RegistryClient:
         """The timestamps of the log, and how it stands with them."""
         return Timestamps(self._line)
 
+    @property
+    def orders(self) -> Orders:
+        """What takes two operators, signed with the key of this connection.
+
+        Raises ProfileInvalid when that key cannot sign.
+        """
+        _ca, key, _certificate = self._profile.read_transport()
+        signer = KeySigner.of_connection(key)
+        return Orders(self._line, self._verifier, self._profile.hub, signer)
+
+    async def name(self) -> str:
+        """The name under which the hub knows this operator. Raises OperatorUnknown."""
+        _ca, _key, certificate = self._profile.read_transport()
+        return await self.orders.whoami(der_of(certificate))
+
     async def enrol_certificate(
         self,
         agency: str,
@@ -289,7 +307,7 @@ class RegistryClient:
         AgencyUnknown, CertificateUnsuitable, KeyTaken and RequestMalformed.
         """
         request_id = request_id or str(uuid.uuid4())
-        der = _der(certificate)
+        der = der_of(certificate)
         if purpose is Purpose.SIGNING and algorithm is None:
             raise RequestMalformed("a signing certificate is enrolled for one algorithm; name it")
         request = calls.EnrolCertificateRequest(
@@ -299,7 +317,7 @@ class RegistryClient:
             algorithm=_ALGORITHMS[algorithm] if algorithm else trust_pb2.KEY_ALGORITHM_UNSPECIFIED,
             certificate=der,
         )
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.EnrolCertificate, request)
             receipt = receipt_of(response.receipt)
             expected = {
@@ -321,9 +339,9 @@ class RegistryClient:
         ever. Raises CertificateUnsuitable, KeyTaken and RequestMalformed.
         """
         request_id = request_id or str(uuid.uuid4())
-        der = _der(certificate)
+        der = der_of(certificate)
         request = calls.EnrolAuditorRequest(request_id=request_id, name=name, certificate=der)
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.EnrolAuditor, request)
             expected = {
                 "name": name,
@@ -358,7 +376,7 @@ class RegistryClient:
         request = calls.CorrectCalendarRequest(
             request_id=request_id, day=day.isoformat(), working=working, basis=basis
         )
-        with _named(request_id):
+        with named(request_id):
             response = await self._line.call(self._line.registry.CorrectCalendar, request)
             receipt = receipt_of(response.receipt)
             expected = {"day": day.isoformat(), "basis": basis, "request_id": request_id}
@@ -400,15 +418,6 @@ class RegistryClient:
         return fact
 
 
-@contextmanager
-def _named(request_id: str) -> Iterator[None]:
-    try:
-        yield
-    except HubUnreachable as error:
-        error.request_id = request_id
-        raise
-
-
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise VerificationFailed(f"the recorded fact has another {what}", step="fact")
@@ -419,7 +428,8 @@ def _codes(registered: Registered) -> list[str]:
     return list(recorded) if isinstance(recorded, list) else []
 
 
-def _der(certificate: bytes) -> bytes:
+def der_of(certificate: bytes) -> bytes:
+    """A certificate in DER, from PEM or DER. Raises CertificateUnsuitable."""
     if not certificate.lstrip().startswith(b"-----BEGIN"):
         return certificate
     try:

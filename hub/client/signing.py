@@ -79,6 +79,21 @@ class KeySigner:
             raise ProfileInvalid(f"the signing key cannot be read: {error}") from error
         return cls.from_pem(pem, algorithm, passphrase=passphrase)
 
+    @classmethod
+    def of_connection(cls, pem: bytes) -> KeySigner:
+        """An operator's key, which also makes its connection: its kind says the algorithm.
+
+        RSA signs with PSS. Raises ProfileInvalid.
+        """
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ProfileInvalid("the key of the connection cannot be read to sign") from error
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return cls(key, Algorithm.ECDSA_P256_SHA256)
+        is_rsa = isinstance(key, rsa.RSAPrivateKey)
+        return cls(key, Algorithm.RSA_PSS_SHA256 if is_rsa else Algorithm.ED25519)
+
     @property
     def key_id(self) -> str:
         """SHA-256 of the key's DER SubjectPublicKeyInfo, in lower-case hexadecimal."""

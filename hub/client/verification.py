@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from hub.client.answers import VerifiedStatement
-from hub.client.errors import ForkDetected
+from hub.client.errors import AnotherLog, ForkDetected
 from hub.client.memory import CheckpointMemory
 from hub.errors import PositionUnknown, VerificationFailed
-from hub.proof.checkpoint import Checkpoint
+from hub.proof.checkpoint import Checkpoint, parse_checkpoint_body
 from hub.proof.dsse import SignedStatement
 from hub.proof.evidence import Enrolment, ReceiptFile, examine
 from hub.proof.facts import (
@@ -28,6 +28,7 @@ from hub.proof.facts import (
 from hub.proof.findings import Verdict
 from hub.proof.leaf import Event
 from hub.proof.merkle import verify_consistency
+from hub.proof.note import parse_note
 from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof, verify_receipt
 from hub.proof.statements import Envelope, Recall, read_statement
 from hub.proof.strict import JsonObject
@@ -63,18 +64,22 @@ class ReceiptVerifier:
     async def verify(self, receipt: Receipt) -> VerifiedReceipt:
         """Check a receipt; return the fact it proves.
 
-        1. It holds against the trusted root (`verify_receipt`). 2. It is of this client's
-        log. 3. Its checkpoint agrees with the largest one seen. Raises VerificationFailed,
-        at step 3 ForkDetected.
+        1. It is of this client's log. 2. It holds against the trusted root
+        (`verify_receipt`). 3. Its checkpoint agrees with the largest one seen. Raises
+        VerificationFailed, at step 1 AnotherLog, at step 3 ForkDetected.
         """
-        # (1) It holds against the trusted root.
+        # (1) It is of this log: of another one the trusted root may know nothing.
+        note = parse_tlog_proof(receipt.proof).checkpoint
+        self._require_this_log(note)
+        # (2) It holds against the trusted root.
         verified = verify_receipt(receipt, self._trust)
-        # (2), (3) It is of this log, and on one tree with all we saw before.
-        await self._agree(verified.checkpoint, parse_tlog_proof(receipt.proof).checkpoint)
+        # (3) It is on one tree with all we saw before.
+        await self._agree(verified.checkpoint, note)
         return verified
 
     async def advance(self, note: bytes) -> Checkpoint:
         """Check a signed checkpoint in the same way, and remember it if it is the largest."""
+        self._require_this_log(note)
         checkpoint = self._trust.open_checkpoint(note).checkpoint
         await self._agree(checkpoint, note)
         return checkpoint
@@ -118,9 +123,12 @@ class ReceiptVerifier:
         if len(findings) < len(_EXAMINED):
             raise VerificationFailed("the evidence is incomplete", step=_EXAMINED[len(findings)])
 
+    def _require_this_log(self, note: bytes) -> None:
+        origin = parse_checkpoint_body(parse_note(note).text).origin
+        if origin != self._origin:
+            raise AnotherLog(self._origin, origin)
+
     async def _agree(self, shown: Checkpoint, note: bytes) -> None:
-        if shown.origin != self._origin:
-            raise VerificationFailed(f"a checkpoint of {shown.origin}", step="origin")
         # One at a time: two receipts proven against the same old checkpoint could replace
         # it in the wrong order.
         async with self._turn:

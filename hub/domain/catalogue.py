@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub.domain.agency import Agency
+from hub.domain.approval import Approval
 from hub.domain.audit_trail import AuditTrail
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Exchange
@@ -25,6 +26,7 @@ AGGREGATES: tuple[type[Any], ...] = (
     Delivery,
     Refusal,
     Group,
+    Approval,
     AuditTrail,
     Timestamp,
 )
@@ -57,6 +59,12 @@ EVENTS: dict[str, type[Any]] = {
         AuditTrail.AuditExportMade,
         Timestamp.Created,
         Log.CalendarCorrected,
+        Principal.PrincipalRevoked,
+        Approval.Created,
+        Exchange.PayloadErased,
+        Log.LogReopened,
+        HubKey.HubKeyRetired,
+        HubKey.HubKeyCompromised,
         Log.WitnessSetChanged,
     )
 }
@@ -70,6 +78,7 @@ REGISTRY_TOPICS = frozenset(
         HubKey.Created,
         HubKey.HubKeyActivated,
         Principal.Created,
+        Principal.PrincipalRevoked,
         Agency.Created,
         Agency.CertificateEnrolled,
         Agency.AgencyRenamed,

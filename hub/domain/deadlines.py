@@ -72,7 +72,8 @@ def lateness(
 ) -> tuple[Late, ...]:
     """The rules a delivery is late by, none, one or both.
 
-    A document that was replaced, has expired or is asked back is not waited for any more.
+    A document that was replaced, has expired or is asked back is not waited for any more; one
+    that was erased counts as replaced, by nothing.
     """
     if replaced or expired or recall not in STANDING:
         return ()

@@ -9,7 +9,7 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from hub.domain.aggregate import Aggregate, StatementRecord
-from hub.errors import RecallAskedAlready
+from hub.errors import PayloadErased, RecallAskedAlready
 
 
 class Consignment(TypedDict):
@@ -92,6 +92,25 @@ class Exchange(Aggregate):
         notices: list[Consignment]
         warnings: list[str]
 
+    class PayloadErased(Aggregate.Event):
+        """The document's words and content are erased by law, by order of two operators.
+
+        `order` and `approval` are digests of what the two signed, `reason` a code word,
+        `basis` the norm. What the events say of the document stays, and so do all receipts.
+        """
+
+        TOPIC = "hub.Exchange.PayloadErased"
+        sender: str
+        envelope_digest: str
+        order: str
+        ordered_by: str
+        approval: str
+        approved_by: str
+        reason: str
+        basis: str
+        notices: list[Consignment]
+        outbox_seq: int
+
     @classmethod
     def submit(
         cls,
@@ -139,6 +158,7 @@ class Exchange(Aggregate):
         self.attachments = attachments
         self.recalled = False
         self.replaced_by: str | None = None
+        self.erased = False
 
     def supersede(
         self,
@@ -168,6 +188,22 @@ class Exchange(Aggregate):
         """Ask every recipient for the document back, in whatever state it is there."""
         self.trigger_event(self.RecallRequested, timestamp=at, sender=self.sender, **facts)
 
+    def require_words(self) -> None:
+        """Refuse what needs the document's words or key once these were erased."""
+        if self.erased:
+            raise erased(self.id)
+
+    def erase(self, *, at: datetime, **facts: object) -> None:
+        """Give words and content up, for good. Raises PayloadErased when they are gone already."""
+        self.require_words()
+        self.trigger_event(
+            self.PayloadErased,
+            timestamp=at,
+            sender=self.sender,
+            envelope_digest=self.envelope_digest,
+            **facts,
+        )
+
     @event(DocumentUpdated)
     def _apply_updated(self) -> None:
         pass  # Both documents count.
@@ -179,3 +215,15 @@ class Exchange(Aggregate):
     @event(RecallRequested)
     def _apply_recalled(self) -> None:
         self.recalled = True
+
+    @event(PayloadErased)
+    def _apply_erased(self) -> None:
+        self.erased = True
+
+
+def erased(exchange_id: UUID) -> PayloadErased:
+    """One answer to all that would need what was erased."""
+    return PayloadErased(
+        "this document was erased by law; its receipts and what the log says of it stay",
+        exchange=str(exchange_id),
+    )

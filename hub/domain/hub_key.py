@@ -31,6 +31,22 @@ class HubKey(Aggregate):
         verifier_key: str
         by: str
 
+    class HubKeyRetired(Aggregate.Event):
+        """The key signs nothing any more; what it signed stays good up to `size`."""
+
+        TOPIC = "hub.HubKey.HubKeyRetired"
+        verifier_key: str
+        size: int
+        by: str
+
+    class HubKeyCompromised(Aggregate.Event):
+        """Others may have had the key; what it signed counts only up to `size`, if consistent."""
+
+        TOPIC = "hub.HubKey.HubKeyCompromised"
+        verifier_key: str
+        size: int
+        by: str
+
     @classmethod
     def announce(
         cls, *, key_id: UUID, at: datetime, purpose: str, verifier_key: str, by: str
@@ -54,6 +70,24 @@ class HubKey(Aggregate):
         self.trigger_event(
             self.HubKeyActivated, timestamp=at, verifier_key=self.verifier_key, by=by
         )
+
+    def close(self, *, at: datetime, compromised: bool, size: int, by: str) -> None:
+        """End the key with the last tree that it may have signed."""
+        self.trigger_event(
+            self.HubKeyCompromised if compromised else self.HubKeyRetired,
+            timestamp=at,
+            verifier_key=self.verifier_key,
+            size=size,
+            by=by,
+        )
+
+    @event(HubKeyRetired)
+    def _apply_retired(self) -> None:
+        self.active = False
+
+    @event(HubKeyCompromised)
+    def _apply_compromised(self) -> None:
+        self.active = False
 
     @event(HubKeyActivated)
     def _apply_activated(self) -> None:

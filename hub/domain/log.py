@@ -43,6 +43,31 @@ class Log(Aggregate):
         TOPIC = "hub.Log.WitnessSetChanged"
         witnesses: list[str]
 
+    class LogReopened(Aggregate.Event):
+        """The log goes on under another origin and key; always the first event after `kept_size`.
+
+        Events below `kept_size` are those of the old log, at their old positions. Those from
+        `kept_size` up to `last_size` are lost; none are where it is not larger. `last_size` and
+        `last_root` (hexadecimal) are those of the newest tree that the old key is known to have
+        signed, `checkpoint` its signed note, or empty. `reason` is a code word, `basis` names
+        the decision, `order` and `approval` are the digests of what two operators signed.
+        """
+
+        TOPIC = "hub.Log.LogReopened"
+        old_origin: str
+        origin: str
+        kept_size: int
+        kept_root: str
+        last_size: int
+        last_root: str
+        checkpoint: str
+        reason: str
+        basis: str
+        order: str
+        ordered_by: str
+        approval: str
+        approved_by: str
+
     @classmethod
     def open(cls, *, log_id: UUID, at: datetime, origin: str) -> Self:
         """Open the log; always the event at position 0."""
@@ -65,6 +90,14 @@ class Log(Aggregate):
             by=by,
             request_id=request_id,
         )
+
+    def reopen(self, *, at: datetime, **facts: object) -> None:
+        """Record that the log goes on under another origin and key."""
+        self.trigger_event(self.LogReopened, timestamp=at, **facts)
+
+    @event(LogReopened)
+    def _apply_reopened(self, origin: str) -> None:
+        self.origin = origin
 
     @event(CalendarCorrected)
     def _apply_calendar_corrected(self) -> None:

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+from eventsourcing.domain import event
+
 from hub.domain.aggregate import Aggregate
 
 
@@ -38,11 +40,43 @@ class Principal(Aggregate):
             """Only founders were enrolled before there was a request to do it by."""
             return {**data, "request_id": ""}
 
+    class PrincipalRevoked(Aggregate.Event):
+        """The certificate is good for nothing from here on; its key is never enrolled again.
+
+        `certificate` is SHA-256 of its DER in hexadecimal, `reason` a code word.
+        """
+
+        TOPIC = "hub.Principal.PrincipalRevoked"
+        name: str
+        role: str
+        certificate: str
+        reason: str
+        by: str
+        request_id: str
+
     @classmethod
     def enrol(cls, *, principal_id: UUID, at: datetime, **facts: str) -> Self:
         """Give a role to whoever holds the certificate's key."""
         return cls._create(cls.Created, id=principal_id, timestamp=at, **facts)
 
-    def __init__(self, name: str, role: str) -> None:
+    def __init__(self, name: str, role: str, certificate: str) -> None:
         self.name = name
         self.role = role
+        self.certificate = certificate
+
+    def revoke(self, *, at: datetime, reason: str, by: str, request_id: str) -> None:
+        """End the role of whoever holds this certificate's key. Whether it may, others decide."""
+        self.trigger_event(
+            self.PrincipalRevoked,
+            timestamp=at,
+            name=self.name,
+            role=self.role,
+            certificate=self.certificate,
+            reason=reason,
+            by=by,
+            request_id=request_id,
+        )
+
+    @event(PrincipalRevoked)
+    def _apply_revoked(self) -> None:
+        pass  # The register forgets it; nothing else is asked of a principal.

@@ -17,10 +17,11 @@ from typing import Any
 from uuid import UUID
 
 from hub.application.mapper import UnreadableEvent, read_leaf
-from hub.application.parties import consignments_of
+from hub.application.parties import consignments_of, exchange_of
 from hub.application.ports import (
     ContentStore,
     Cosignatures,
+    Erasure,
     EventLog,
     LogEntry,
     SignerMemory,
@@ -31,10 +32,11 @@ from hub.application.vault import Vault
 from hub.domain.agency import Agency
 from hub.domain.exchange import Exchange
 from hub.domain.log import Log
+from hub.domain.principal import Principal
 from hub.domain.timestamp import Timestamp
 from hub.errors import ContentLost, LedgerMismatch, VerificationFailed
 from hub.ledger.sequencer import REGISTER_DIFFERS, RegisterIndex, read_entries
-from hub.proof.checkpoint import open_checkpoint
+from hub.proof.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint_body
 from hub.proof.leaf import Event
 from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash
 from hub.proof.note import NoteSignature, VerifierKey, parse_note
@@ -45,6 +47,8 @@ from hub.proof.tree import TILE_WIDTH, GrowingTree
 FINDINGS_MAX = 1000
 # Aggregates whose newest version is remembered; for the others the log is asked.
 _VERSIONS_KEPT_MAX = 100_000
+_ERASURES_AT_ONCE = 1000
+_ERASED_AGAIN = ": start the hub, which erases it again before it serves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ class _TreeCheck:
         self._parts = parts
         self._checkpoints = parts.store.checkpoints()
         self._next = next(self._checkpoints, None)
+        self._former = parts.store.former_checkpoints()
+        self._next_former = next(self._former, None)
         published = parts.store.latest_checkpoint()
         self._published = published[0] if published else 0
         self._signed = parts.signer.last
@@ -133,14 +139,19 @@ class _TreeCheck:
         self._waiting.append(computed)
         size = self._growing.size + len(self._waiting)
         checked = self._next is not None and self._next[0] == size
+        former = self._next_former is not None and self._next_former[1] == size
         signed = self._signed is not None and self._signed.size == size
-        if checked or signed or len(self._waiting) == TILE_WIDTH:
+        if checked or former or signed or len(self._waiting) == TILE_WIDTH:
             yield from self._grow()
             if signed:
                 self.root_signed = self._growing.tree.root(size)
         while self._next and self._next[0] == size:
             yield from self._check_checkpoint(*self._next)
             self._next = next(self._checkpoints, None)
+        # Those beyond the tree are of events that were lost when the log was reopened.
+        while self._next_former and self._next_former[1] == size:
+            yield from self._check_former(*self._next_former)
+            self._next_former = next(self._former, None)
 
     def finish(self) -> Iterator[Finding]:
         if self._next:
@@ -191,6 +202,17 @@ class _TreeCheck:
         else:
             self._sound = size
 
+    def _check_former(self, origin: str, size: int, note: bytes) -> Iterator[Finding]:
+        what = f"the checkpoint of size {size} of the former log {origin}"
+        try:
+            checkpoint = parse_checkpoint_body(parse_note(note).text)
+        except VerificationFailed as error:
+            yield Finding(f"{what} cannot be read: {error}")
+            return
+        known = Checkpoint(origin, size, self._growing.tree.root(size))
+        if checkpoint != known:
+            yield Finding(f"{what} is not of this tree")
+
     def _stored_leaf(self, position: int) -> bytes | None:
         number, offset = divmod(position, TILE_WIDTH)
         if self._level_0[0] != number:
@@ -209,6 +231,10 @@ class _Events:
         self._outboxes: dict[str, int] = {}
         self._time: datetime | None = None
         self._requests: list[tuple[int, str, str, bytes | None]] = []
+        # By the index of the log; that it says what the events say is checked on the way.
+        self._erased = {erasure.exchange_id for erasure in _erasures(parts.log)}
+        self._seen_erased: set[UUID] = set()
+        self._with_content = self._erased.intersection(parts.content.exchanges())
         self._request_count = 0
         self.witnesses: set[str] = set()
 
@@ -246,6 +272,8 @@ class _Events:
         surplus = self._parts.log.request_count() - self._request_count
         if surplus:
             yield Finding(f"there are {surplus} request rows more than events that made them")
+        for exchange_id in sorted(self._erased ^ self._seen_erased):
+            yield Finding(f"the index of erased documents is wrong about exchange {exchange_id}")
 
     def _check_columns(self, entry: LogEntry, event: Event) -> Iterator[str]:
         if (entry.aggregate_id, entry.version, entry.topic) != (
@@ -282,20 +310,28 @@ class _Events:
 
     def _check_parts(self, event: Event) -> Iterator[str]:
         if "statement" in event.data:
-            yield from self._check_payload(event.data["statement"])
+            yield from self._check_payload(event)
         yield from self._check_box_numbers(event)
         if event.topic == Exchange.Created.TOPIC:
             yield from self._check_content(event)
-        if event.topic == Agency.CertificateEnrolled.TOPIC:
+        if event.topic in {Agency.CertificateEnrolled.TOPIC, Principal.Created.TOPIC}:
             yield from self._check_certificate(event.data["certificate"])
         if event.topic == Log.WitnessSetChanged.TOPIC:
             self.witnesses.update(event.data["witnesses"])
         if event.topic == Timestamp.Created.TOPIC:
             yield from self._check_timestamp(event.data)
+        if event.topic == Exchange.PayloadErased.TOPIC:
+            self._seen_erased.add(event.id)
+            if self._parts.vault.has_key(event.id):
+                yield f"the document was erased, but its key is still there{_ERASED_AGAIN}"
 
-    def _check_payload(self, record: Mapping[str, Any]) -> Iterator[str]:
-        digest = bytes.fromhex(record["digest"])
+    def _check_payload(self, event: Event) -> Iterator[str]:
+        digest = bytes.fromhex(event.data["statement"]["digest"])
         sealed = self._parts.log.payload(digest)
+        if exchange_of(event) in self._erased:
+            if sealed is not None:
+                yield f"the document was erased, but this payload is still there{_ERASED_AGAIN}"
+            return
         if sealed is None:
             yield "its payload is missing"
             return
@@ -320,6 +356,10 @@ class _Events:
             self._outboxes[sender] = number
 
     def _check_content(self, event: Event) -> Iterator[str]:
+        if event.id in self._erased:
+            if event.id in self._with_content:
+                yield f"the document was erased, but its content is still there{_ERASED_AGAIN}"
+            return
         for index, attachment in enumerate(event.data["attachments"]):
             digest = hashlib.sha256()
             try:
@@ -356,6 +396,13 @@ class _Events:
         if request := request_of(event):
             self._request_count += 1
             self._requests.append((position, request.caller, request.request_id, request.digest))
+
+
+def _erasures(log: EventLog) -> Iterator[Erasure]:
+    start = 0
+    while found := log.erasures(start, _ERASURES_AT_ONCE):
+        yield from found
+        start = found[-1].position + 1
 
 
 def _check_heads(

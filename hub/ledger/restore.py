@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
 from hub.application.mapper import read_leaf
-from hub.application.parties import consignments_of
+from hub.application.parties import consignments_of, exchange_of
 from hub.application.ports import (
     Commit,
     EventLog,
@@ -39,6 +40,8 @@ from hub.proof.tree import TILE_WIDTH, GrowingTree
 # An operator's request row is bound to what its call said, which no event tells: so nothing
 # fits it, and a call that is repeated after a restore is refused, not carried out twice.
 _NOBODYS_DIGEST = bytes(32)
+
+_ERASURES_AT_ONCE = 1000
 
 Progress = Callable[[int, int], None]
 
@@ -88,20 +91,35 @@ def refill(
     head = log.head().next_position
     growing = GrowingTree(0, store.tile)
     _require_beginning(log, store, export, growing, progress)
-    # (3) From the middle of a bundle on, where an earlier restore or the log ended there.
-    for number in range(head // TILE_WIDTH, -(-export.size // TILE_WIDTH)):
-        start = log.head().next_position
-        leaves = export.bundle(number)[start - number * TILE_WIDTH :]
-        if leaves:
-            _append(log, start, leaves)
-            growing.append(map(leaf_hash, leaves))
-            _keep_tiles(store, growing)
-        progress(log.head().next_position, export.size)
+    # (3) The rest.
+    append_rest(log, store, export, growing, progress=progress)
     # (4) As it was published; its signature was checked when the export was opened.
     if growing.tree.root(export.size) != export.checkpoint.root:
         raise LedgerMismatch("what was restored does not have the root that was signed")
     store.publish({}, export.size, export.note)
     return Refilled(export.size - head, export.size)
+
+
+def append_rest(
+    log: EventLog,
+    store: TreeStore,
+    export: TiledLog,
+    growing: GrowingTree,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Append what an export has beyond the log, whose tree is `growing`; nothing if less.
+
+    Each leaf is proven by the export's root; that the log begins its tree, the caller checks.
+    """
+    # From the middle of a bundle on, where an earlier restore or the log ended there.
+    for number in range(growing.size // TILE_WIDTH, -(-export.size // TILE_WIDTH)):
+        leaves = export.bundle(number)[max(0, growing.size - number * TILE_WIDTH) :]
+        if leaves:
+            append_leaves(log, leaves)
+            growing.append(map(leaf_hash, leaves))
+            _keep_tiles(store, growing)
+        progress(growing.size, export.size)
 
 
 def take_back(
@@ -114,15 +132,17 @@ def take_back(
     """Put back payloads and evidence that events name and the stores lack; how many.
 
     A payload whose document key is gone gets a new key, under which its content does not
-    open. Raises OSError.
+    open. Of what was erased by law nothing comes back. Raises OSError.
     """
     total, count = log.head().next_position, 0
+    erased = _erased(log)
     for chunk in read_entries(log, 0, total):
         payloads: list[SealedPayload] = []
         evidence: dict[bytes, bytes] = {}
         for entry in chunk:
             event = read_leaf(entry.state)
-            payloads += _payload_of(event, log, vault, kept)
+            if exchange_of(event) not in erased:
+                payloads += _payload_of(event, log, vault, kept)
             evidence |= _evidence_of(event, log, kept)
         if payloads or evidence:
             log.commit(_additions(total, payloads, evidence))
@@ -193,7 +213,9 @@ def _keep_tiles(store: TreeStore, growing: GrowingTree) -> None:
     growing.stored()
 
 
-def _append(log: EventLog, start: int, leaves: Sequence[bytes]) -> None:
+def append_leaves(log: EventLog, leaves: Sequence[bytes]) -> None:
+    """Append events as they stood in a log, with the rows that follow from them."""
+    start = log.head().next_position
     events = [read_leaf(leaf) for leaf in leaves]
     registry = [n for n, event in enumerate(events) if event.topic in REGISTRY_TOPICS]
     inboxes, outboxes = _boxes(events)
@@ -240,24 +262,35 @@ def _boxes(events: Sequence[Event]) -> tuple[dict[str, int], dict[str, int]]:
     return inboxes, outboxes
 
 
+def _erased(log: EventLog) -> set[UUID]:
+    found: set[UUID] = set()
+    start = 0
+    while erasures := log.erasures(start, _ERASURES_AT_ONCE):
+        found.update(erasure.exchange_id for erasure in erasures)
+        start = erasures[-1].position + 1
+    return found
+
+
 def _payload_of(event: Event, log: EventLog, vault: Vault, kept: Keepsakes) -> list[SealedPayload]:
     request = request_of(event)
-    if request is None or request.digest is None or request.exchange_id is None:
+    if request is None or request.digest is None:
         return []
     if log.payload(request.digest) is not None:
         return []
     payload = kept.payload(request.digest)
     if payload is None or hashlib.sha256(payload).digest() != request.digest:
         return []
+    # An operator's words lie under a key of their own, not under the document's.
+    key_id = exchange_of(event) or event.id
     try:
-        key = vault.key_of(request.exchange_id)
+        key = vault.key_of(key_id)
     except ContentLost:
         key = vault.new_key()
         try:
-            vault.store({request.exchange_id: key})
+            vault.store({key_id: key})
         except ValueError:
             return []  # It is there, but damaged: its backup may still open everything.
-    return [vault.seal_payload(request.exchange_id, request.digest, payload, key)]
+    return [vault.seal_payload(key_id, request.digest, payload, key)]
 
 
 def _evidence_of(event: Event, log: EventLog, kept: Keepsakes) -> dict[bytes, bytes]:

@@ -15,13 +15,16 @@ from hub.application.ports import (
     EventLog,
     NoticeKind,
     NoticeRow,
+    OrderRow,
     SealedPayload,
     ViewChanges,
     Views,
 )
 from hub.application.vault import Vault
+from hub.domain.approval import Approval
 from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState, RecallState
 from hub.domain.exchange import Exchange
+from hub.domain.values import parse_time
 from hub.errors import ContentLost, LedgerMismatch
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import Event
@@ -77,6 +80,10 @@ class DeliveryProjection:
                     stretch.answer_recall(event, position)
                 case Delivery.DeliveryExpired.TOPIC:
                     stretch.expire(event, position)
+                case Exchange.PayloadErased.TOPIC:
+                    stretch.erase(event, position)
+                case Approval.Created.TOPIC:
+                    stretch.take_word(event, position)
         return stretch.changes()
 
     def _envelopes(self, events: Iterable[Event]) -> dict[UUID, Envelope]:
@@ -128,6 +135,22 @@ def _document(event: Event, position: int, envelope: Envelope | None) -> Documen
     )
 
 
+def _order(event: Event, position: int) -> OrderRow:
+    data = event.data
+    return OrderRow(
+        position=position,
+        digest=bytes.fromhex(data["order"]),
+        action=data["action"],
+        exchange_id=UUID(data["exchange"]) if data["exchange"] else None,
+        envelope_digest=bytes.fromhex(data["envelope_digest"]) if data["envelope_digest"] else None,
+        reason=data["reason"],
+        basis=data["basis"],
+        ordered_by=data["by"],
+        ordered_at=event.time,
+        lapses_at=parse_time(data["lapses_at"]),
+    )
+
+
 class _Stretch:
     """The rows that a stretch of events makes and changes, on top of the stored ones."""
 
@@ -136,11 +159,15 @@ class _Stretch:
         self._documents: dict[UUID, DocumentRow] = {}
         self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
         self._notices: list[NoticeRow] = []
+        self._orders: dict[bytes, OrderRow] = {}
 
     def changes(self) -> ViewChanges:
         """What is to be written."""
         return ViewChanges(
-            list(self._documents.values()), list(self._deliveries.values()), self._notices
+            list(self._documents.values()),
+            list(self._deliveries.values()),
+            self._notices,
+            list(self._orders.values()),
         )
 
     def open(self, document: DocumentRow, event: Event, position: int) -> None:
@@ -169,9 +196,7 @@ class _Stretch:
 
     def replace(self, event: Event, position: int) -> None:
         """The document no longer counts; every recipient is told."""
-        document = self._documents.get(event.id) or self._views.document(event.id)
-        if document is None:
-            raise LookupError(f"event {position} replaces a document that was never opened")
+        document = self._document(event, position)
         self._documents[event.id] = replace(document, replaced_by=UUID(event.data["by_exchange"]))
         self.notify_all(NoticeKind.REPLACED, event, position)
 
@@ -221,6 +246,51 @@ class _Stretch:
         )
         self._tell_sender(NoticeKind.DELIVERY_EXPIRED, event, position)
 
+    def erase(self, event: Event, position: int) -> None:
+        """The document's words go, as if they had never been known; both sides are told."""
+        former = self._document(event, position)
+        self._documents[event.id] = replace(
+            former,
+            code="",
+            type_name="",
+            subject="",
+            type_code="",
+            priority="",
+            issued_on=None,
+            due_on=None,
+            erased=True,
+        )
+        for consignment in event.data["notices"]:
+            row = self._delivery(event.id, consignment["agency"], position)
+            # Nobody waits any more for what nobody can collect or answer.
+            self._put(replace(row, due_on=None, expires_at=None))
+        self.notify_all(NoticeKind.ERASED, event, position)
+        self._notices.append(
+            NoticeRow(
+                outbox=True,
+                agency=event.data["sender"],
+                seq=event.data["outbox_seq"],
+                kind=NoticeKind.DELIVERY_ERASED,
+                exchange_id=event.id,
+                recipient="",
+                code="",
+                by_exchange=None,
+                position=position,
+                recorded_at=event.time,
+            )
+        )
+
+    def take_word(self, event: Event, position: int) -> None:
+        """An operator ordered an action, or approved an order."""
+        digest = bytes.fromhex(event.data["order"])
+        if event.data["statement"]["digest"] == event.data["order"]:
+            self._orders[digest] = _order(event, position)
+            return
+        order = self._orders.get(digest) or self._views.order(digest)
+        if order is None:
+            raise LookupError(f"event {position} approves an order that was never given")
+        self._orders[digest] = replace(order, approved_by=event.data["by"], approved_at=event.time)
+
     def notify_all(self, kind: NoticeKind, event: Event, position: int) -> None:
         """A line in the inbox of each recipient that the event numbers."""
         for consignment in event.data["notices"]:
@@ -263,6 +333,12 @@ class _Stretch:
 
     def _spoken_of(self, event: Event, position: int) -> DeliveryRow:
         return self._delivery(UUID(event.data["exchange"]), event.data["agency"], position)
+
+    def _document(self, event: Event, position: int) -> DocumentRow:
+        document = self._documents.get(event.id) or self._views.document(event.id)
+        if document is None:
+            raise LookupError(f"event {position} speaks of a document that was never opened")
+        return document
 
     def _delivery(self, exchange_id: UUID, recipient: str, position: int) -> DeliveryRow:
         row = self._deliveries.get((exchange_id, recipient)) or self._views.delivery(

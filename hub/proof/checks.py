@@ -183,6 +183,10 @@ class Checks:
             raise ConsistencyNeeded("no log was read", step="log")
         log, whole = self.log, self.log.checkpoint
         if checkpoint.origin != whole.origin:
+            # A log that goes on from another one has its leaves, and below the same root all of
+            # them. Where the roots differ, that proves nothing about the other log.
+            if checkpoint.size <= whole.size and log.root(checkpoint.size) == checkpoint.root:
+                return
             raise ConsistencyNeeded("the log that was read is another one", step="log")
         if checkpoint.size > whole.size:
             raise ConsistencyNeeded(
@@ -191,8 +195,13 @@ class Checks:
             )
         self.remembered(("tree", checkpoint), lambda: _require_begins(checkpoint, log))
 
-    def between(self, key_id: str, certificate: str, first: int, last: int) -> Opinion:
-        """Whether the log revoked a key, or its certificate by digest, between two positions."""
+    def between(self, names: set[str], first: int, last: int, *, under: Checkpoint) -> Opinion:
+        """Whether the log revoked a key between two positions of the tree of a checkpoint.
+
+        `names` are the digests by which a revocation may name it: the key's and its
+        certificate's. Another log, or one that was rewritten, is no answer. Raises
+        VerificationFailed for a revocation, and for a log that contradicts the checkpoint.
+        """
         if self._revocations is None:
             return Opinion(
                 Verdict.NOT_CHECKED,
@@ -200,7 +209,8 @@ class Checks:
                 " checked: no log was read.",
             )
         try:
-            return self._revocations.between({key_id, certificate}, first, last)
+            self.require_on_log(under)
+            return self._revocations.between(names, first, last)
         except (OSError, ConsistencyNeeded, LogFileMissing) as error:
             return _unread(first, last, error)
 
@@ -248,9 +258,6 @@ class _Revocations:
 
     def between(self, names: set[str], first: int, last: int) -> Opinion:
         """What the entries between two positions say of any of these digests."""
-        size = self._log.checkpoint.size
-        if last >= size:
-            raise ConsistencyNeeded(f"the log that was read ends at size {size}", step="log")
         self._read(first, last)
         found = sorted(
             (position, revoked)

@@ -154,9 +154,8 @@ def _enrolled_steps(
     yield checks.beyond.revocation(der, issuers=(), stored=(), at=at)
 
     # (10) The log did not revoke it in between, which only the log can tell.
-    yield checks.between(
-        key.key_id, enrolled.certificate, enrolled.fact.position, accepted.position
-    )
+    names, last = {key.key_id, enrolled.certificate}, accepted.position
+    yield checks.between(names, enrolled.fact.position, last, under=accepted.checkpoint)
 
 
 @dataclass(frozen=True, slots=True)

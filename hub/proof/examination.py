@@ -464,8 +464,8 @@ def _enrolment_steps(held: BundledEnrolment, case: _Case) -> Iterator[Opinion]:
     yield _about(which, checks.beyond.chain(der, issuers=issuers, at=at))
     stored = held.revocation
     yield _about(which, checks.beyond.revocation(der, issuers=issuers, stored=stored, at=at))
-    last = used[-1].verified.position
-    yield checks.between(enrolled.key.key_id, enrolled.certificate, position, last)
+    names, last = {enrolled.key.key_id, enrolled.certificate}, used[-1].verified
+    yield checks.between(names, position, last.position, under=last.checkpoint)
 
 
 def _moments(used: list[_Found]) -> list[datetime]:

@@ -92,6 +92,26 @@ class PublicKey:
             ) from error
 
 
+def algorithm_of(certificate: bytes) -> Algorithm:
+    """The one algorithm for a certificate (DER) that was enrolled without any: by its key.
+
+    RSA keys sign with PSS. Raises VerificationFailed for what cannot be read, and for a key
+    of another kind.
+    """
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise VerificationFailed(f"unreadable certificate: {error}", step="key") from error
+    match key:
+        case ed25519.Ed25519PublicKey():
+            return Algorithm.ED25519
+        case ec.EllipticCurvePublicKey():
+            return Algorithm.ECDSA_P256_SHA256
+        case rsa.RSAPublicKey():
+            return Algorithm.RSA_PSS_SHA256
+    raise VerificationFailed("the key is of no kind that signs statements", step="key")
+
+
 def key_id_of(key: SupportedKey) -> str:
     """SHA-256 of the DER SubjectPublicKeyInfo, in lower-case hexadecimal.
 

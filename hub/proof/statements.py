@@ -1,4 +1,4 @@
-"""What agencies say to each other through the hub: the payloads of signed statements.
+"""What agencies say to each other through the hub, and operators to the hub: signed payloads.
 
 Each payload is I-JSON of a media type of its own. Unknown fields are allowed and kept in
 the bytes, which nothing ever re-encodes. JSON Schemas: `protos/statements/`.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from hub.errors import VerificationFailed
 from hub.proof.dsse import SignedStatement
@@ -19,11 +19,18 @@ from hub.proof.envelope import Action, Document
 from hub.proof.fields import Fields, MalformedField
 from hub.proof.ijson import parse_ijson
 
+T = TypeVar("T")
+
 PAYLOAD_BYTES_MAX = 1024 * 1024
 RECIPIENTS_MAX = 1000
 REASON_CHARS_MAX = 2000
 STATUS_CODES = ("01", "02", "03", "04", "05", "06")
 RECALL_ANSWER_CODES = ("15", "16")
+
+BASIS_CHARS_MAX = 200
+NOTE_CHARS_MAX = 2000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CODE_WORD = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
 AGENCY_CODE = re.compile(r"(?=.{1,35}\Z)[0-9A-Za-z]+(?:[.-][0-9A-Za-z]+)*")
 AGENCY_CODE_WORDS = "an agency code: letters and digits, split by dots or hyphens, at most 35"
@@ -34,6 +41,7 @@ class Header:
     """What every statement carries.
 
     `hub` is the origin of the log the statement is made for: on another hub it is worthless.
+    `agency` is who speaks: an agency by its code, an operator by its name.
     `request_id` is the caller's idempotency key. `created_at` is the caller's claim and
     never decides anything.
     """
@@ -194,20 +202,83 @@ class RecallAnswer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureOrder:
+    """Erase this document by law; said by an operator, done once another one approves.
+
+    `reason` is a code word and `basis` names the norm: both stand in the log for ever and say
+    nothing about people. `note` is for words; it is kept apart from the document and from
+    the log.
+    """
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.erasure-order.v1+json"
+
+    header: Header
+    envelope_digest: str
+    reason: str
+    basis: str
+    note: str | None = None
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> ErasureOrder:
+        """Read and check what an order adds to the header."""
+        basis = fields.text("basis", chars_max=BASIS_CHARS_MAX)
+        if _CONTROL.search(basis):
+            raise fields.bad("basis", "must be one line, without control characters")
+        return cls(
+            header,
+            fields.digest("envelope_digest"),
+            fields.matching("reason", CODE_WORD, "one code word of at most 40 characters"),
+            basis,
+            fields.optional("note", lambda name: fields.text(name, chars_max=NOTE_CHARS_MAX)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Do what this order says; said by a second operator.
+
+    `order_digest` is SHA-256 of the order's payload: exactly this order and no other.
+    """
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.approval.v1+json"
+
+    header: Header
+    order_digest: str
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Approval:
+        """Read and check what an approval adds to the header."""
+        return cls(header, fields.digest("order_digest"))
+
+
 Statement = Envelope | Collect | Status | Recall | RecallAnswer
+OperatorStatement = ErasureOrder | Approval
 
 _READERS: dict[str, Callable[[Header, Fields], Statement]] = {
     kind.MEDIA_TYPE: kind.read for kind in (Envelope, Collect, Status, Recall, RecallAnswer)
 }
+_OPERATOR_READERS: dict[str, Callable[[Header, Fields], OperatorStatement]] = {
+    kind.MEDIA_TYPE: kind.read for kind in (ErasureOrder, Approval)
+}
 
 
 def read_statement(signed: SignedStatement) -> Statement:
-    """The statement in a signed payload. Says nothing about the signature.
+    """What an agency says in a signed payload. Says nothing about the signature.
 
     Raises VerificationFailed (as MalformedField where one field is at fault) when the
     payload is not what its media type promises.
     """
-    read = _READERS.get(signed.payload_type)
+    return _read(signed, _READERS)
+
+
+def read_operator_statement(signed: SignedStatement) -> OperatorStatement:
+    """What an operator says in a signed payload; as `read_statement` for everything else."""
+    return _read(signed, _OPERATOR_READERS)
+
+
+def _read(signed: SignedStatement, readers: Mapping[str, Callable[[Header, Fields], T]]) -> T:
+    read = readers.get(signed.payload_type)
     if read is None:
         raise VerificationFailed(
             f"unknown payload type {signed.payload_type[:100]!r}", step="statement"

@@ -61,6 +61,7 @@ _OUTBOX_KINDS = {
     NoticeKind.STATUS: exchange_pb2.OUTBOX_ITEM_KIND_STATUS,
     NoticeKind.RECALL_ANSWER: exchange_pb2.OUTBOX_ITEM_KIND_RECALL_ANSWER,
     NoticeKind.DELIVERY_EXPIRED: exchange_pb2.OUTBOX_ITEM_KIND_EXPIRED,
+    NoticeKind.DELIVERY_ERASED: exchange_pb2.OUTBOX_ITEM_KIND_ERASED,
 }
 _WARNINGS = {
     "CLOCK_SKEW": "created_at differs from the hub's clock by more than ten minutes",
@@ -232,6 +233,7 @@ def inbox_item(
         by_exchange=str(notice.by_exchange or ""),
         replaced_by=str(document.replaced_by or ""),
         expired=row.expired,
+        erased=document.erased,
     )
 
 
@@ -271,6 +273,7 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
             for row in view.deliveries
         ],
         replaced_by=str(view.document.replaced_by or ""),
+        erased=view.document.erased,
     )
 
 

@@ -208,6 +208,7 @@ def _document(row: DocumentRow) -> lists_pb2.ListedDocument:
         attachment_count=row.attachment_count,
         attachment_bytes=row.attachment_bytes,
         replaced_by=str(row.replaced_by or ""),
+        erased=row.erased,
     )
 
 

@@ -9,7 +9,10 @@ from hub.application.agency_changes import AgencyChanges
 from hub.application.auditors import Auditors
 from hub.application.calendar import Calendar
 from hub.application.directory import Directory
-from hub.server import convert, convert_lists
+from hub.application.erasure import Orders
+from hub.application.operators import Operators
+from hub.application.retention import Retention
+from hub.server import convert, convert_lists, convert_orders
 from hub.server.interceptors import current_caller
 from hub.v1 import registry_service_pb2 as pb
 from hub.v1 import registry_service_pb2_grpc
@@ -25,7 +28,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         directory: Directory,
         calendar: Calendar,
         auditors: Auditors,
+        *,
+        operators: Operators,
+        orders: Orders,
+        retention: Retention,
     ) -> None:
+        self._operators = operators
+        self._orders = orders
+        self._retention = retention
         self._auditors = auditors
         self._agencies = agencies
         self._changes = changes
@@ -167,3 +177,65 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         after = convert_lists.day_of_token(request.page_token)
         entries = self._calendar.corrections(after, size + 1)
         return convert_lists.list_corrections_response(entries, size)
+
+    async def EnrolOperator(
+        self, request: pb.EnrolOperatorRequest, context: Any
+    ) -> pb.EnrolOperatorResponse:
+        """Let an operator in."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._operators.enrol(
+            current_caller().name,
+            request.request_id,
+            name=request.name,
+            certificate=request.certificate,
+        )
+        return pb.EnrolOperatorResponse(receipt=convert.receipt(recorded))
+
+    async def RevokeOperator(
+        self, request: pb.RevokeOperatorRequest, context: Any
+    ) -> pb.RevokeOperatorResponse:
+        """Put an operator out."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._operators.revoke(
+            current_caller().name, request.request_id, name=request.name, reason=request.reason
+        )
+        return pb.RevokeOperatorResponse(receipt=convert.receipt(recorded))
+
+    async def ListOperators(
+        self, request: pb.ListOperatorsRequest, context: Any
+    ) -> pb.ListOperatorsResponse:
+        """The operators in force."""
+        return convert_orders.list_operators_response(self._operators.operators())
+
+    async def OrderErasure(
+        self, request: pb.OrderErasureRequest, context: Any
+    ) -> pb.OrderErasureResponse:
+        """Order that a document be erased."""
+        signed = convert.signed_statement(request.order)
+        recorded = await self._orders.order_erasure(current_caller().name, signed)
+        return pb.OrderErasureResponse(receipt=convert.receipt(recorded))
+
+    async def ApproveOrder(
+        self, request: pb.ApproveOrderRequest, context: Any
+    ) -> pb.ApproveOrderResponse:
+        """Approve another's order, and carry it out."""
+        signed = convert.signed_statement(request.approval)
+        done = await self._orders.approve(current_caller().name, signed)
+        return convert_orders.approve_order_response(done)
+
+    async def ListOrders(
+        self, request: pb.ListOrdersRequest, context: Any
+    ) -> pb.ListOrdersResponse:
+        """A page of orders."""
+        size = convert.page_size(request.page_size)
+        after = convert_orders.place_of_token(request.page_token)
+        rows = await self._orders.orders(after, size + 1, open_only=request.open_only)
+        return convert_orders.list_orders_response(rows, size)
+
+    async def PlanRetention(
+        self, request: pb.PlanRetentionRequest, context: Any
+    ) -> pb.PlanRetentionResponse:
+        """A page of what need not be kept any longer."""
+        size = convert.page_size(request.page_size)
+        after = convert_orders.exchange_of_token(request.page_token)
+        return convert_orders.plan_retention_response(await self._retention.due(after, size))

@@ -86,6 +86,8 @@ class _InboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InboxIt
     """The sender replaced the document; it no longer counts."""
     INBOX_ITEM_KIND_EXPIRED: _InboxItemKind.ValueType  # 5
     """The document expired before it was collected."""
+    INBOX_ITEM_KIND_ERASED: _InboxItemKind.ValueType  # 6
+    """The document was erased by law: words and content are gone for good."""
 
 class InboxItemKind(_InboxItemKind, metaclass=_InboxItemKindEnumTypeWrapper):
     """What an item of an inbox says."""
@@ -102,6 +104,8 @@ INBOX_ITEM_KIND_REPLACED: InboxItemKind.ValueType  # 4
 """The sender replaced the document; it no longer counts."""
 INBOX_ITEM_KIND_EXPIRED: InboxItemKind.ValueType  # 5
 """The document expired before it was collected."""
+INBOX_ITEM_KIND_ERASED: InboxItemKind.ValueType  # 6
+"""The document was erased by law: words and content are gone for good."""
 Global___InboxItemKind: _TypeAlias = InboxItemKind  # noqa: Y015
 
 class _OutboxItemKind:
@@ -120,6 +124,8 @@ class _OutboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outbox
     """The recipient answered a recall."""
     OUTBOX_ITEM_KIND_EXPIRED: _OutboxItemKind.ValueType  # 4
     """The document expired before the recipient collected it."""
+    OUTBOX_ITEM_KIND_ERASED: _OutboxItemKind.ValueType  # 5
+    """The document was erased by law: words and content are gone for good."""
 
 class OutboxItemKind(_OutboxItemKind, metaclass=_OutboxItemKindEnumTypeWrapper):
     """What an item of an outbox says."""
@@ -134,6 +140,8 @@ OUTBOX_ITEM_KIND_RECALL_ANSWER: OutboxItemKind.ValueType  # 3
 """The recipient answered a recall."""
 OUTBOX_ITEM_KIND_EXPIRED: OutboxItemKind.ValueType  # 4
 """The document expired before the recipient collected it."""
+OUTBOX_ITEM_KIND_ERASED: OutboxItemKind.ValueType  # 5
+"""The document was erased by law: words and content are gone for good."""
 Global___OutboxItemKind: _TypeAlias = OutboxItemKind  # noqa: Y015
 
 class _RecallState:
@@ -429,6 +437,7 @@ class InboxItem(_message.Message):
     REPLACED_BY_FIELD_NUMBER: _builtins.int
     EXPIRED_FIELD_NUMBER: _builtins.int
     BY_EXCHANGE_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     inbox_seq: _builtins.int
     """The item's place in this inbox: 1, 2, 3 … with no gap."""
     exchange_id: _builtins.str
@@ -461,6 +470,8 @@ class InboxItem(_message.Message):
     """Whether the document expired before it was collected."""
     by_exchange: _builtins.str
     """For an item that says so: the exchange that updated or replaced the document, a UUID."""
+    erased: _builtins.bool
+    """Whether the document was erased by law: its words are empty, its content is gone."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the hub accepted the document (the hub's clock)."""
@@ -485,10 +496,11 @@ class InboxItem(_message.Message):
         replaced_by: _builtins.str = ...,
         expired: _builtins.bool = ...,
         by_exchange: _builtins.str = ...,
+        erased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "by_exchange", b"by_exchange", "code", b"code", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "expired", b"expired", "inbox_seq", b"inbox_seq", "kind", b"kind", "position", b"position", "recall", b"recall", "replaced_by", b"replaced_by", "sender", b"sender", "state", b"state", "subject", b"subject", "type_name", b"type_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "by_exchange", b"by_exchange", "code", b"code", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "expired", b"expired", "inbox_seq", b"inbox_seq", "kind", b"kind", "position", b"position", "recall", b"recall", "replaced_by", b"replaced_by", "sender", b"sender", "state", b"state", "subject", b"subject", "type_name", b"type_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -517,7 +529,9 @@ class OutboxItem(_message.Message):
     envelope_digest: _builtins.bytes
     """SHA-256 of the envelope's payload, 32 bytes."""
     recipient: _builtins.str
-    """The code of the recipient that said it, or that it is about."""
+    """The code of the recipient that said it, or that it is about; empty for an erasure, which is
+    about all of them.
+    """
     kind: Global___OutboxItemKind.ValueType
     """What the item says."""
     code: _builtins.str
@@ -611,6 +625,7 @@ class Exchange(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     DELIVERIES_FIELD_NUMBER: _builtins.int
     REPLACED_BY_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """A UUID."""
     sender: _builtins.str
@@ -621,6 +636,8 @@ class Exchange(_message.Message):
     """The position of the acceptance in the log, counted from 0."""
     replaced_by: _builtins.str
     """The exchange that replaced this document, a UUID; empty while none has."""
+    erased: _builtins.bool
+    """Whether the document was erased by law: words and content are gone for good."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the hub accepted it (the hub's clock)."""
@@ -639,10 +656,11 @@ class Exchange(_message.Message):
         position: _builtins.int = ...,
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
         replaced_by: _builtins.str = ...,
+        erased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "deliveries", b"deliveries", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "position", b"position", "replaced_by", b"replaced_by", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "deliveries", b"deliveries", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "position", b"position", "replaced_by", b"replaced_by", "sender", b"sender"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

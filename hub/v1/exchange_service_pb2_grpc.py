@@ -218,7 +218,8 @@ class ExchangeServiceServicer:
         """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
         Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-        agency's inbox.
+        agency's inbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number: such a
+        number was given by a log that has ended, and nothing would be missed there in silence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,7 +300,7 @@ class ExchangeServiceServicer:
         the order of `outbox_seq`.
 
         Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-        agency's outbox.
+        agency's outbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -81,7 +81,8 @@ class ExchangeServiceStub:
     """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
     Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-    agency's inbox.
+    agency's inbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number: such a
+    number was given by a log that has ended, and nothing would be missed there in silence.
     """
     WatchInbox: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.WatchInboxRequest, _exchange_service_pb2.WatchInboxResponse]
     """Streams the caller's inbox in the order of `inbox_seq`, first what is there, then what
@@ -134,7 +135,7 @@ class ExchangeServiceStub:
     the order of `outbox_seq`.
 
     Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-    agency's outbox.
+    agency's outbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number.
     """
     WatchOutbox: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.WatchOutboxRequest, _exchange_service_pb2.WatchOutboxResponse]
     """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
@@ -256,7 +257,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
     Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-    agency's inbox.
+    agency's inbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number: such a
+    number was given by a log that has ended, and nothing would be missed there in silence.
     """
     WatchInbox: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.WatchInboxRequest, _exchange_service_pb2.WatchInboxResponse]  # type: ignore[assignment]
     """Streams the caller's inbox in the order of `inbox_seq`, first what is there, then what
@@ -309,7 +311,7 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     the order of `outbox_seq`.
 
     Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-    agency's outbox.
+    agency's outbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number.
     """
     WatchOutbox: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.WatchOutboxRequest, _exchange_service_pb2.WatchOutboxResponse]  # type: ignore[assignment]
     """Streams what becomes of the caller's own documents in the order of `outbox_seq`, until the
@@ -458,7 +460,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the caller's inbox, or that of an agency it succeeded, in the order of `inbox_seq`.
 
         Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-        agency's inbox.
+        agency's inbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number: such a
+        number was given by a log that has ended, and nothing would be missed there in silence.
         """
 
     @_abc_1.abstractmethod
@@ -553,7 +556,7 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         the order of `outbox_seq`.
 
         Read-only. A page is full unless it is the last. Fails with `AGENCY_UNKNOWN` for any other
-        agency's outbox.
+        agency's outbox, and with `NUMBER_UNKNOWN` for an `after` beyond its last number.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from hub.v1 import exchange_pb2 as hub_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12hub/v1/lists.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\"\x98\x03\n\x0e\x44ocumentFilter\x12%\n\x06states\x18\x01 \x03(\x0e\x32\x15.hub.v1.DeliveryState\x12\x14\n\x0cother_agency\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12$\n\npriorities\x18\x04 \x03(\x0e\x32\x10.hub.v1.Priority\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x36\n\x12\x61\x63\x63\x65pted_from_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14\x61\x63\x63\x65pted_before_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bissued_from\x18\t \x01(\t\x12\x11\n\tissued_to\x18\n \x01(\t\x12\x14\n\x0coverdue_only\x18\x0b \x01(\x08\x12\x15\n\x08recalled\x18\x0c \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08replaced\x18\r \x01(\x08H\x01\x88\x01\x01\x42\x0b\n\t_recalledB\x0b\n\t_replaced\"\xe6\x02\n\x0eListedDocument\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x03 \x01(\x0c\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x05 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x11\n\ttype_name\x18\x07 \x01(\t\x12\x11\n\ttype_code\x18\x08 \x01(\t\x12\x0f\n\x07subject\x18\t \x01(\t\x12\"\n\x08priority\x18\n \x01(\x0e\x32\x10.hub.v1.Priority\x12\x11\n\tissued_on\x18\x0b \x01(\t\x12\x0e\n\x06\x64ue_on\x18\x0c \x01(\t\x12\x18\n\x10\x61ttachment_count\x18\r \x01(\r\x12\x18\n\x10\x61ttachment_bytes\x18\x0e \x01(\x04\x12\x13\n\x0breplaced_by\x18\x0f \x01(\t\"\xf8\x01\n\x10ReceivedDocument\x12(\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x16.hub.v1.ListedDocument\x12\x11\n\tinbox_seq\x18\x02 \x01(\x04\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06recall\x18\x05 \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x0f\n\x07\x65xpired\x18\x06 \x01(\x08\x12\x1a\n\x04late\x18\x07 \x03(\x0b\x32\x0c.hub.v1.Late\"\x7f\n\x0cSentDocument\x12(\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x16.hub.v1.ListedDocument\x12)\n\ndeliveries\x18\x02 \x03(\x0b\x32\x15.hub.v1.DeliveryTally\x12\x1a\n\x04late\x18\x03 \x03(\x0b\x32\x0c.hub.v1.Late\"z\n\rDeliveryTally\x12$\n\x05state\x18\x01 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12#\n\x06recall\x18\x02 \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"j\n\x04Late\x12\x1e\n\x04rule\x18\x01 \x01(\x0e\x32\x10.hub.v1.LateRule\x12.\n\nsince_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrecipients\x18\x03 \x01(\r*^\n\x08LateRule\x12\x19\n\x15LATE_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17LATE_RULE_NOT_COLLECTED\x10\x01\x12\x1a\n\x16LATE_RULE_NOT_ANSWERED\x10\x02*\x96\x01\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPRIORITY_NORMAL\x10\x01\x12\x13\n\x0fPRIORITY_URGENT\x10\x02\x12\x18\n\x14PRIORITY_VERY_URGENT\x10\x03\x12\x12\n\x0ePRIORITY_FLASH\x10\x04\x12\x18\n\x14PRIORITY_FLASH_TIMED\x10\x05\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12hub/v1/lists.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hub/v1/exchange.proto\"\x98\x03\n\x0e\x44ocumentFilter\x12%\n\x06states\x18\x01 \x03(\x0e\x32\x15.hub.v1.DeliveryState\x12\x14\n\x0cother_agency\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12$\n\npriorities\x18\x04 \x03(\x0e\x32\x10.hub.v1.Priority\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x36\n\x12\x61\x63\x63\x65pted_from_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14\x61\x63\x63\x65pted_before_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bissued_from\x18\t \x01(\t\x12\x11\n\tissued_to\x18\n \x01(\t\x12\x14\n\x0coverdue_only\x18\x0b \x01(\x08\x12\x15\n\x08recalled\x18\x0c \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08replaced\x18\r \x01(\x08H\x01\x88\x01\x01\x42\x0b\n\t_recalledB\x0b\n\t_replaced\"\xf6\x02\n\x0eListedDocument\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x03 \x01(\x0c\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x05 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x11\n\ttype_name\x18\x07 \x01(\t\x12\x11\n\ttype_code\x18\x08 \x01(\t\x12\x0f\n\x07subject\x18\t \x01(\t\x12\"\n\x08priority\x18\n \x01(\x0e\x32\x10.hub.v1.Priority\x12\x11\n\tissued_on\x18\x0b \x01(\t\x12\x0e\n\x06\x64ue_on\x18\x0c \x01(\t\x12\x18\n\x10\x61ttachment_count\x18\r \x01(\r\x12\x18\n\x10\x61ttachment_bytes\x18\x0e \x01(\x04\x12\x13\n\x0breplaced_by\x18\x0f \x01(\t\x12\x0e\n\x06\x65rased\x18\x10 \x01(\x08\"\xf8\x01\n\x10ReceivedDocument\x12(\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x16.hub.v1.ListedDocument\x12\x11\n\tinbox_seq\x18\x02 \x01(\x04\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06recall\x18\x05 \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x0f\n\x07\x65xpired\x18\x06 \x01(\x08\x12\x1a\n\x04late\x18\x07 \x03(\x0b\x32\x0c.hub.v1.Late\"\x7f\n\x0cSentDocument\x12(\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x16.hub.v1.ListedDocument\x12)\n\ndeliveries\x18\x02 \x03(\x0b\x32\x15.hub.v1.DeliveryTally\x12\x1a\n\x04late\x18\x03 \x03(\x0b\x32\x0c.hub.v1.Late\"z\n\rDeliveryTally\x12$\n\x05state\x18\x01 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12#\n\x06recall\x18\x02 \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"j\n\x04Late\x12\x1e\n\x04rule\x18\x01 \x01(\x0e\x32\x10.hub.v1.LateRule\x12.\n\nsince_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrecipients\x18\x03 \x01(\r*^\n\x08LateRule\x12\x19\n\x15LATE_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17LATE_RULE_NOT_COLLECTED\x10\x01\x12\x1a\n\x16LATE_RULE_NOT_ANSWERED\x10\x02*\x96\x01\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPRIORITY_NORMAL\x10\x01\x12\x13\n\x0fPRIORITY_URGENT\x10\x02\x12\x18\n\x14PRIORITY_VERY_URGENT\x10\x03\x12\x12\n\x0ePRIORITY_FLASH\x10\x04\x12\x18\n\x14PRIORITY_FLASH_TIMED\x10\x05\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,20 +34,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.lists_pb2', _globals
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
-  _globals['_LATERULE']._serialized_start=1470
-  _globals['_LATERULE']._serialized_end=1564
-  _globals['_PRIORITY']._serialized_start=1567
-  _globals['_PRIORITY']._serialized_end=1717
+  _globals['_LATERULE']._serialized_start=1486
+  _globals['_LATERULE']._serialized_end=1580
+  _globals['_PRIORITY']._serialized_start=1583
+  _globals['_PRIORITY']._serialized_end=1733
   _globals['_DOCUMENTFILTER']._serialized_start=87
   _globals['_DOCUMENTFILTER']._serialized_end=495
   _globals['_LISTEDDOCUMENT']._serialized_start=498
-  _globals['_LISTEDDOCUMENT']._serialized_end=856
-  _globals['_RECEIVEDDOCUMENT']._serialized_start=859
-  _globals['_RECEIVEDDOCUMENT']._serialized_end=1107
-  _globals['_SENTDOCUMENT']._serialized_start=1109
-  _globals['_SENTDOCUMENT']._serialized_end=1236
-  _globals['_DELIVERYTALLY']._serialized_start=1238
-  _globals['_DELIVERYTALLY']._serialized_end=1360
-  _globals['_LATE']._serialized_start=1362
-  _globals['_LATE']._serialized_end=1468
+  _globals['_LISTEDDOCUMENT']._serialized_end=872
+  _globals['_RECEIVEDDOCUMENT']._serialized_start=875
+  _globals['_RECEIVEDDOCUMENT']._serialized_end=1123
+  _globals['_SENTDOCUMENT']._serialized_start=1125
+  _globals['_SENTDOCUMENT']._serialized_end=1252
+  _globals['_DELIVERYTALLY']._serialized_start=1254
+  _globals['_DELIVERYTALLY']._serialized_end=1376
+  _globals['_LATE']._serialized_start=1378
+  _globals['_LATE']._serialized_end=1484
 # @@protoc_insertion_point(module_scope)

@@ -198,6 +198,7 @@ class ListedDocument(_message.Message):
     ATTACHMENT_COUNT_FIELD_NUMBER: _builtins.int
     ATTACHMENT_BYTES_FIELD_NUMBER: _builtins.int
     REPLACED_BY_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """The exchange, a UUID."""
     sender: _builtins.str
@@ -226,6 +227,8 @@ class ListedDocument(_message.Message):
     """Their size together, in bytes."""
     replaced_by: _builtins.str
     """The exchange that replaced the document, a UUID; empty while none has."""
+    erased: _builtins.bool
+    """Whether it was erased by law: its words are empty, its content is gone."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the hub accepted the document (the hub's clock)."""
@@ -248,10 +251,11 @@ class ListedDocument(_message.Message):
         attachment_count: _builtins.int = ...,
         attachment_bytes: _builtins.int = ...,
         replaced_by: _builtins.str = ...,
+        erased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "code", b"code", "due_on", b"due_on", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "issued_on", b"issued_on", "position", b"position", "priority", b"priority", "replaced_by", b"replaced_by", "sender", b"sender", "subject", b"subject", "type_code", b"type_code", "type_name", b"type_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "code", b"code", "due_on", b"due_on", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "issued_on", b"issued_on", "position", b"position", "priority", b"priority", "replaced_by", b"replaced_by", "sender", b"sender", "subject", b"subject", "type_code", b"type_code", "type_name", b"type_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,6 +98,22 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """An agency that is not suspended cannot be reinstated."""
     REASON_UPLOAD_UNKNOWN: _Reason.ValueType  # 38
     """No such upload, or none of the caller's, or no longer: the answer is the same."""
+    REASON_PAYLOAD_ERASED: _Reason.ValueType  # 84
+    """The document was erased by law: its words and content are gone for good."""
+    REASON_ORDER_UNKNOWN: _Reason.ValueType  # 85
+    """No operator gave an order with this digest."""
+    REASON_ORDER_LAPSED: _Reason.ValueType  # 86
+    """The order's time is over, or whoever gave it is no longer an operator."""
+    REASON_ORDER_EXECUTED: _Reason.ValueType  # 87
+    """The order was approved before, and what it ordered was done; nothing is done twice."""
+    REASON_SECOND_OPERATOR_NEEDED: _Reason.ValueType  # 88
+    """An order is approved by an operator who does not stand or fall with the one who gave it."""
+    REASON_OPERATOR_UNKNOWN: _Reason.ValueType  # 89
+    """No operator of this name is in force."""
+    REASON_OPERATOR_EXISTS: _Reason.ValueType  # 90
+    """Another operator has this name; only its holder enrols further certificates for it."""
+    REASON_NUMBER_UNKNOWN: _Reason.ValueType  # 91
+    """The number is beyond the last one of the box: a log that has ended gave it, or nobody did."""
     REASON_CASE_REFERENCE_MISSING: _Reason.ValueType  # 73
     """Subject and content are shown to an auditor for a case only, and none was named."""
 
@@ -182,6 +198,22 @@ REASON_AGENCY_NOT_SUSPENDED: Reason.ValueType  # 37
 """An agency that is not suspended cannot be reinstated."""
 REASON_UPLOAD_UNKNOWN: Reason.ValueType  # 38
 """No such upload, or none of the caller's, or no longer: the answer is the same."""
+REASON_PAYLOAD_ERASED: Reason.ValueType  # 84
+"""The document was erased by law: its words and content are gone for good."""
+REASON_ORDER_UNKNOWN: Reason.ValueType  # 85
+"""No operator gave an order with this digest."""
+REASON_ORDER_LAPSED: Reason.ValueType  # 86
+"""The order's time is over, or whoever gave it is no longer an operator."""
+REASON_ORDER_EXECUTED: Reason.ValueType  # 87
+"""The order was approved before, and what it ordered was done; nothing is done twice."""
+REASON_SECOND_OPERATOR_NEEDED: Reason.ValueType  # 88
+"""An order is approved by an operator who does not stand or fall with the one who gave it."""
+REASON_OPERATOR_UNKNOWN: Reason.ValueType  # 89
+"""No operator of this name is in force."""
+REASON_OPERATOR_EXISTS: Reason.ValueType  # 90
+"""Another operator has this name; only its holder enrols further certificates for it."""
+REASON_NUMBER_UNKNOWN: Reason.ValueType  # 91
+"""The number is beyond the last one of the box: a log that has ended gave it, or nobody did."""
 REASON_CASE_REFERENCE_MISSING: Reason.ValueType  # 73
 """Subject and content are shown to an auditor for a case only, and none was named."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -94,6 +94,41 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsResponse.FromString,
                 _registered_method=True)
+        self.EnrolOperator = channel.unary_unary(
+                '/hub.v1.RegistryService/EnrolOperator',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolOperatorRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolOperatorResponse.FromString,
+                _registered_method=True)
+        self.RevokeOperator = channel.unary_unary(
+                '/hub.v1.RegistryService/RevokeOperator',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.RevokeOperatorRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.RevokeOperatorResponse.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/hub.v1.RegistryService/ListOperators',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListOperatorsResponse.FromString,
+                _registered_method=True)
+        self.OrderErasure = channel.unary_unary(
+                '/hub.v1.RegistryService/OrderErasure',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.OrderErasureRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.OrderErasureResponse.FromString,
+                _registered_method=True)
+        self.ApproveOrder = channel.unary_unary(
+                '/hub.v1.RegistryService/ApproveOrder',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderResponse.FromString,
+                _registered_method=True)
+        self.ListOrders = channel.unary_unary(
+                '/hub.v1.RegistryService/ListOrders',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ListOrdersRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListOrdersResponse.FromString,
+                _registered_method=True)
+        self.PlanRetention = channel.unary_unary(
+                '/hub.v1.RegistryService/PlanRetention',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -214,6 +249,79 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnrolOperator(self, request, context):
+        """Lets an operator in, or puts a further certificate of the caller into force.
+
+        In force when the call returns; the certificate's key also signs orders and approvals. The
+        second operator there ever is begins a line of its own, every later one stands in the line
+        of the caller. Fails with `OPERATOR_EXISTS` (another's name, in force or not),
+        `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeOperator(self, request, context):
+        """Puts another operator out, with all of its certificates; open orders of it lapse.
+
+        In force when the call returns. Fails with `OPERATOR_UNKNOWN` or `REQUEST_MALFORMED` (also
+        for oneself, so that one always remains).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """Lists the operators in force, by name.
+
+        Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OrderErasure(self, request, context):
+        """Orders that a document be erased by law. Nothing is erased before another operator approves.
+
+        The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
+        as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveOrder(self, request, context):
+        """Approves another operator's order, which is carried out at once.
+
+        When the call returns it is finished: of an erased document no key, content or word is left.
+        Idempotent by the statement's own `request_id`. Fails as any statement may, and with
+        `ORDER_UNKNOWN`, `ORDER_EXECUTED`, `ORDER_LAPSED`, `SECOND_OPERATOR_NEEDED` or
+        `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
+        is recorded but not finished: the hub goes on, and the same call waits for it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOrders(self, request, context):
+        """Lists orders by rising position.
+
+        Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanRetention(self, request, context):
+        """Lists the documents that the hub's retention policies say need not be kept any longer.
+
+        Read-only: what is listed is erased when it is ordered and approved like any other. Left out
+        is what is erased already, and what an open order names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -271,6 +379,41 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListCalendarCorrections,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsResponse.SerializeToString,
+            ),
+            'EnrolOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolOperator,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolOperatorRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolOperatorResponse.SerializeToString,
+            ),
+            'RevokeOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeOperator,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.RevokeOperatorRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.RevokeOperatorResponse.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ListOperatorsResponse.SerializeToString,
+            ),
+            'OrderErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.OrderErasure,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.OrderErasureRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.OrderErasureResponse.SerializeToString,
+            ),
+            'ApproveOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveOrder,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderResponse.SerializeToString,
+            ),
+            'ListOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrders,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListOrdersRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'PlanRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRetention,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -575,6 +718,195 @@ class RegistryService:
             '/hub.v1.RegistryService/ListCalendarCorrections',
             hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.ListCalendarCorrectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/EnrolOperator',
+            hub_dot_v1_dot_registry__service__pb2.EnrolOperatorRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.EnrolOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/RevokeOperator',
+            hub_dot_v1_dot_registry__service__pb2.RevokeOperatorRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.RevokeOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ListOperators',
+            hub_dot_v1_dot_registry__service__pb2.ListOperatorsRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ListOperatorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OrderErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/OrderErasure',
+            hub_dot_v1_dot_registry__service__pb2.OrderErasureRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.OrderErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ApproveOrder',
+            hub_dot_v1_dot_registry__service__pb2.ApproveOrderRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ApproveOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ListOrders',
+            hub_dot_v1_dot_registry__service__pb2.ListOrdersRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ListOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/PlanRetention',
+            hub_dot_v1_dot_registry__service__pb2.PlanRetentionRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.PlanRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

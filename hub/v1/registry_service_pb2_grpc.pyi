@@ -104,6 +104,51 @@ class RegistryServiceStub:
 
     Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
     """
+    EnrolOperator: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolOperatorRequest, _registry_service_pb2.EnrolOperatorResponse]
+    """Lets an operator in, or puts a further certificate of the caller into force.
+
+    In force when the call returns; the certificate's key also signs orders and approvals. The
+    second operator there ever is begins a line of its own, every later one stands in the line
+    of the caller. Fails with `OPERATOR_EXISTS` (another's name, in force or not),
+    `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or `REQUEST_MALFORMED`.
+    """
+    RevokeOperator: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeOperatorRequest, _registry_service_pb2.RevokeOperatorResponse]
+    """Puts another operator out, with all of its certificates; open orders of it lapse.
+
+    In force when the call returns. Fails with `OPERATOR_UNKNOWN` or `REQUEST_MALFORMED` (also
+    for oneself, so that one always remains).
+    """
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListOperatorsRequest, _registry_service_pb2.ListOperatorsResponse]
+    """Lists the operators in force, by name.
+
+    Read-only.
+    """
+    OrderErasure: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.OrderErasureRequest, _registry_service_pb2.OrderErasureResponse]
+    """Orders that a document be erased by law. Nothing is erased before another operator approves.
+
+    The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
+    as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+    """
+    ApproveOrder: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveOrderRequest, _registry_service_pb2.ApproveOrderResponse]
+    """Approves another operator's order, which is carried out at once.
+
+    When the call returns it is finished: of an erased document no key, content or word is left.
+    Idempotent by the statement's own `request_id`. Fails as any statement may, and with
+    `ORDER_UNKNOWN`, `ORDER_EXECUTED`, `ORDER_LAPSED`, `SECOND_OPERATOR_NEEDED` or
+    `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
+    is recorded but not finished: the hub goes on, and the same call waits for it again.
+    """
+    ListOrders: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListOrdersRequest, _registry_service_pb2.ListOrdersResponse]
+    """Lists orders by rising position.
+
+    Read-only.
+    """
+    PlanRetention: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PlanRetentionRequest, _registry_service_pb2.PlanRetentionResponse]
+    """Lists the documents that the hub's retention policies say need not be kept any longer.
+
+    Read-only: what is listed is erased when it is ordered and approved like any other. Left out
+    is what is erased already, and what an open order names.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -180,6 +225,51 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Lists the days whose calendar was corrected, by rising day, each as it counts now.
 
     Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+    """
+    EnrolOperator: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolOperatorRequest, _registry_service_pb2.EnrolOperatorResponse]  # type: ignore[assignment]
+    """Lets an operator in, or puts a further certificate of the caller into force.
+
+    In force when the call returns; the certificate's key also signs orders and approvals. The
+    second operator there ever is begins a line of its own, every later one stands in the line
+    of the caller. Fails with `OPERATOR_EXISTS` (another's name, in force or not),
+    `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or `REQUEST_MALFORMED`.
+    """
+    RevokeOperator: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeOperatorRequest, _registry_service_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
+    """Puts another operator out, with all of its certificates; open orders of it lapse.
+
+    In force when the call returns. Fails with `OPERATOR_UNKNOWN` or `REQUEST_MALFORMED` (also
+    for oneself, so that one always remains).
+    """
+    ListOperators: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListOperatorsRequest, _registry_service_pb2.ListOperatorsResponse]  # type: ignore[assignment]
+    """Lists the operators in force, by name.
+
+    Read-only.
+    """
+    OrderErasure: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.OrderErasureRequest, _registry_service_pb2.OrderErasureResponse]  # type: ignore[assignment]
+    """Orders that a document be erased by law. Nothing is erased before another operator approves.
+
+    The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
+    as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+    """
+    ApproveOrder: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveOrderRequest, _registry_service_pb2.ApproveOrderResponse]  # type: ignore[assignment]
+    """Approves another operator's order, which is carried out at once.
+
+    When the call returns it is finished: of an erased document no key, content or word is left.
+    Idempotent by the statement's own `request_id`. Fails as any statement may, and with
+    `ORDER_UNKNOWN`, `ORDER_EXECUTED`, `ORDER_LAPSED`, `SECOND_OPERATOR_NEEDED` or
+    `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
+    is recorded but not finished: the hub goes on, and the same call waits for it again.
+    """
+    ListOrders: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListOrdersRequest, _registry_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
+    """Lists orders by rising position.
+
+    Read-only.
+    """
+    PlanRetention: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PlanRetentionRequest, _registry_service_pb2.PlanRetentionResponse]  # type: ignore[assignment]
+    """Lists the documents that the hub's retention policies say need not be kept any longer.
+
+    Read-only: what is listed is erased when it is ordered and approved like any other. Left out
+    is what is erased already, and what an open order names.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -320,6 +410,93 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the days whose calendar was corrected, by rising day, each as it counts now.
 
         Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+        """
+
+    @_abc_1.abstractmethod
+    def EnrolOperator(
+        self,
+        request: _registry_service_pb2.EnrolOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.EnrolOperatorResponse, _abc.Awaitable[_registry_service_pb2.EnrolOperatorResponse]]:
+        """Lets an operator in, or puts a further certificate of the caller into force.
+
+        In force when the call returns; the certificate's key also signs orders and approvals. The
+        second operator there ever is begins a line of its own, every later one stands in the line
+        of the caller. Fails with `OPERATOR_EXISTS` (another's name, in force or not),
+        `CERTIFICATE_UNSUITABLE`, `KEY_TAKEN` or `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeOperator(
+        self,
+        request: _registry_service_pb2.RevokeOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RevokeOperatorResponse, _abc.Awaitable[_registry_service_pb2.RevokeOperatorResponse]]:
+        """Puts another operator out, with all of its certificates; open orders of it lapse.
+
+        In force when the call returns. Fails with `OPERATOR_UNKNOWN` or `REQUEST_MALFORMED` (also
+        for oneself, so that one always remains).
+        """
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _registry_service_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListOperatorsResponse, _abc.Awaitable[_registry_service_pb2.ListOperatorsResponse]]:
+        """Lists the operators in force, by name.
+
+        Read-only.
+        """
+
+    @_abc_1.abstractmethod
+    def OrderErasure(
+        self,
+        request: _registry_service_pb2.OrderErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.OrderErasureResponse, _abc.Awaitable[_registry_service_pb2.OrderErasureResponse]]:
+        """Orders that a document be erased by law. Nothing is erased before another operator approves.
+
+        The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
+        as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveOrder(
+        self,
+        request: _registry_service_pb2.ApproveOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ApproveOrderResponse, _abc.Awaitable[_registry_service_pb2.ApproveOrderResponse]]:
+        """Approves another operator's order, which is carried out at once.
+
+        When the call returns it is finished: of an erased document no key, content or word is left.
+        Idempotent by the statement's own `request_id`. Fails as any statement may, and with
+        `ORDER_UNKNOWN`, `ORDER_EXECUTED`, `ORDER_LAPSED`, `SECOND_OPERATOR_NEEDED` or
+        `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
+        is recorded but not finished: the hub goes on, and the same call waits for it again.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOrders(
+        self,
+        request: _registry_service_pb2.ListOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListOrdersResponse, _abc.Awaitable[_registry_service_pb2.ListOrdersResponse]]:
+        """Lists orders by rising position.
+
+        Read-only.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanRetention(
+        self,
+        request: _registry_service_pb2.PlanRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.PlanRetentionResponse, _abc.Awaitable[_registry_service_pb2.PlanRetentionResponse]]:
+        """Lists the documents that the hub's retention policies say need not be kept any longer.
+
+        Read-only: what is listed is erased when it is ordered and approved like any other. Left out
+        is what is erased already, and what an open order names.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

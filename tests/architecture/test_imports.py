@@ -16,7 +16,15 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 ]
 
 # Commands that run a hub themselves, on this machine; all others only talk to one.
-COMMANDS_THAT_RUN_A_HUB = {"audit_rebuild", "init", "serve", "ledger", "migrate", "restore"}
+COMMANDS_THAT_RUN_A_HUB = {
+    "audit_rebuild",
+    "init",
+    "serve",
+    "ledger",
+    "migrate",
+    "reopen",
+    "restore",
+}
 
 # For each contract, one import that must never be written, and where.
 BREACHES = {

@@ -363,7 +363,7 @@ def test_erased_words_are_not_found_and_nothing_else_is_lost(lists: Lists):
 
     lists.change(
         document, code="", type_name="", subject="", type_code="", priority="", issued_on=None,
-        due_on=None,
+        due_on=None, erased=True,
     )  # fmt: skip
     lists.change(row, due_on=None)
 

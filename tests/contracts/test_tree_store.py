@@ -8,6 +8,7 @@ from adapters.memory.tree import MemoryTreeStore
 from adapters.storage.tree import TreeStore as SqlTreeStore
 from hub.application.ports import TreeStore
 from hub.errors import LedgerMismatch
+from hub.proof.note import Note, NoteSignature, format_note
 
 A, B, C = (bytes([n]) * 32 for n in range(3))
 
@@ -134,6 +135,35 @@ def test_checkpoints_that_were_removed_are_missed(tree: TreeStore, removed: list
 
     assert list(tree.checkpoints_missing()) == removed
     assert list(tree.checkpoints_missing(5)) == [size for size in removed if size > 5]
+
+
+def test_a_log_that_ends_puts_its_checkpoints_away_and_keeps_its_tiles(tree: TreeStore):
+    notes = {size: note(size) for size in (2, 5)}
+    for size, signed in notes.items():
+        tree.publish({(0, 0): (A + B + C + A + B)[: 32 * size]}, size, signed)
+
+    for _ in range(2):
+        tree.close("ended.example/log")
+
+    assert tree.latest_checkpoint() is None
+    assert list(tree.checkpoints_missing()) == []
+    assert list(tree.former_checkpoints()) == [
+        ("ended.example/log", size, signed) for size, signed in notes.items()
+    ]
+    assert tree.tile(0, 0) == A + B + C + A + B
+    # The log goes on, also below the old size, and may end once more.
+    tree.publish({}, 4, note(4))
+    tree.close("again.example/log")
+    assert [(size, origin) for origin, size, _ in tree.former_checkpoints()] == [
+        (2, "ended.example/log"),
+        (4, "again.example/log"),
+        (5, "ended.example/log"),
+    ]
+
+
+def note(size: int) -> bytes:
+    signature = NoteSignature("ended.example/log", bytes(4), bytes(64))
+    return format_note(Note(b"ended.example/log\n%d\nroot\n" % size, (signature,)))
 
 
 def remove(tree: Any, sizes: list[int]) -> None:

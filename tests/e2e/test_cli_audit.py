@@ -72,7 +72,7 @@ def enrol(site: Site, name: str) -> None:
         (home / file).write_bytes((operator / file).read_bytes())
     typed = ("auditor", "enrol", name, home / "transport.pem", "--json")
     made = site.type(*typed, profile="operator").json
-    assert (made["auditor"], made["position"]) == (name, 13)
+    assert (made["auditor"], made["position"]) == (name, 14)
 
 
 # --- Events -----------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_events_are_filtered_here_or_there_alike(audited: Audited, complete: tup
 def test_events_of_a_range_and_of_a_time(audited: Audited):
     assert [event["position"] for event in audited.events("--from", 3, "--to", 6)[:-1]] == [3, 4, 5]
     assert audited.events("--until", "2020-01-01") == [
-        {"verified": {"from": 0, "to": 0, "events": 0, "complete": True, "checkpoint": 18}}
+        {"verified": {"from": 0, "to": 0, "events": 0, "complete": True, "checkpoint": 19}}
     ]
     everything = audited.events("--since", "2020-01-01T10:30")
     assert everything[-1]["verified"]["from"] == 0
@@ -231,12 +231,12 @@ def test_the_state_of_a_document_at_any_position(audited: Audited):
         told = audited.type("audit", "state", "--document", audited.exchange, *options, "--json")
         return told.json["state"]
 
-    assert state("--position", "13") is None
-    consigned = state("--position", "14")["deliveries"]
+    assert state("--position", "14") is None
+    consigned = state("--position", "15")["deliveries"]
     assert {recipient: one["state"] for recipient, one in consigned.items()} == {
         FINANCE_CODE: "consigned", HEALTH_CODE: "consigned",
     }  # fmt: skip
-    assert state("--position", "15")["deliveries"][FINANCE_CODE]["state"] == "collected"
+    assert state("--position", "16")["deliveries"][FINANCE_CODE]["state"] == "collected"
     assert state("--complete")["deliveries"][FINANCE_CODE]["state"] == "finished"
     assert state("--at", "2020-01-01") is None
 
@@ -246,7 +246,9 @@ def test_the_state_of_an_agency_and_of_the_hub(audited: Audited):
     assert (agency["name"], agency["received"]) == ("Sở Tài chính", {"finished": 1})
     hub = audited.type("audit", "state", "--json").json["state"]
     assert (hub["agencies"], hub["documents"]) == (3, 1)
-    assert hub["principals"] == {AUDITOR: "auditor", "operator": "operator"}
+    assert hub["principals"] == {
+        AUDITOR: "auditor", "operator": "operator", "operator-2": "operator",
+    }  # fmt: skip
     shown = audited.type("audit", "state", "--agency", FINANCE_CODE, language="vi").out
     assert "đang tham gia" in shown
     assert "Cơ quan" in audited.type("audit", "state", language="vi").out
@@ -293,7 +295,8 @@ def test_a_rebuild_agrees_and_names_a_row_that_was_changed(audited: Audited):
     agreed = site.type("audit", "rebuild", site.folder, "--json").json
     assert agreed["same"] is True
     assert {table["table"] for table in agreed["tables"]} == {
-        "view_state", "view_documents", "view_deliveries", "view_notices",
+        "view_state", "view_documents", "view_words", "view_deliveries", "view_notices",
+        "view_orders",
     }  # fmt: skip
 
     with closing(sqlite3.connect(site.folder / "hub.db")) as database, database:

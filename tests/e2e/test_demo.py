@@ -23,11 +23,11 @@ ENGLISH = (
     "16 recall refused",
     "Verified, and kept: signature, enrolment and receipt hold.",
     "13. All receipts are verified offline",
-    "Event 13 was changed: its bytes do not hash to the leaf that was signed",
+    "Event 14 was changed: its bytes do not hash to the leaf that was signed",
     "16. The hub refuses to start",
     "[LEDGER_MISMATCH]",
-    "First event that differs: 13",
-    "Everything came out as told: event 13 was changed, and found.",
+    "First event that differs: 14",
+    "Everything came out as told: event 14 was changed, and found.",
 )
 VIETNAMESE = (
     "1. Một máy chủ liên thông mới",
@@ -40,11 +40,11 @@ VIETNAMESE = (
     "16 từ chối thu hồi",
     "Đã kiểm tra và lưu lại: chữ ký, đăng ký chứng thư và biên nhận đều đúng.",
     "13. Mọi biên nhận được kiểm tra ngoại tuyến",
-    "Sự kiện 13 đã bị sửa: các byte của nó không băm ra lá đã được ký",
+    "Sự kiện 14 đã bị sửa: các byte của nó không băm ra lá đã được ký",
     "16. Máy chủ từ chối khởi động",
     "[LEDGER_MISMATCH]",
-    "Sự kiện khác biệt đầu tiên: 13",
-    "Mọi việc diễn ra đúng như đã kể: sự kiện 13 bị sửa, và bị phát hiện.",
+    "Sự kiện khác biệt đầu tiên: 14",
+    "Mọi việc diễn ra đúng như đã kể: sự kiện 14 bị sửa, và bị phát hiện.",
 )
 
 

@@ -310,22 +310,23 @@ async def test_a_watch_that_is_cut_all_the_time_misses_and_doubles_nothing(hub):
 async def test_many_watchers_of_one_inbox_all_see_the_same(hub):
     recipient, sender = hub.speaker(TAI_CHINH), hub.speaker(QUAN_1)
     async with raw_stub(recipient.transport, hub.port) as watching:
-        streams = [
-            watching.WatchInbox(calls.WatchInboxRequest(after=after), timeout=30)
-            for after in (0, 0, 3, 9)
-        ]
         async with raw_stub(sender.transport, hub.port) as stub:
+            await stub.SubmitDocument(submission(sender, [TAI_CHINH]))
+            streams = [
+                watching.WatchInbox(calls.WatchInboxRequest(after=after), timeout=30)
+                for after in (0, 0, 1, 1)
+            ]
             await asyncio.gather(
-                *(stub.SubmitDocument(submission(sender, [TAI_CHINH])) for _ in range(10))
+                *(stub.SubmitDocument(submission(sender, [TAI_CHINH])) for _ in range(9))
             )
         seen = [
             [(await stream.read()).item.inbox_seq for _ in range(10 - after)]
-            for stream, after in zip(streams, (0, 0, 3, 9), strict=True)
+            for stream, after in zip(streams, (0, 0, 1, 1), strict=True)
         ]
         for stream in streams:
             stream.cancel()
 
-    assert seen == [list(range(after + 1, 11)) for after in (0, 0, 3, 9)]
+    assert seen == [list(range(after + 1, 11)) for after in (0, 0, 1, 1)]
 
 
 async def test_an_inbox_is_read_in_pages_without_gap_or_double(hub):

@@ -71,7 +71,11 @@ class History:
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    place = tmp_path_factory.mktemp("history")
+    return make_history(tmp_path_factory.mktemp("history"))
+
+
+def make_history(place: Path) -> History:
+    """A hub that has been in use, stopped twice and exported each time."""
     founded, kept = found(place), place / "kept"
     kept.mkdir()
     for certificate in founded.folder.clients.glob("*/[st]*.pem"):
@@ -476,7 +480,7 @@ def test_lists_that_differ_are_made_anew(history, tmp_path, lienthong):
     folder = history.copy(tmp_path / "hub")
     with closing(sqlite3.connect(folder.database)) as database:
         database.execute("UPDATE view_state SET position = position - 5")
-        database.execute("UPDATE view_documents SET subject = 'x'")
+        database.execute("UPDATE view_documents SET accepted_at_us = 1")
         database.commit()
     assert lienthong("ledger", "fsck", folder.root)[0] == 1
 

@@ -581,7 +581,10 @@ LEDGER = {
         certificate_replaced, "its certificate is missing", the("enrolment")
     ),
     "an agency's certificate deleted": Found(
-        sql("DELETE FROM evidence"), "its certificate is missing", the("enrolment")
+        # Of all that are missing, the first operator's comes first.
+        sql("DELETE FROM evidence"),
+        "its certificate is missing",
+        3,
     ),
 }
 
@@ -840,7 +843,7 @@ BESIDE = {
         "the lists differ",
     ),
     "a subject in the lists": (
-        sql("UPDATE view_documents SET subject = 'x' WHERE position = 60"),
+        sql("UPDATE view_words SET subject = 'x' WHERE position = 60"),
         "the lists differ",
     ),
     "a delivery deleted from the lists": (
@@ -867,7 +870,7 @@ BESIDE = {
         "the lists differ",
     ),
     "a subject in the lists cut off": (
-        sql("UPDATE view_documents SET subject = substr(subject, 1, 3) WHERE position = 60"),
+        sql("UPDATE view_words SET subject = substr(subject, 1, 3) WHERE position = 60"),
         "the lists differ",
     ),
     "the lists restored from an older copy": (

@@ -14,13 +14,17 @@ from hub.ledger.restore import refill, take_back
 from hub.proof.dsse import SignedStatement
 from hub.proof.tiles import TiledLog, TilePath, open_log
 from tests.support.builders import (
+    OPERATOR,
     RECIPIENT,
+    SECOND_OPERATOR,
     SENDER,
     MemoryHub,
     Party,
     Stores,
     check_whole,
+    first_operator,
     new_hub,
+    second_operator,
 )
 from tests.support.commands import submit_command
 
@@ -51,10 +55,16 @@ class Lost:
         hub.done(*(submit_command(hub, parties[0], each) for each in envelopes))
         status = parties[1].status(envelopes[7], "03")
         hub.report(RECIPIENT, status)
+        self.erased = envelopes[3]
+        hub.let_in(SECOND_OPERATOR)
+        order = first_operator.order(self.erased)
+        approval = second_operator.approval(order)
+        hub.order(OPERATOR, order)
+        hub.approve(SECOND_OPERATOR, approval)
         folder = MemoryLogFolder()
         export_log(hub.log, hub.stores.tree, hub.trust, folder)
         self.was = hub
-        self.kept = Kept([*envelopes, status], hub)
+        self.kept = Kept([*envelopes, status, order, approval], hub)
         self.export = open_log(lambda path, most: read(folder, path, most), hub.trust)
 
     def begin(self) -> MemoryHub:
@@ -114,6 +124,17 @@ def test_a_hub_names_the_certificate_it_lacks(lost):
         hub.restarted()
 
     take_back(hub.log, hub.vault, lost.kept)
+    require_restored(hub, lost)
+
+
+def test_what_was_erased_by_law_does_not_come_back(lost):
+    """Although an agency still has it, and brings it along."""
+    hub = lost.begin()
+
+    restore(hub, lost.export, lost.kept)
+
+    assert lost.kept.payload(lost.erased.digest) is not None
+    assert hub.log.payload(lost.erased.digest) is None
     require_restored(hub, lost)
 
 

@@ -129,7 +129,7 @@ def test_a_batch_of_documents_costs_the_same_whatever_its_size(hub):
     commits = {size: dict(each.commits) for size, each in counts.items()}
     # events, head, requests, payloads, inbox heads; tiles, checkpoint, its size; position,
     # documents, deliveries, notices.
-    assert writes == dict.fromkeys(SIZES, 12)
+    assert writes == dict.fromkeys(SIZES, 13)
     # The commit of the events, that of the tree, that of the lists; and that of the keys.
     assert all(each == {"hub.db": 3, "document-keys.db": 1} for each in commits.values()), commits
     keys = {size: each.of("document-keys.db", "INSERT") for size, each in counts.items()}

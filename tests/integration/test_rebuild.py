@@ -14,6 +14,7 @@ from adapters.storage.compare import view_tables
 from hub.bootstrap.assembly import open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.rebuild import Rebuilt, rebuild
+from hub.client import RegistryClient
 from hub.config import Settings
 from tests.support.hubs import (
     QUAN_1,
@@ -52,6 +53,11 @@ async def _work(founded: Founded) -> None:
                 await receiving.CollectDocument(collection(recipient, digest))
                 await receiving.ReportStatus(report(recipient, digest, "03"))
             await sending.RequestRecall(recalling(sender, digest))
+        async with RegistryClient.open(founded.operator_profile(hub.port)) as registry:
+            for _ in range(2):
+                await registry.orders.order_erasure(
+                    "operator", digest.hex(), reason="retention", basis="Luật Lưu trữ"
+                )
 
 
 @pytest.fixture

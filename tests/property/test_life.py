@@ -30,6 +30,7 @@ from hub.errors import (
     HubError,
     NotAParty,
     NotCollected,
+    NumberUnknown,
     PositionUnknown,
     RecallAskedAlready,
     RecallNotOpen,
@@ -375,8 +376,16 @@ class Life(RuleBasedStateMachine):
     @rule(who=agencies, after=st.integers(0, 12), limit=st.integers(1, 5))
     def read_boxes(self, who: Party, after: int, limit: int) -> None:
         self.settle()
-        self.check_inbox(who.code, after, limit)
-        self.check_outbox(who.code, after, limit)
+        boxes = (
+            (self.model.inboxes, self.hub.exchanges.inbox, self.check_inbox),
+            (self.model.outboxes, self.hub.exchanges.outbox, self.check_outbox),
+        )
+        for lines, ask, check in boxes:
+            if after > len(lines[who.code]):
+                with pytest.raises(NumberUnknown):
+                    run(ask(who.code, after, limit))
+            else:
+                check(who.code, after, limit)
 
     @precondition(lambda self: self.model.docs)
     @rule(who=whoever, number=pick, at=pick)

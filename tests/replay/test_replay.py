@@ -227,7 +227,15 @@ def test_the_lists_of_these_events_are_the_recorded_ones(history):
     views = MemoryViews()
     DeliveryProjection(history.log, history.vault, views).catch_up(len(history.leaves))
 
-    assert view_lines(views.rows()) == (history.folder / "views.jsonl").read_bytes()
+    recorded = (history.folder / "views.jsonl").read_bytes()
+    pairs = zip(parsed(view_lines(views.rows())), parsed(recorded), strict=True)
+    # A later release may show more of a row; what was shown then is shown now.
+    for made, was in pairs:
+        assert {name: made[name] for name in was} == was
+
+
+def parsed(lines: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.splitlines()]
 
 
 def test_the_first_history_holds_every_event_of_its_release():

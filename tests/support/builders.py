@@ -32,17 +32,19 @@ from adapters.memory.witnesses import MemoryCosignatures
 from hub.application.agencies import Agencies, EnrolCertificate, RegisterAgency
 from hub.application.audit import OwnReceipts
 from hub.application.certificates import Suitability
+from hub.application.erasure import Eraser, Executed, Orders
 from hub.application.exchanges import Exchanges, HandedOver
 from hub.application.expiry import expire_overdue
 from hub.application.founding import FoundHub
 from hub.application.lane import Command, Recorded
 from hub.application.mapper import ClosedMapper
+from hub.application.operators import Operators
 from hub.application.refusals import RefusalRecorder
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.errors import HubError
 from hub.ledger.batch import BatchEngine, Outcome, load_registry
-from hub.ledger.fsck import Parts, check_everything
+from hub.ledger.fsck import Finding, Parts, check_everything
 from hub.ledger.receipts import ReceiptBook
 from hub.ledger.sequencer import Sequencer
 from hub.projections.deliveries import DeliveryProjection
@@ -51,8 +53,10 @@ from hub.proof.leaf import Event, parse_leaf
 from hub.proof.receipt import verify_receipt
 from hub.proof.signatures import Algorithm, key_id_of
 from hub.proof.statements import (
+    Approval,
     Collect,
     Envelope,
+    ErasureOrder,
     Recall,
     RecallAnswer,
     Status,
@@ -64,7 +68,7 @@ from tests.support.make_statement_examples import sign
 
 ORIGIN = "lienthong.example/2026"
 START = FixedClock()()
-OPERATOR = "operator"
+OPERATOR, SECOND_OPERATOR = "operator", "operator-2"
 SENDER, RECIPIENT, OTHER = "H01.1", "H02", "H03-2"
 AGENCIES = (SENDER, RECIPIENT, OTHER)
 VIETNAM = timezone(timedelta(hours=7))
@@ -89,9 +93,14 @@ def anchor() -> bytes:
 
 
 @cache
+def transport_identity(name: str) -> Issued:
+    """A client certificate with its key, the same one for a name."""
+    return authority().issue_client(name)
+
+
 def transport_certificate(name: str) -> bytes:
-    """A client certificate in DER, the same one for a name."""
-    return der(authority().issue_client(name).certificate_pem)
+    """That certificate in DER."""
+    return der(transport_identity(name).certificate_pem)
 
 
 @cache
@@ -229,9 +238,46 @@ class Party:
         return self.say(RecallAnswer.MEDIA_TYPE, **members | changes)
 
 
+@dataclass(frozen=True)
+class OperatorParty:
+    """An operator who signs with the key of its connection."""
+
+    name: str
+
+    @cached_property
+    def _key(self) -> Any:
+        return load_pem_private_key(transport_identity(self.name).private_key_pem, password=None)
+
+    def say(self, payload_type: str, **members: Any) -> SignedStatement:
+        """Sign a statement with a header of this operator; any member can be overridden."""
+        return self.sign(payload_type, encode_payload(header(self.name) | members))
+
+    def sign(self, payload_type: str, payload: bytes) -> SignedStatement:
+        message = pre_authentication_encoding(payload_type, payload)
+        signature = sign(self._key, Algorithm.ECDSA_P256_SHA256, message)
+        return SignedStatement(payload_type, payload, key_id_of(self._key.public_key()), signature)
+
+    def order(self, envelope: SignedStatement, **changes: Any) -> SignedStatement:
+        """An order to erase the document of an envelope."""
+        members = {
+            "envelope_digest": envelope.digest.hex(),
+            "reason": "data-subject-request",
+            "basis": "Luật 91/2025/QH15, Điều 14",
+        }
+        return self.say(ErasureOrder.MEDIA_TYPE, **members | changes)
+
+    def approval(self, order: SignedStatement, **changes: Any) -> SignedStatement:
+        """The approval of exactly this order."""
+        members = {"order_digest": order.digest.hex()}
+        return self.say(Approval.MEDIA_TYPE, **members | changes)
+
+
 def request_id_of(signed: SignedStatement) -> str:
     request_id: str = json.loads(signed.payload)["request_id"]
     return request_id
+
+
+first_operator, second_operator = OperatorParty(OPERATOR), OperatorParty(SECOND_OPERATOR)
 
 
 # --- A hub --------------------------------------------------------------------------------
@@ -331,6 +377,15 @@ class MemoryHub:
             clock=self.clock,
             randomness=self.randomness,
         )
+        self.eraser = Eraser(
+            log=self.log,
+            vault=self.vault,
+            content=self.stores.content,
+            uploads=self.uploads,
+            views=self.views,
+            receipts=self.receipts,
+            offload=at_once,
+        )
         self.lane = InstantLane(lambda command: self.process(command)[0])
         self.suitability = Suitability(signing=[anchor()], transport=[anchor()])
         self.unrecorded: list[tuple[str, HubError]] = []
@@ -338,12 +393,30 @@ class MemoryHub:
         self.agencies = Agencies(
             lane=self.lane, registry=lambda: self.engine.registry, suitability=self.suitability
         )
+        self.operators = Operators(self.lane, lambda: self.engine.registry, self.suitability)
+        self.orders = Orders(
+            origin=ORIGIN,
+            log=self.log,
+            lane=self.lane,
+            receipts=self.receipts,
+            registry=lambda: self.engine.registry,
+            vault=self.vault,
+            views=self.views,
+            eraser=self.eraser,
+            offload=at_once,
+            clock=self.clock,
+        )
         self.own_receipts = OwnReceipts(self.receipts, at_once, lambda: self.engine.registry)
         # Every receipt anybody was given, by position: it must never change.
         self.kept: dict[int, Recorded] = {}
         if load:
-            self.engine.load()
-            without_loop(self.uploads.recover())
+            self.start()
+
+    def start(self) -> None:
+        """What a hub does before it serves."""
+        self.engine.load()
+        without_loop(self.uploads.recover())
+        without_loop(self.eraser.run())
 
     def exchanges_on(self, lane: Any) -> Exchanges:
         """The use cases on another lane."""
@@ -370,8 +443,7 @@ class MemoryHub:
         hub = MemoryHub(self.stores, clock=self.clock, randomness=self.randomness, load=False)
         hub.kept = self.kept
         if load:
-            hub.engine.load()
-            without_loop(hub.uploads.recover())
+            hub.start()
         return hub
 
     @property
@@ -409,6 +481,23 @@ class MemoryHub:
 
     def answer(self, agency: str, signed: SignedStatement) -> Recorded:
         return run(self.exchanges.answer_recall(agency, signed))
+
+    def order(self, operator: str, signed: SignedStatement) -> Recorded:
+        return run(self.orders.order_erasure(operator, signed))
+
+    def approve(self, operator: str, signed: SignedStatement) -> Executed:
+        return run(self.orders.approve(operator, signed))
+
+    def erase(self, envelope: SignedStatement) -> Executed:
+        """Let two operators erase a document."""
+        order = first_operator.order(envelope)
+        self.order(OPERATOR, order)
+        return self.approve(SECOND_OPERATOR, second_operator.approval(order))
+
+    def let_in(self, name: str, by: str = OPERATOR) -> Recorded:
+        """Let an operator in, with the certificate that `OperatorParty` signs with."""
+        certificate = transport_certificate(name)
+        return run(self.operators.enrol(by, new_request_id(), name=name, certificate=certificate))
 
     def expire(self) -> int:
         """The expiry job, once; how many deliveries it let expire."""
@@ -450,6 +539,22 @@ class MemoryHub:
     def topics(self) -> list[str]:
         """The last words of every event's topic."""
         return [event.topic.rpartition(".")[2] for event in self.events()]
+
+    def findings(self) -> list[Finding]:
+        """What fsck finds."""
+        stores = self.stores
+        parts = Parts(
+            origin=ORIGIN,
+            verifier_key=self.signer.verifier_key,
+            log=self.log,
+            store=stores.tree,
+            signer=self.signer,
+            content=stores.content,
+            # A vault that remembers no key: those that are stored must do.
+            vault=Vault(stores.document_keys, stores.custody, self.randomness),
+            cosignatures=stores.cosignatures,
+        )
+        return list(check_everything(parts))
 
     def break_next(self, where: str, fault: Any, *, calls: int = 1) -> None:
         """Arm a fault; `where` is a store and its method, as in `log.commit`."""
@@ -515,19 +620,7 @@ def check_whole(hub: MemoryHub) -> None:
 
 
 def _check_stores(hub: MemoryHub) -> None:
-    stores = hub.stores
-    parts = Parts(
-        origin=ORIGIN,
-        verifier_key=hub.signer.verifier_key,
-        log=hub.log,
-        store=stores.tree,
-        signer=hub.signer,
-        content=stores.content,
-        # A vault that remembers no key: those that are stored must do.
-        vault=Vault(stores.document_keys, stores.custody, hub.randomness),
-        cosignatures=stores.cosignatures,
-    )
-    assert list(check_everything(parts)) == []
+    assert hub.findings() == []
 
 
 def _check_events(hub: MemoryHub) -> None:

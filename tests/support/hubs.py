@@ -141,8 +141,8 @@ class Founded:
     def operator(self) -> Identity:
         return identity_in(self.folder.clients / "operator")
 
-    def operator_profile(self, port: int) -> ClientProfile:
-        profile = ClientProfile.load(self.folder.clients / "operator" / "profile.toml")
+    def operator_profile(self, port: int, name: str = "operator") -> ClientProfile:
+        profile = ClientProfile.load(self.folder.clients / name / "profile.toml")
         return replace(profile, target=f"127.0.0.1:{port}")
 
     @property
@@ -204,7 +204,6 @@ class HubProcess:
         self.founded = founded
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -228,9 +227,8 @@ class HubProcess:
 
     def spawn(self) -> tuple[Path, Path]:
         """Start without waiting. The file that will hold its port, and its log."""
-        self._starts += 1
         beside = self.founded.folder.root.parent
-        port_file = beside / f"port-{os.getpid()}-{id(self)}-{self._starts}"
+        port_file = beside / f"port-{uuid.uuid4().hex}"
         log = port_file.with_suffix(".log")
         environment = {**os.environ, "LIENTHONG_LISTEN": f"127.0.0.1:{self.port}"}
         with log.open("wb") as output:
@@ -559,7 +557,10 @@ def trace(root: Path) -> Trace:
             )
 
         with closing(reading(folder.document_keys)) as keys:
-            document_keys = keys.execute("SELECT count(*) FROM document_keys").fetchone()[0]
+            # A key that was destroyed leaves zeros in its place.
+            document_keys = keys.execute(
+                "SELECT count(*) FROM document_keys WHERE wrapped <> zeroblob(length(wrapped))"
+            ).fetchone()[0]
         return Trace(
             events=count("events"),
             refusals=tuple((data["agency"], data["reason"], data["digest"]) for data in refused),

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from hub.proof.dsse import pre_authentication_encoding
 from hub.proof.signatures import Algorithm, key_id_of
-from hub.proof.statements import Collect, Envelope, Status
+from hub.proof.statements import Approval, Collect, Envelope, ErasureOrder, Status
 from keys.development_ca import DevelopmentCA
 from keys.file import PrivateKey
 
@@ -31,6 +31,7 @@ EXAMPLES = Path(__file__).parents[2] / "protos" / "statements" / "examples"
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 
 SENDER, RECIPIENT = "000.00.01.H99", "000.00.02.H99"
+OPERATOR, SECOND_OPERATOR = "operator", "operator-2"
 
 
 def sign(key: PrivateKey, algorithm: Algorithm, message: bytes) -> bytes:
@@ -128,6 +129,18 @@ def payloads() -> dict[str, tuple[str, bytes]]:
         "document": document(),
     }
     about = {"envelope_digest": digest}
+    order = encode(
+        header("erasure-order", OPERATOR, 55)
+        | about
+        | {
+            "reason": "data-subject-request",
+            "basis": "Luật Bảo vệ dữ liệu cá nhân 91/2025/QH15, Điều 14",
+            "note": "Theo đề nghị của chủ thể dữ liệu, hồ sơ kèm theo.",
+        }
+    )
+    approval = header("approval", SECOND_OPERATOR, 58) | {
+        "order_digest": hashlib.sha256(order).hexdigest()
+    }
     refusal = {"code": "02", "reason": "Văn bản gửi không đúng thẩm quyền tiếp nhận"}
     return {
         "envelope": (Envelope.MEDIA_TYPE, envelope),
@@ -141,6 +154,8 @@ def payloads() -> dict[str, tuple[str, bytes]]:
             Status.MEDIA_TYPE,
             encode(header("refusal", RECIPIENT, 45) | about | refusal),
         ),
+        "erasure-order": (ErasureOrder.MEDIA_TYPE, order),
+        "approval": (Approval.MEDIA_TYPE, encode(approval)),
     }
 
 

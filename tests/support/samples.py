@@ -8,6 +8,7 @@ from uuid import UUID
 from adapters.memory.determinism import CountedRandomness, FixedClock
 from hub.domain.agency import Agency
 from hub.domain.aggregate import StatementRecord
+from hub.domain.approval import Approval, approval_id
 from hub.domain.audit_trail import AuditTrail
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
@@ -173,7 +174,13 @@ def sample_events() -> list[Any]:
     witness = "witness.example/w1+d7744454+BPck7Ua4dLPhmJVWe2MJG+7FPf0ffZ5EmxoPjVCX221W"
     log.change_witnesses(at=next(steps), witnesses=[witness])
     events += log.collect_events()
-    return [*events, *_timestamp(new_id(), next(steps)), *_of_auditors(exchange.id, steps)]
+    return [
+        *events,
+        *_timestamp(new_id(), next(steps)),
+        *_of_auditors(exchange.id, steps),
+        *_of_operators(principal, exchange, new_id(), steps),
+        *_reopened(log, key, steps),
+    ]
 
 
 def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> list[Any]:
@@ -243,6 +250,75 @@ def _of_auditors(exchange_id: UUID, steps: Iterator[datetime]) -> list[Any]:
         **facts,
     )
     return list(trail.collect_events())
+
+
+def _of_operators(
+    principal: Principal, exchange: Exchange, order_id: UUID, steps: Iterator[datetime]
+) -> list[Any]:
+    """What two operators did together, and what became of a principal."""
+    principal.revoke(
+        at=next(steps),
+        reason="left-office",
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000201",
+    )
+    why = {"reason": "retention", "basis": "Luật Lưu trữ 33/2024/QH15, Điều 16"}
+    approval = Approval.give(
+        approval_id=approval_id(order_id),
+        at=next(steps),
+        by="operator-2",
+        request_id="6f2a5c1e-0000-4000-8000-000000000202",
+        statement=statement("approval"),
+        enrolment=3,
+        order=sha256_hex(b"erasure-order"),
+        action="erasure",
+        exchange=str(exchange.id),
+        envelope_digest=exchange.envelope_digest,
+        lapses_at="2026-11-30T01:35:08.123456Z",
+        warnings=[],
+        **why,
+    )
+    exchange.erase(
+        at=next(steps),
+        order=sha256_hex(b"erasure-order"),
+        ordered_by="operator",
+        approval=sha256_hex(b"approval"),
+        approved_by="operator-2",
+        notices=[
+            Consignment(agency="H29.2.7", inbox_seq=7),
+            Consignment(agency="H29.2.9", inbox_seq=47),
+        ],
+        outbox_seq=16,
+        **why,
+    )
+    return [
+        *principal.collect_events(),
+        *approval.collect_events(),
+        *exchange.collect_events(),
+    ]
+
+
+def _reopened(log: Log, key: HubKey, steps: Iterator[datetime]) -> list[Any]:
+    """The log goes on under another origin and key."""
+    log.reopen(
+        at=next(steps),
+        old_origin="lienthong.example/2026",
+        origin="lienthong.example/2027",
+        kept_size=26,
+        kept_root=sha256_hex(b"kept"),
+        last_size=29,
+        last_root=sha256_hex(b"last"),
+        checkpoint="lienthong.example/2026\n29\nroot\n\n— lienthong.example/2026 signature\n",
+        reason="events-lost",
+        basis="QĐ 45/QĐ-STTTT",
+        order=sha256_hex(b"order"),
+        ordered_by="operator",
+        approval=sha256_hex(b"approval"),
+        approved_by="operator-2",
+    )
+    for compromised in (False, True):
+        key.close(at=next(steps), compromised=compromised, size=29, by="operator")
+    return [*log.collect_events(), *key.collect_events()]
 
 
 def statement(kind: str) -> StatementRecord:

@@ -67,6 +67,8 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
         for name, value in values.items()
     )
+    values["retention"] = {"Công văn": 10, "LCT": 1}
+    text += '\n[retention]\n"Công văn" = 10\nLCT = 1\n'
 
     text += f'\n[[witnesses]]\nvkey = "{W1}"\nurl = "https://w1.example/prefix"\n'
     values["witnesses"] = ({"vkey": W1, "url": "https://w1.example/prefix"},)
@@ -90,6 +92,10 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
     ("text", "words"),
     [
         ("", "origin"),
+        ('origin = "hub.example/log"\nretention = 10', "retention"),
+        ('origin = "hub.example/log"\n[retention]\n"Công văn" = 0', "retention"),
+        ('origin = "hub.example/log"\n[retention]\n"Công văn" = 101', "retention"),
+        ('origin = "hub.example/log"\n[retention]\n"-" = 10', "retention"),
         ('origin = ""', "origin"),
         ('origin = "Hub.Example"', "origin"),
         ('origin = "hub.example\\nx"', "origin"),

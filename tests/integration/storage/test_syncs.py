@@ -48,7 +48,10 @@ uploads.create(NewUpload(exchange, "H29", 3, "ab" * 32, "")); done("begin")
 uploads.append(exchange, 0, b"123", bytes(32), last=True); done("append")
 uploads.finish(exchange); done("finish")
 uploads.adopt(exchange, Claim(exchange, 1), bytes(32), bytes(32)); done("adopt")
-keys.add({exchange: bytes(40)}); done("keys")
+keys.add({UUID(int=1): b"1" * 40}); done("first")
+keys.add({exchange: b"2" * 40}); done("keys")
+keys.erase([exchange], 7); done("destroyed")
+content.erase([exchange], 7); done("erased")
 log.commit(new_commit(1, [new_event() for _ in range(200)])); done("commit")
 tree.publish({(0, 0): bytes(32)}, 1, b"note"); done("publish")
 views.apply(ViewChanges([], [], []), start=0, end=1); done("views")
@@ -156,6 +159,18 @@ def test_a_checkpoint_is_synced_before_it_is_published(trace: dict[str, list[str
 
 def test_document_keys_are_synced(trace: dict[str, list[str]]):
     assert trace["keys"] == ["sync keys.db-wal"]
+
+
+def test_what_is_destroyed_is_gone_before_it_is_marked(trace: dict[str, list[str]]):
+    # The zeros, their way into the file and the empty log; then the mark, in a fresh log.
+    zeros, *emptied = trace["destroyed"]
+    assert zeros == "sync keys.db-wal"
+    assert "sync keys.db" in emptied
+    assert set(emptied[emptied.index("sync keys.db") + 1 :]) == {"sync keys.db-wal"}
+    *removed, new, name, folder = trace["erased"]
+    assert removed[-1].startswith("sync content/")
+    assert [new, name] == _in_place("content/erased-below")
+    assert folder == "sync content"
 
 
 def test_a_new_database_is_found_after_a_power_cut(trace: dict[str, list[str]]):

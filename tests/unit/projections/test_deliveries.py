@@ -21,6 +21,7 @@ from hub.proof.leaf import parse_leaf
 from tests.support.builders import (
     OTHER,
     RECIPIENT,
+    SECOND_OPERATOR,
     SENDER,
     START,
     MemoryHub,
@@ -184,6 +185,7 @@ def test_a_limit_is_kept_in_utc(hub):
 
 def history(hub: MemoryHub, seed: int) -> None:
     """Some documents, and what their recipients said about them, in any order."""
+    hub.let_in(SECOND_OPERATOR)
     drawn = random.Random(seed)
     envelopes: list[tuple[str, SignedStatement, list[str]]] = []
     for _ in range(90):
@@ -205,7 +207,9 @@ def history(hub: MemoryHub, seed: int) -> None:
             continue
         author, envelope, to = drawn.choice(envelopes)
         code = drawn.choice(to)
-        said = drawn.choice(["collect", "status", "status", "recall", "15", "16", "expire"])
+        said = drawn.choice(
+            ["collect", "status", "status", "recall", "15", "16", "expire", "erase"]
+        )
         # What the rules do not allow at that moment is refused, and leaves nothing.
         with suppress(HubError):
             match said:
@@ -218,6 +222,8 @@ def history(hub: MemoryHub, seed: int) -> None:
                     hub.recall(author, parties[author].recall(envelope))
                 case "expire":
                     hub.expire()
+                case "erase":
+                    hub.erase(envelope)
                 case answer:
                     hub.answer(code, parties[code].recall_answer(envelope, answer))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ from tests.unit.proof.building import Case, event, plain_log, trusted_root
 from tests.unit.proof.logs import MemoryLog
 
 KEY, CERTIFICATE = "ab" * 32, "cd" * 32
+NAMES = {KEY, CERTIFICATE}
 
 
 def log_with(**events):
@@ -28,8 +30,9 @@ def log_with(**events):
     return log
 
 
-def between(log, first=2, last=8):
-    return Checks(trusted_root(), log=MemoryLog(log)).between(KEY, CERTIFICATE, first, last)
+def between(log, first=2, last=8, *, under=None):
+    checks = Checks(trusted_root(), log=MemoryLog(log))
+    return checks.between(NAMES, first, last, under=under or log.checkpoint())
 
 
 def test_a_stretch_without_revocations_proves_that_there_was_none():
@@ -75,18 +78,37 @@ def test_each_entry_is_read_once_whatever_is_asked():
     log = MemoryLog(plain_log(11))
     checks = Checks(trusted_root(), log=log)
     for first, last in [(5, 7), (5, 7), (2, 6), (4, 9), (2, 10), (3, 4)]:
-        assert checks.between(KEY, CERTIFICATE, first, last).verdict is Verdict.PROVEN
+        found = checks.between(NAMES, first, last, under=plain_log().checkpoint())
+        assert found.verdict is Verdict.PROVEN
     assert sorted(log.read) == list(range(2, 10))
 
 
 def test_a_log_that_ends_before_the_fact_leaves_it_open():
-    found = between(plain_log(6))
+    found = between(plain_log(6), under=plain_log(9).checkpoint())
     assert found.verdict is Verdict.NOT_CHECKED
     assert "ends at size 6" in found.text
 
 
+def test_another_log_says_nothing_of_this_one():
+    other = replace(plain_log(9).checkpoint(), origin="other.example/log", root=b"o" * 32)
+    found = between(plain_log(9), under=other)
+    assert found.verdict is Verdict.NOT_CHECKED
+    assert "is another one" in found.text
+
+
+def test_a_log_that_goes_on_from_another_one_shows_what_the_other_had():
+    former = replace(plain_log(9).checkpoint(), origin="former.example/log")
+    assert between(plain_log(12), under=former).verdict is Verdict.PROVEN
+
+
+def test_a_log_from_which_the_revocation_was_taken_out_is_refuted():
+    signed = log_with(e4=("hub.Agency.CertificateRevoked", {"key_id": KEY})).checkpoint()
+    with pytest.raises(VerificationFailed, match="another tree of size 9"):
+        between(plain_log(9), under=signed)
+
+
 def test_without_a_log_it_is_not_checked():
-    found = Checks(trusted_root()).between(KEY, CERTIFICATE, 2, 8)
+    found = Checks(trusted_root()).between(NAMES, 2, 8, under=plain_log(9).checkpoint())
     assert found.verdict is Verdict.NOT_CHECKED
     assert "no log was read" in found.text
 

@@ -24,10 +24,13 @@ from hub.proof.ijson import parse_ijson
 from hub.proof.signatures import Algorithm, PublicKey
 from hub.proof.statements import (
     PAYLOAD_BYTES_MAX,
+    Approval,
     Collect,
     Envelope,
+    ErasureOrder,
     Status,
     encode_payload,
+    read_operator_statement,
     read_statement,
 )
 from tests.support.make_statement_examples import EXAMPLES, sign
@@ -74,7 +77,7 @@ def read(kind: str, value: Any) -> Envelope | Collect | Status:
 
 def test_every_payload_is_signed_with_every_algorithm():
     payloads = list(EXAMPLES.glob("*.payload.json"))
-    assert len(payloads) == 5
+    assert len(payloads) == 7
     assert len(SIGNED) == len(payloads) * len(Algorithm)
 
 
@@ -84,7 +87,15 @@ def test_an_example_parses_and_verifies(path: Path):
     name = path.name.split(".")[0]
     assert signed.payload == (EXAMPLES / f"{name}.payload.json").read_bytes()
     assert signed.key_id == key.key_id
-    assert isinstance(read_statement(signed), MEDIA_TYPES[name.split("-")[0]])
+    of_operators = {"erasure-order": ErasureOrder, "approval": Approval}
+    if name in of_operators:
+        assert isinstance(read_operator_statement(signed), of_operators[name])
+        with pytest.raises(VerificationFailed, match="unknown payload type"):
+            read_statement(signed)
+    else:
+        assert isinstance(read_statement(signed), MEDIA_TYPES[name.split("-")[0]])
+        with pytest.raises(VerificationFailed, match="unknown payload type"):
+            read_operator_statement(signed)
     key.verify(signed.pae, signed.signature)
 
 

@@ -1,0 +1,158 @@
+"""Erasure by law: what was erased up to where, orders, and views that say so.
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+# Written out, not taken from schema.py: what this step did must never change again.
+ID = sa.LargeBinary(16)
+DIGEST = sa.LargeBinary(32)
+POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+IS_ERASURE = "topic = 'hub.Exchange.PayloadErased'"
+MAY_EXPIRE = "NOT collected AND NOT expired AND recall <> 2 AND expires_at_us IS NOT NULL"
+MAY_BE_LATE = "state = 1 OR answer_by IS NOT NULL AND state NOT IN (4, 8)"
+
+
+def upgrade() -> None:
+    """Add what erasing needs, and make the views anew, to be rebuilt from the events."""
+    op.create_table(
+        "erasure_state",
+        sa.Column("id", sa.SmallInteger(), primary_key=True, autoincrement=False),
+        sa.Column("below", POSITION, nullable=False),
+        sa.CheckConstraint("id = 1", name="erasure_state_is_one_row"),
+    )
+    op.execute("INSERT INTO erasure_state (id, below) VALUES (1, 0)")
+    _create_partial_index("events_of_erasure", "events", ["position"], IS_ERASURE)
+    op.drop_table("view_notices")
+    op.drop_table("view_deliveries")
+    op.drop_table("view_documents")
+    _create_documents()
+    _create_words()
+    _create_deliveries()
+    _create_notices()
+    _create_orders()
+    op.execute("UPDATE view_state SET position = 0")
+
+
+def _create_documents() -> None:
+    op.create_table(
+        "view_documents",
+        sa.Column("exchange_id", ID, primary_key=True),
+        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("envelope_digest", DIGEST, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("accepted_at_us", sa.BigInteger(), nullable=False),
+        sa.Column("attachment_count", sa.Integer(), nullable=False),
+        sa.Column("attachment_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("replaced_by", ID, nullable=True),
+        sa.Column("priority", sa.String(), nullable=False),
+        sa.Column("issued_on", sa.Date(), nullable=True),
+        sa.Column("due_on", sa.Date(), nullable=True),
+        sa.Column("erased", sa.Boolean(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("view_documents_by_sender", "view_documents", ["sender", "position"])
+
+
+def _create_words() -> None:
+    op.create_table(
+        "view_words",
+        sa.Column("position", POSITION, primary_key=True, autoincrement=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("type_name", sa.String(), nullable=False),
+        sa.Column("type_code", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("folded_code", sa.String(), nullable=False),
+        sa.Column("folded_type_name", sa.String(), nullable=False),
+        sa.Column("folded_type_code", sa.String(), nullable=False),
+        sa.Column("folded_subject", sa.String(), nullable=False),
+    )
+
+
+def _create_deliveries() -> None:
+    op.create_table(
+        "view_deliveries",
+        sa.Column("exchange_id", ID, sa.ForeignKey("view_documents.exchange_id"), primary_key=True),
+        sa.Column("recipient", sa.String(), primary_key=True),
+        sa.Column("inbox_seq", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("collected", sa.Boolean(), nullable=False),
+        sa.Column("recall", sa.SmallInteger(), nullable=False),
+        sa.Column("expired", sa.Boolean(), nullable=False),
+        sa.Column("expires_at_us", sa.BigInteger(), nullable=True),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at_us", sa.BigInteger(), nullable=False),
+        sa.Column("answer_by", sa.Date(), nullable=True),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "view_deliveries_by_number", "view_deliveries", ["recipient", "inbox_seq"], unique=True
+    )
+    _create_partial_index(
+        "view_deliveries_overdue", "view_deliveries", ["expires_at_us"], MAY_EXPIRE
+    )
+    _create_partial_index(
+        "view_deliveries_waiting", "view_deliveries", ["recipient", "inbox_seq"], MAY_BE_LATE
+    )
+
+
+def _create_partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
+    op.create_index(
+        name,
+        table,
+        columns,
+        sqlite_where=sa.text(condition),
+        postgresql_where=sa.text(condition),
+    )
+
+
+def _create_notices() -> None:
+    op.create_table(
+        "view_notices",
+        sa.Column("outbox", sa.Boolean(), primary_key=True),
+        sa.Column("agency", sa.String(), primary_key=True),
+        sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("exchange_id", ID, nullable=False),
+        sa.Column("recipient", sa.String(), nullable=True),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("by_exchange", ID, nullable=True),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at_us", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["exchange_id", "recipient"],
+            ["view_deliveries.exchange_id", "view_deliveries.recipient"],
+        ),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_orders() -> None:
+    op.create_table(
+        "view_orders",
+        sa.Column("position", POSITION, primary_key=True, autoincrement=False),
+        sa.Column("digest", DIGEST, nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("exchange_id", ID, nullable=True),
+        sa.Column("envelope_digest", DIGEST, nullable=True),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("basis", sa.String(), nullable=False),
+        sa.Column("ordered_by", sa.String(), nullable=False),
+        sa.Column("ordered_at_us", sa.BigInteger(), nullable=False),
+        sa.Column("lapses_at_us", sa.BigInteger(), nullable=False),
+        sa.Column("approved_by", sa.String(), nullable=True),
+        sa.Column("approved_at_us", sa.BigInteger(), nullable=True),
+    )
+    op.create_index("view_orders_by_digest", "view_orders", ["digest"], unique=True)
+    op.create_index("view_orders_by_exchange", "view_orders", ["exchange_id"])
+    _create_partial_index("view_orders_open", "view_orders", ["position"], "approved_by IS NULL")

@@ -1,0 +1,149 @@
+"""Let operators in, and put them out: those who keep the register, and stand for each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hub.application.agencies import operator_request
+from hub.application.certificates import Suitability
+from hub.application.lane import Lane, Recorded
+from hub.application.ports import RequestKey
+from hub.application.registry import OperatorEntry, Registry, Role
+from hub.application.session import Session
+from hub.domain.principal import Principal
+from hub.domain.values import format_time
+from hub.errors import KeyTaken, OperatorExists, OperatorUnknown, RequestMalformed
+from hub.proof.statements import CODE_WORD
+
+_NAME_CHARS_MAX = 35  # So many stand in a statement, where an agency's code would.
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolOperator:
+    """Let whoever holds a certificate's key call, and sign, as an operator."""
+
+    operator: str
+    request_id: str
+    name: str
+    certificate: bytes
+    suitability: Suitability = field(repr=False)
+
+    @property
+    def request(self) -> RequestKey:
+        """Bound to the operator who lets in, the one let in, and the certificate."""
+        digest = hashlib.sha256(self.certificate).hexdigest()
+        return operator_request(self.operator, self.request_id, "operator", self.name, digest)
+
+    def decide(self, session: Session) -> None:
+        """Record `PrincipalEnrolled` and keep the certificate as evidence."""
+        registry = session.registry
+        # Whoever could add a key to another's name could be two operators by himself.
+        if self.name in registry.operator_lines and self.name != self.operator:
+            raise OperatorExists(
+                f"there is, or was, an operator called {self.name}; choose another name",
+                name=self.name,
+            )
+        certificate = self.suitability.require(self.certificate, "transport", None, session.at)
+        owner = registry.key_owners.get(certificate.key_id)
+        if owner is not None:
+            raise KeyTaken(
+                f"this key is enrolled already, for {owner}; make a new key for each purpose",
+                key_id=certificate.key_id,
+            )
+        principal = Principal.enrol(
+            principal_id=session.new_id(),
+            at=session.at,
+            name=self.name,
+            role=Role.OPERATOR.value,
+            key_id=certificate.key_id,
+            certificate=certificate.digest.hex(),
+            not_before=format_time(certificate.not_before),
+            not_after=format_time(certificate.not_after),
+            by=self.operator,
+            request_id=self.request_id,
+        )
+        session.add_evidence(certificate.digest, certificate.der)
+        session.record(principal, self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeOperator:
+    """Put an operator out, with all of its certificates."""
+
+    operator: str
+    request_id: str
+    name: str
+    reason: str
+
+    @property
+    def request(self) -> RequestKey:
+        """Bound to the operator who puts out, the one put out, and the reason."""
+        parts = ("revoke-operator", self.name, self.reason)
+        return operator_request(self.operator, self.request_id, *parts)
+
+    def decide(self, session: Session) -> None:
+        """Record `PrincipalRevoked` for each certificate; the first answers the request."""
+        entry = session.registry.operators.get(self.name)
+        if entry is None:
+            raise OperatorUnknown(f"no operator called {self.name} is in force", name=self.name)
+        request: RequestKey | None = self.request
+        for principal_id in entry.principals.values():
+            principal = session.history.principal(principal_id)
+            principal.revoke(
+                at=session.at,
+                reason=self.reason,
+                by=self.operator,
+                # The first answers; the others happen with it, and no call can ask for them.
+                request_id=self.request_id if request else "",
+            )
+            session.record(principal, request)
+            request = None
+
+
+class Operators:
+    """What an operator may ask about operators. All of it is recorded."""
+
+    def __init__(
+        self, lane: Lane, registry: Callable[[], Registry], suitability: Suitability
+    ) -> None:
+        self._lane = lane
+        self._registry = registry
+        self._suitability = suitability
+
+    async def enrol(
+        self, operator: str, request_id: str, *, name: str, certificate: bytes
+    ) -> Recorded:
+        """Enrol an operator's certificate; the receipt of `PrincipalEnrolled`.
+
+        Raises RequestMalformed, OperatorExists, CertificateUnsuitable and KeyTaken.
+        """
+        if len(name) > _NAME_CHARS_MAX or not CODE_WORD.fullmatch(name):
+            raise RequestMalformed(
+                "name must be one code word: small letters, digits and hyphens, at most "
+                f"{_NAME_CHARS_MAX}",
+                field="name",
+            )
+        command = EnrolOperator(operator, request_id, name, certificate, self._suitability)
+        return await self._lane.do(command)
+
+    async def revoke(self, operator: str, request_id: str, *, name: str, reason: str) -> Recorded:
+        """Put an operator out at once; the receipt of `PrincipalRevoked`.
+
+        Nobody puts out itself, so one always remains. Raises RequestMalformed and
+        OperatorUnknown.
+        """
+        if not CODE_WORD.fullmatch(reason):
+            raise RequestMalformed(
+                "reason must be one code word: small letters, digits and hyphens, at most 40",
+                field="reason",
+            )
+        if name == operator:
+            raise RequestMalformed("nobody puts out itself; ask another operator", field="name")
+        return await self._lane.do(RevokeOperator(operator, request_id, name, reason))
+
+    def operators(self) -> Sequence[OperatorEntry]:
+        """The operators in force, by name; there are few."""
+        register = self._registry().operators
+        return [register[name] for name in sorted(register)]
