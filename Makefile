@@ -9,6 +9,8 @@ OUT     ?= .
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test all bench lint fmt protos generated golden sdk lock clean
 MAKEFLAGS += --no-print-directory
+# The tests start many processes; without bytecode on disk each compiles all our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +33,7 @@ demo: venv ## run a hub and its agencies here, send a document, check its receip
 test: venv ## style, types, and every test but the long ones
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long"
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not long"
 
 all: test ## the same, then the long ones
 	@$(BIN)/python -m pytest -q -m long || test $$? -eq 5  # 5: there is none yet

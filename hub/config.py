@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -26,6 +26,7 @@ from hub.errors import VerificationFailed
 from hub.proof.note import KeyType, VerifierKey
 
 FILE_NAME = "hub.toml"
+SIGNER_FILE_NAME = "signer.toml"
 WITNESSES_MAX = 32
 
 KindOfDocument = Annotated[str, Field(min_length=1, max_length=100)]
@@ -78,14 +79,88 @@ class TimestampAuthority(BaseModel):
     """The policy (OID) to ask for; its own choice if left out."""
 
 
-class Settings(BaseSettings):
+class CrlSetting(BaseModel):
+    """A revocation list that is fetched ahead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+    """What the hub calls it: events name it so."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,2000}$")]
+    """Where it is fetched, and nowhere else."""
+
+
+class CustodySettings(BaseSettings):
+    """Where private keys are and what opens them; the same for a hub and for a signer."""
+
+    model_config = SettingsConfigDict(env_prefix="LIENTHONG_", extra="forbid", frozen=True)
+
+    custody: Literal["file", "age", "pkcs11"] = "file"
+    """`file`: keys lie in plain files, for development. `age`: in sealed ones. `pkcs11`: log key
+    and content key never leave a token."""
+
+    key_secret_file: str = ""
+    """A file with the passphrase or age identity that opens sealed keys, or a token's PIN. If
+    empty, the environment's LIENTHONG_KEY_SECRET; else the terminal is asked."""
+
+    pkcs11_module: str = ""
+    """The token's library, a shared object; required by `pkcs11`."""
+
+    pkcs11_token: str = ""
+    """The token's label; required by `pkcs11`."""
+
+    key_recipients: tuple[str, ...] = ()
+    """Whom new log keys are sealed for under `age`: the recipients of the others."""
+
+    @model_validator(mode="after")
+    def _token_is_named(self) -> Self:
+        if self.custody == "pkcs11" and not (self.pkcs11_module and self.pkcs11_token):
+            raise ValueError("custody pkcs11 needs pkcs11_module and pkcs11_token")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over what `load` was given from the file."""
+        return (env_settings, init_settings)
+
+
+class SignerSettings(CustodySettings):
+    """How a signer's process runs: `signer.toml` in its folder, which may be missing."""
+
+    allow_uids: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """The users, by number, that hubs run as; the signer's own alone if left out."""
+
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object a line, or text for a person."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe lines that are written."""
+
+    @classmethod
+    def load(cls, folder: Path) -> SignerSettings:
+        """The settings of the signer in a folder. Raises ConfigInvalid."""
+        path = folder / SIGNER_FILE_NAME
+        values = _values(path) if path.exists() else {}
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigInvalid(_sentences(path, error)) from error
+
+
+class Settings(CustodySettings):
     """How one hub process runs.
 
     Every field may stand in `hub.toml`, or in the environment as `LIENTHONG_` and its name in
     capitals, which wins. Relative paths are relative to the data folder.
     """
-
-    model_config = SettingsConfigDict(env_prefix="LIENTHONG_", extra="forbid", frozen=True)
 
     origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./-]{2,199}$")]
     """The name of the log, for ever: every statement and checkpoint carries it. By custom a
@@ -96,6 +171,22 @@ class Settings(BaseSettings):
 
     http_listen: str = ""
     """Address and port where the log is served as static files over HTTPS; empty: nowhere."""
+
+    signer: Annotated[str, Field(pattern=r"^(local|unix:/.{1,100})$")] = "local"
+    """`local`: this process signs checkpoints itself. `unix:` and a path: a signer's process
+    listens there, and the hub holds no log key."""
+
+    signer_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """How long one answer of a signer's process may take in all, in seconds."""
+
+    key_lifetime_days: Annotated[int, Field(ge=1, le=36_500)] = 730
+    """How long a key of the hub signs, from its activation to its end."""
+
+    key_announce_days: Annotated[int, Field(ge=1, le=3_650)] = 60
+    """How long before its activation a key is announced."""
+
+    key_overlap_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """How long a key and its predecessor both sign."""
 
     database_url: str = "sqlite:///hub.db"
     """Where events are stored."""
@@ -129,6 +220,21 @@ class Settings(BaseSettings):
 
     timestamp_renew_before_days: Annotated[int, Field(ge=1, le=3650)] = 180
     """How many days before its certificate ends a timestamp is renewed."""
+
+    crls: Annotated[tuple[CrlSetting, ...], Field(max_length=32)] = ()
+    """Revocation lists of the authorities that issue certificates for this hub."""
+
+    crl_every_s: Annotated[int, Field(ge=60, le=604_800)] = 3600
+    """How many seconds lie between two fetches of a revocation list."""
+
+    crl_timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """How long one fetch may take in all, in seconds."""
+
+    crl_age_max_h: Annotated[int, Field(ge=1, le=8760)] = 48
+    """How many hours old the newest list of an issuer may be; counted from its own date."""
+
+    crl_stale: Literal["warn", "refuse"] = "warn"
+    """What happens to statements beyond that: accepted with a warning, or refused."""
 
     upload_age_h: Annotated[int, Field(ge=1, le=8760)] = 24
     """How many hours after its last byte an upload is forgotten that no submission has used."""
@@ -169,6 +275,15 @@ class Settings(BaseSettings):
     of kinds, each by its name or its code. What is not named is kept for ever. Nothing is
     erased by itself: what is past its time is listed, ordered and approved."""
 
+    document_signatures: Literal["note", "off"] = "note"
+    """Whether signatures that documents carry are examined after acceptance, and noted."""
+
+    signatures_required_by: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    """Recipients, by primary code, that take only documents whose own signatures are valid."""
+
+    signature_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    """How long the examination of one attachment may take, in seconds."""
+
     @field_validator("retention")
     @classmethod
     def _names_kinds(cls, retention: dict[str, int]) -> dict[str, int]:
@@ -195,33 +310,25 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment over what `load` was given from the file."""
-        return (env_settings, init_settings)
-
-    @classmethod
     def load(cls, folder: Path) -> Settings:
         """The settings of the hub in a data folder. Raises ConfigInvalid."""
         path = folder / FILE_NAME
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             raise ConfigInvalid(
                 f"there is no hub in {folder}; make one with `lienthong init {folder}`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ConfigInvalid(f"{path} cannot be read: {error}") from error
+            )
+        values = _values(path)
         try:
             return cls(**values)
         except ValidationError as error:
             raise ConfigInvalid(_sentences(path, error)) from error
+
+
+def _values(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error}") from error
 
 
 def _sentences(path: Path, error: ValidationError) -> str:

@@ -95,16 +95,40 @@ class KeyExpired(HubError):
     reason = "KEY_EXPIRED"
 
 
+class KeyRevoked(HubError):
+    """The certificate of this key was revoked."""
+
+    reason = "KEY_REVOKED"
+
+
+class RevocationStale(HubError):
+    """The hub has no recent word on revocation from the issuer of the certificate."""
+
+    reason = "REVOCATION_STALE"
+
+
 class SignatureInvalid(HubError):
     """The signature does not fit the statement and the enrolled key."""
 
     reason = "SIGNATURE_INVALID"
 
 
+class DocumentSignatureInvalid(HubError):
+    """The document's own signatures are to be valid, and one is not, or none is there."""
+
+    reason = "DOCUMENT_SIGNATURE_INVALID"
+
+
 class CertificateUnsuitable(HubError):
     """A certificate that cannot be enrolled; the message says why."""
 
     reason = "CERTIFICATE_UNSUITABLE"
+
+
+class PossessionUnproven(HubError):
+    """Nothing proves that the agency holds the key of the certificate it wants to renew to."""
+
+    reason = "POSSESSION_UNPROVEN"
 
 
 class KeyTaken(HubError):
@@ -221,6 +245,12 @@ class AgencyUnknown(HubError):
     reason = "AGENCY_UNKNOWN"
 
 
+class AuditorUnknown(HubError):
+    """No auditor of this name is in force."""
+
+    reason = "AUDITOR_UNKNOWN"
+
+
 class AgencyExists(HubError):
     """An agency with this code is registered already."""
 
@@ -296,6 +326,30 @@ class OperatorExists(HubError):
     reason = "OPERATOR_EXISTS"
 
 
+class HubKeyUnknown(HubError):
+    """No key of this hub has this verifier key."""
+
+    reason = "HUB_KEY_UNKNOWN"
+
+
+class HubKeyState(HubError):
+    """This step does not follow from the state (`state`) in which the hub's key is."""
+
+    reason = "HUB_KEY_STATE"
+
+
+class LogNotFrozen(HubError):
+    """No operator has frozen the log, so none need let it go on."""
+
+    reason = "LOG_NOT_FROZEN"
+
+
+class TrustedRootRefused(HubError):
+    """This cannot be the next edition of the trusted root; the message says why."""
+
+    reason = "TRUSTED_ROOT_REFUSED"
+
+
 # --- The state of the hub ---------------------------------------------------------
 
 
@@ -312,7 +366,7 @@ class Unavailable(HubError):
 
 
 class LogFrozen(HubError):
-    """The log is frozen because a check failed: nothing is accepted."""
+    """The log is frozen, because a check failed or at an operator's word: nothing is accepted."""
 
     reason = "LOG_FROZEN"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
@@ -18,6 +19,11 @@ WRAPPED_KEY_BYTES = 40  # RFC 3394: eight bytes more, by which tampering is noti
 _KEY_BYTES = 32
 # Says what the file is for: thirty-two random bytes alone could be anything.
 _PREFIX = b"lienthong-content-key-v1 "
+
+
+def new_content_key() -> bytes:
+    """A new random key, as its file holds it."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)) + b"\n"
 
 
 class ContentCustody:
@@ -36,14 +42,21 @@ class ContentCustody:
     @classmethod
     def create(cls, path: Path) -> ContentCustody:
         """A new random key in a new file, mode 0600; KeyFileError if `path` exists."""
-        key = secrets.token_bytes(_KEY_BYTES)
-        create_file(path, _PREFIX + base64.b64encode(key) + b"\n", mode=SECRET_MODE)
-        return cls(key)
+        text = new_content_key()
+        create_file(path, text, mode=SECRET_MODE)
+        return cls.parse(path, text)
 
     @classmethod
-    def open(cls, path: Path) -> ContentCustody:
-        """The key in a file that `create` made; KeyFileError if it is missing or exposed."""
-        text = read_secret(path)
+    def open(cls, path: Path, read: Callable[[Path], bytes] = read_secret) -> ContentCustody:
+        """The key in a file that `create` made, which `read` reads.
+
+        Raises what that does, and KeyFileError when the file is another one.
+        """
+        return cls.parse(path, read(path))
+
+    @classmethod
+    def parse(cls, path: Path, text: bytes) -> ContentCustody:
+        """The key in the bytes of such a file; `path` is what a KeyFileError names."""
         try:
             key = base64.b64decode(text.removeprefix(_PREFIX).removesuffix(b"\n"), validate=True)
         except binascii.Error:

@@ -13,12 +13,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hub.proof.signatures import RSA_BITS_MIN, Algorithm
+from keys.development_revocation import (
+    Revoked,
+    RevokedCertificates,
+    ocsp_answer,
+    revocation_list,
+)
 from keys.file import (
     PUBLIC_MODE,
     KeyFileError,
@@ -32,12 +39,14 @@ from keys.file import (
 
 CA_VALIDITY = timedelta(days=3650)
 LEAF_VALIDITY = timedelta(days=365)
+LIST_VALIDITY = timedelta(days=7)
 # Machines in a test room disagree about the time; a fresh certificate must work on all.
 BACKDATED = timedelta(minutes=5)
 
 ORGANISATION = "DEVELOPMENT ONLY - NOT FOR PRODUCTION"
 _CERTIFICATE_FILE = "development-ca.pem"
 _KEY_FILE = "development-ca.key.pem"
+_REVOKED_FILE = "development-ca.revoked.json"
 
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 
@@ -60,12 +69,17 @@ class DevelopmentCA:
     """
 
     def __init__(
-        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, clock: Clock
+        self,
+        certificate: x509.Certificate,
+        key: ec.EllipticCurvePrivateKey,
+        clock: Clock,
+        folder: Path,
     ) -> None:
         """Use `create` or `open` instead."""
         self._certificate = certificate
         self._key = key
         self._clock = clock
+        self._revoked = RevokedCertificates(folder / _REVOKED_FILE)
 
     @classmethod
     def create(cls, folder: Path, clock: Clock) -> DevelopmentCA:
@@ -79,7 +93,7 @@ class DevelopmentCA:
         create_private_key(folder / _KEY_FILE, key)
         pem = certificate.public_bytes(Encoding.PEM)
         create_file(folder / _CERTIFICATE_FILE, pem, mode=PUBLIC_MODE)
-        return cls(certificate, key, clock)
+        return cls(certificate, key, clock, folder)
 
     @classmethod
     def open(cls, folder: Path, clock: Clock) -> DevelopmentCA:
@@ -94,7 +108,7 @@ class DevelopmentCA:
             certificate.public_key() != key.public_key()
         ):
             raise KeyFileError(f"{path}: belongs to another key than {_KEY_FILE} beside it")
-        return cls(certificate, key, clock)
+        return cls(certificate, key, clock, folder)
 
     @property
     def certificate_pem(self) -> bytes:
@@ -138,6 +152,45 @@ class DevelopmentCA:
             .add_extension(x509.ExtendedKeyUsage([DOCUMENT_SIGNING]), critical=False)
         )
         return self._issued(builder, key)
+
+    def revoke(self, certificate_pem: bytes, reason: str, since: datetime | None = None) -> None:
+        """Take a certificate of this authority back, since now unless stated.
+
+        `reason` is a word of RFC 5280 section 5.3.1, such as `key-compromise`. Raises ValueError
+        for another word and for a certificate of somebody else, KeyFileError when it cannot
+        be noted down.
+        """
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        try:
+            certificate.verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise ValueError("another authority issued this certificate") from error
+        when = since or self._clock()
+        self._revoked.add(Revoked(certificate.serial_number, reason, when))
+
+    def revocation_list(self, lasting: timedelta = LIST_VALIDITY) -> bytes:
+        """The list of all that was taken back (DER), of now, with the next due `lasting` later.
+
+        Raises KeyFileError when the notes cannot be read.
+        """
+        return revocation_list(
+            self._certificate, self._key, self._revoked.all(), at=self._clock(), lasting=lasting
+        )
+
+    def ocsp_answer(self, request: bytes, lasting: timedelta = LIST_VALIDITY) -> bytes:
+        """The answer (DER) to an OCSP request about one certificate, signed by the authority.
+
+        A certificate that is not known as taken back is good: nobody remembers which were
+        issued. Raises ValueError for what is no request, KeyFileError as above.
+        """
+        return ocsp_answer(
+            self._certificate,
+            self._key,
+            request,
+            self._revoked.all(),
+            at=self._clock(),
+            lasting=lasting,
+        )
 
     def _issue_tls(
         self,

@@ -1,13 +1,15 @@
 """Secrets in files that only their owner can read.
 
 Untrusted: permissions are checked on every reading. Once a file was created, it survives
-a power cut. A secret is never overwritten here; whoever replaces a key makes a new file.
+a power cut. `replace_file` puts another form of the same secret into its place; no other
+function overwrites one.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -38,13 +40,13 @@ def create_private_key(path: Path, key: PrivateKey) -> None:
     create_file(path, private_key_pem(key), mode=SECRET_MODE)
 
 
-def load_private_key(path: Path) -> PrivateKey:
-    """The private key in a PEM file.
+def load_private_key(path: Path, read: Callable[[Path], bytes] | None = None) -> PrivateKey:
+    """The private key in a PEM file, which `read` reads; `read_secret` if left out.
 
-    Raises KeyFileError as `read_secret` does, and when the file holds no unencrypted
+    Raises what that does, and KeyFileError when the file holds no unencrypted
     private key of a kind that is used here: Ed25519, elliptic curve or RSA.
     """
-    pem = read_secret(path)
+    pem = (read or read_secret)(path)
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:
@@ -57,9 +59,11 @@ def load_private_key(path: Path) -> PrivateKey:
     return key
 
 
-def load_ed25519_key(path: Path) -> ed25519.Ed25519PrivateKey:
+def load_ed25519_key(
+    path: Path, read: Callable[[Path], bytes] | None = None
+) -> ed25519.Ed25519PrivateKey:
     """The same for a key that must be Ed25519, as a log's key is."""
-    key = load_private_key(path)
+    key = load_private_key(path, read)
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise KeyFileError(f"{path}: holds another key than Ed25519")
     return key
@@ -113,6 +117,22 @@ def create_file(path: Path, data: bytes, *, mode: int) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise KeyFileError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def replace_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Put other bytes into the place of a file: whole and durable, or not at all.
+
+    If we stop in the middle, a file `….new` is left beside it, which the next call removes.
+    Raises KeyFileError when that fails.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)
+        create_file(fresh, data, mode=mode)
+        os.replace(fresh, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise KeyFileError(f"{path}: cannot be replaced: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:

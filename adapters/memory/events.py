@@ -22,6 +22,7 @@ from hub.application.ports import (
 )
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.domain.exchange import Exchange
+from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 
 _DIGEST_BYTES = 32
@@ -107,6 +108,22 @@ class MemoryEventLog:
         found = (
             each for each in self._tables.entries[start:] if each.topic == Timestamp.Created.TOPIC
         )
+        return list(islice(found, limit))
+
+    @breakable
+    def verdicts(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `SignatureVerdictMade` below a position, the newest first."""
+        return self._newest_first(Exchange.SignatureVerdictMade.TOPIC, below, limit)
+
+    @breakable
+    def revocation_evidence(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `RevocationEvidenceStored` below a position, the newest first."""
+        return self._newest_first(RevocationEvidence.Created.TOPIC, below, limit)
+
+    def _newest_first(self, topic: str, below: int, limit: int) -> Sequence[LogEntry]:
+        if below < 0 or limit < 0:
+            raise ValueError("positions and limits are not negative")
+        found = (each for each in reversed(self._tables.entries[:below]) if each.topic == topic)
         return list(islice(found, limit))
 
     @breakable

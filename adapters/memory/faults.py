@@ -46,6 +46,10 @@ class FaultSwitch:
         """Whether some fault still waits for its call."""
         return any(self._armed.values())
 
+    def disarm(self) -> None:
+        """Let no call fail that has not failed yet."""
+        self._armed.clear()
+
     def take(self, method: str) -> Fault | None:
         """The fault of this call, used up; asked by the adapter itself."""
         waiting = self._armed.get(method)

@@ -45,15 +45,9 @@ class TableComparison:
         return self.live == self.rebuilt
 
 
-def view_tables() -> list[sa.Table]:
-    """Every table that is made from the events, and nothing else."""
-    tables = schema.metadata.sorted_tables
-    return [table for table in tables if table.name.startswith("view_")]
-
-
 def compare_views(live: Database, rebuilt: Database) -> Iterator[TableComparison]:
     """Each table of the views, one after the other."""
-    for table in view_tables():
+    for table in schema.view_tables():
         yield _compare(table, live, rebuilt)
 
 

@@ -142,6 +142,22 @@ class EventRecorder(ApplicationRecorder):
             .limit(limit)
         )
 
+    def verdicts(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `SignatureVerdictMade` below a position, the newest first."""
+        return self._newest_first(schema.IS_VERDICT, below, limit)
+
+    def revocation_evidence(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `RevocationEvidenceStored` below a position, the newest first."""
+        return self._newest_first(schema.IS_REVOCATION_EVIDENCE, below, limit)
+
+    def _newest_first(self, kind: str, below: int, limit: int) -> Sequence[LogEntry]:
+        return self._log_entries(
+            sa.select(*_ENTRY)
+            .where(sa.text(kind), _events.position < below)
+            .order_by(_events.position.desc())
+            .limit(limit)
+        )
+
     def entries_of(
         self, aggregate_ids: Sequence[UUID], start: int, limit: int
     ) -> Sequence[LogEntry]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import sqlite
 
+from adapters.storage import schema
 from adapters.storage.engine import Database
 from adapters.storage.folders import sync_folder
 
@@ -30,6 +36,33 @@ def migrate(url: str) -> None:
         database.close()
 
 
+def create_views(url: str) -> None:
+    """Create a database with empty views and nothing else, for a rebuild that is thrown away.
+
+    The views are those of the newest schema; Alembic, which needs some time for it, is left out.
+    """
+    database = Database(url)
+    try:
+        with database.writing(disposable=True) as connection:
+            for statement in _statements_for_views():
+                connection.exec_driver_sql(statement)
+            connection.execute(schema.view_state.insert().values(id=1, position=0))
+    finally:
+        database.close()
+
+
+@cache
+def _statements_for_views() -> Sequence[str]:
+    made: list[str] = []
+
+    def keep(statement: sa.schema.ExecutableDDLElement, *_: Any, **_more: Any) -> None:
+        made.append(str(statement.compile(dialect=sqlite.dialect())))
+
+    recorder = sa.create_mock_engine("sqlite://", keep)
+    schema.metadata.create_all(recorder, tables=schema.view_tables(), checkfirst=False)
+    return made
+
+
 def schema_is_current(url: str) -> bool:
     """Whether the database exists and needs no migration. Changes nothing."""
     database = Database(url)
@@ -46,7 +79,13 @@ def is_current(database: Database) -> bool:
     """Whether an open database needs no migration. Changes nothing."""
     with database.reading() as connection:
         current = MigrationContext.configure(connection).get_current_heads()
-    return set(current) == set(ScriptDirectory.from_config(alembic_config()).get_heads())
+    return frozenset(current) == _newest()
+
+
+@cache
+def _newest() -> frozenset[str]:
+    # Reading all the migrations for it takes longer than opening the database.
+    return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:

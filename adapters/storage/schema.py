@@ -69,6 +69,24 @@ Index(
     postgresql_where=text(IS_TIMESTAMP),
 )
 
+# From a position back to the lists that were the newest then.
+IS_REVOCATION_EVIDENCE = "topic = 'hub.Log.RevocationEvidenceStored'"
+Index(
+    "events_of_revocation_evidence",
+    events.c.position,
+    sqlite_where=text(IS_REVOCATION_EVIDENCE),
+    postgresql_where=text(IS_REVOCATION_EVIDENCE),
+)
+
+# Where the examination of documents stood when the hub was stopped.
+IS_VERDICT = "topic = 'hub.Exchange.SignatureVerdictMade'"
+Index(
+    "events_of_verdicts",
+    events.c.position,
+    sqlite_where=text(IS_VERDICT),
+    postgresql_where=text(IS_VERDICT),
+)
+
 # A query must say the same words for the index to be used.
 IS_ERASURE = "topic = 'hub.Exchange.PayloadErased'"
 Index(
@@ -317,6 +335,7 @@ view_orders = Table(
     Column("lapses_at_us", BigInteger, nullable=False),
     Column("approved_by", String, nullable=True),
     Column("approved_at_us", BigInteger, nullable=True),
+    Column("hub_key", String, nullable=True),
     Index("view_orders_by_digest", "digest", unique=True),
     Index("view_orders_by_exchange", "exchange_id"),
 )
@@ -326,3 +345,19 @@ Index(
     sqlite_where=text(NOT_APPROVED),
     postgresql_where=text(NOT_APPROVED),
 )
+
+# Who holds which edition of the trusted root: no fact, and lost without harm.
+trusted_root_fetches = Table(
+    "trusted_root_fetches",
+    metadata,
+    Column("role", String, primary_key=True),
+    Column("caller", String, primary_key=True),
+    Column("edition", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+def view_tables() -> list[Table]:
+    """Every table that is made from the events, and nothing else."""
+    return [table for table in metadata.sorted_tables if table.name.startswith("view_")]

@@ -391,6 +391,7 @@ def _order_values(row: OrderRow) -> dict[str, Any]:
         "lapses_at_us": microseconds(row.lapses_at),
         "approved_by": row.approved_by,
         "approved_at_us": None if row.approved_at is None else microseconds(row.approved_at),
+        "hub_key": row.hub_key,
     }
 
 
@@ -458,7 +459,7 @@ def _notice(row: Sequence[Any]) -> NoticeRow:
 
 def _order(row: Sequence[Any]) -> OrderRow:
     position, digest, action, exchange_id, envelope_digest, reason, basis, *others = row
-    ordered_by, ordered_at_us, lapses_at_us, approved_by, approved_at_us = others
+    ordered_by, ordered_at_us, lapses_at_us, approved_by, approved_at_us, hub_key = others
     return OrderRow(
         position,
         digest,
@@ -472,6 +473,7 @@ def _order(row: Sequence[Any]) -> OrderRow:
         instant(lapses_at_us),
         approved_by,
         None if approved_at_us is None else instant(approved_at_us),
+        hub_key,
     )
 
 

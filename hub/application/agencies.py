@@ -99,13 +99,14 @@ class EnrolCertificate:
                 key_id=certificate.key_id,
             )
         agency = session.history.agency(entry.agency_id)
-        session.add_evidence(certificate.digest, certificate.der)
+        session.add_certificate(certificate)
         agency.enrol(
             at=session.at,
             purpose=self.purpose,
             algorithm=self.algorithm.value if self.algorithm else "",
             key_id=certificate.key_id,
             certificate=certificate.digest.hex(),
+            issuers=certificate.issuer_digests,
             not_before=format_time(certificate.not_before),
             not_after=format_time(certificate.not_after),
             by=self.operator,

@@ -1,23 +1,24 @@
 """Whether a certificate may be enrolled: by whom it was issued, and for what it is made.
 
-Chains longer than one step, revocation and policies are for `adapters/pki`; here stands
-what can be said without them.
+The chain is judged by `hub.evidence`; whether an issuer took it back, by the lists that were
+fetched ahead. Nothing is fetched here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from hub.errors import CertificateUnsuitable, VerificationFailed
+from hub.evidence.chains import Usage, VerifiedChain, verify_chain
+from hub.evidence.crls import Listed, name_digest
 from hub.proof.signatures import Algorithm, PublicKey
 
 CERTIFICATE_BYTES_MAX = 16 * 1024
@@ -25,23 +26,47 @@ CERTIFICATE_BYTES_MAX = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SuitableCertificate:
-    """A certificate that may be enrolled."""
+    """A certificate that may be enrolled; `not_after` is when it or an authority above it ends.
+
+    `issuers` are those above it up to the anchor (DER), its own issuer first.
+    """
 
     der: bytes
     digest: bytes
     key_id: str
     not_before: datetime
     not_after: datetime
+    issuers: tuple[bytes, ...] = ()
+
+    @property
+    def evidence(self) -> Mapping[bytes, bytes]:
+        """It and those above it, by digest: what is kept for good."""
+        return {hashlib.sha256(der).digest(): der for der in (self.der, *self.issuers)}
+
+    @property
+    def issuer_digests(self) -> list[str]:
+        """Those above it, as an event names them."""
+        return [hashlib.sha256(der).hexdigest() for der in self.issuers]
 
 
 class Suitability:
-    """Judges certificates against the trust anchors configured for each purpose."""
+    """Judges certificates against the authorities configured for each purpose.
 
-    def __init__(self, signing: Sequence[bytes], transport: Sequence[bytes]) -> None:
-        self._anchors = {
-            "signing": [x509.load_der_x509_certificate(der) for der in signing],
-            "transport": [x509.load_der_x509_certificate(der) for der in transport],
+    An authority whose issuer is configured too only leads to it; all others are trust anchors.
+    `listed` is what the newest revocation lists say of a certificate.
+    """
+
+    def __init__(
+        self,
+        signing: Sequence[bytes],
+        transport: Sequence[bytes],
+        listed: Callable[[x509.Certificate], Listed | None] = lambda _: None,
+    ) -> None:
+        self._authorities = {
+            "signing": divided(signing),
+            "transport": divided(transport),
         }
+        self._listed = listed
 
     def require(
         self, der: bytes, purpose: str, algorithm: Algorithm | None, at: datetime
@@ -54,8 +79,11 @@ class Suitability:
         certificate = _load(der)
         if certificate.not_valid_after_utc <= at:
             raise CertificateUnsuitable("the certificate's validity has ended")
-        _require_issuer(certificate, self._anchors[purpose])
+        if isinstance(certificate.signature_hash_algorithm, SHA1):
+            raise CertificateUnsuitable("a certificate signed with SHA-1 is not accepted")
         _require_usage(certificate, purpose)
+        chain = self._chain(der, purpose, max(at, certificate.not_valid_before_utc))
+        self._require_not_listed(chain)
         if purpose == "signing":
             _require_key(der, algorithm)
         return SuitableCertificate(
@@ -63,8 +91,38 @@ class Suitability:
             digest=hashlib.sha256(der).digest(),
             key_id=_key_id(certificate),
             not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
+            not_after=chain.not_after,
+            issuers=chain.certificates[1:],
         )
+
+    def _chain(self, der: bytes, purpose: str, at: datetime) -> VerifiedChain:
+        anchors, others = self._authorities[purpose]
+        usage = Usage.DOCUMENT_SIGNING if purpose == "signing" else Usage.CONNECTION
+        try:
+            return verify_chain(der, usage=usage, at=at, anchors=anchors, others=others)
+        except VerificationFailed as error:
+            raise CertificateUnsuitable(
+                f"the certificate was not issued by a trust anchor of this hub: {error}"
+            ) from error
+
+    def _require_not_listed(self, chain: VerifiedChain) -> None:
+        for der in chain.certificates:
+            if found := self._listed(x509.load_der_x509_certificate(der)):
+                raise CertificateUnsuitable(
+                    f"its issuer revoked the certificate, or one above it: {found.reason}"
+                )
+
+
+def divided(authorities: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The trust anchors, and those that only lead to one of them."""
+    loaded = [(der, x509.load_der_x509_certificate(der)) for der in authorities]
+    subjects = {name_digest(each.subject) for _, each in loaded}
+    between = [
+        der
+        for der, each in loaded
+        if each.issuer != each.subject and name_digest(each.issuer) in subjects
+    ]
+    return [der for der in authorities if der not in between], between
 
 
 def _load(der: bytes) -> x509.Certificate:
@@ -74,18 +132,6 @@ def _load(der: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
     except (ValueError, x509.InvalidVersion) as error:
         raise CertificateUnsuitable("this is no X.509 certificate in DER") from error
-
-
-def _require_issuer(certificate: x509.Certificate, anchors: Sequence[x509.Certificate]) -> None:
-    if isinstance(certificate.signature_hash_algorithm, SHA1):
-        raise CertificateUnsuitable("a certificate signed with SHA-1 is not accepted")
-    for anchor in anchors:
-        try:
-            certificate.verify_directly_issued_by(anchor)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-            continue
-        return
-    raise CertificateUnsuitable("the certificate was not issued by a trust anchor of this hub")
 
 
 def _require_usage(certificate: x509.Certificate, purpose: str) -> None:

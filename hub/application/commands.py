@@ -18,6 +18,7 @@ from hub.application.standing import (
     require_may_send,
 )
 from hub.application.vault import Vault
+from hub.application.verdicts import Verdict, conclude
 from hub.domain.aggregate import StatementRecord
 from hub.domain.delivery import Delivery, RecallState
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
@@ -29,19 +30,27 @@ from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Statem
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A statement that passed its checks under one version of the registry."""
+    """A statement that passed its checks under one version of the registry.
+
+    Where nothing was judged yet, `judged` is None and `judged_at` is -1.
+    """
 
     agency: str
     signed: SignedStatement
-    judged: intake.Judged
+    judged: intake.Judged | None
     judged_at: int  # registry version
+    policy: intake.StalePolicy = intake.WARNING_ONLY
 
     def judge_again(self, session: Session) -> intake.Judged:
         """The judgement under the newest registry; the old one while nothing has changed."""
-        if session.registry.version == self.judged_at:
+        if self.judged is not None and session.registry.version == self.judged_at:
             return self.judged
         return intake.judge(
-            self.signed, agency=self.agency, registry=session.registry, at=session.at
+            self.signed,
+            agency=self.agency,
+            registry=session.registry,
+            at=session.at,
+            policy=self.policy,
         )
 
 
@@ -54,6 +63,8 @@ class SubmitDocument:
     exchange_id: UUID
     document_key: bytes
     vault: Vault = field(repr=False)
+    demanded: bool = False
+    verdict: Verdict | None = None
 
     @property
     def request(self) -> RequestKey:
@@ -86,12 +97,24 @@ class SubmitDocument:
                 ContentRecord(sha256=attachment.sha256, size=attachment.size)
                 for attachment in envelope.document.attachments
             ],
-            warnings=intake.warnings_for(envelope.header.created_at, session.at),
+            warnings=[
+                *intake.warnings_for(envelope.header.created_at, session.at),
+                *judged.warnings,
+            ],
         )
         session.add_document_key(exchange.id, self.document_key)
         session.add_payload(
             self.vault.seal_payload(exchange.id, signed.digest, signed.payload, self.document_key)
         )
+        if self.verdict is not None:
+            conclude(
+                session,
+                exchange,
+                self.verdict,
+                vault=self.vault,
+                key=self.document_key,
+                document=None,
+            )
         session.record(exchange, self.request, exchange.id)
         if older is not None:
             older.supersede(
@@ -288,7 +311,7 @@ def _facts(
         "envelope_digest": statement.envelope_digest,
         "statement": record,
         "enrolment": judged.key.position,
-        "warnings": intake.warnings_for(statement.header.created_at, at),
+        "warnings": [*intake.warnings_for(statement.header.created_at, at), *judged.warnings],
     }
 
 

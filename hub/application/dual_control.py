@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from hub.application import intake
+from hub.application import intake, key_changes
 from hub.application.commands import Spoken, numbered, unknown_exchange
 from hub.application.ports import RequestKey
 from hub.application.registry import Registry
@@ -22,10 +22,10 @@ from hub.application.vault import Vault
 from hub.domain.approval import Approval, approval_id
 from hub.domain.exchange import Exchange
 from hub.domain.values import format_time, parse_time
-from hub.errors import OrderExecuted, OrderLapsed, OrderUnknown, SecondOperatorNeeded
+from hub.errors import LogFrozen, OrderExecuted, OrderLapsed, OrderUnknown, SecondOperatorNeeded
 from hub.proof import statements
 from hub.proof.leaf import Event
-from hub.proof.statements import ErasureOrder
+from hub.proof.statements import KEY_ACTIONS, ErasureOrder, KeyOrder
 
 ORDER_LIFE = timedelta(days=7)
 """How long after it was recorded an order may be approved."""
@@ -43,6 +43,7 @@ class Order:
     action: str
     exchange: str | None
     envelope_digest: str | None
+    hub_key: str | None
     reason: str
     basis: str
     lapses_at: datetime
@@ -58,6 +59,7 @@ class Order:
             data["action"],
             data["exchange"],
             data["envelope_digest"],
+            data["hub_key"],
             data["reason"],
             data["basis"],
             parse_time(data["lapses_at"]),
@@ -71,6 +73,7 @@ class Order:
             "action": self.action,
             "exchange": self.exchange,
             "envelope_digest": self.envelope_digest,
+            "hub_key": self.hub_key,
             "reason": self.reason,
             "basis": self.basis,
             "lapses_at": format_time(self.lapses_at),
@@ -89,7 +92,7 @@ class OrderErasure:
     @property
     def request(self) -> RequestKey:
         """Bound to the operator and the digest of the order."""
-        return _request_key(self.spoken, self.statement.header.request_id)
+        return request_key(self.spoken, self.statement.header.request_id)
 
     def decide(self, session: Session) -> None:
         """Record `ApprovalGiven` of the order, its words under a key of their own."""
@@ -97,7 +100,7 @@ class OrderErasure:
         exchange = _exchange_of(session, statement.envelope_digest)
         exchange.require_words()
         order_id = session.new_id()
-        approval = _word(
+        approval = word_of(
             order_id,
             self.spoken,
             statement,
@@ -106,17 +109,20 @@ class OrderErasure:
             action=ERASURE,
             exchange=str(exchange.id),
             envelope_digest=statement.envelope_digest,
+            hub_key=None,
             reason=statement.reason,
             basis=statement.basis,
             lapses_at=format_time(session.at + ORDER_LIFE),
         )
-        _keep_words(session, self.spoken, self.key, self.vault)
+        keep_words(session, self.spoken, self.key, self.vault)
         session.record(approval, self.request, exchange.id)
 
 
 @dataclass(frozen=True, slots=True)
 class ApproveOrder:
     """Record a second operator's approval, and do what was ordered."""
+
+    while_frozen: ClassVar = True
 
     spoken: Spoken
     statement: statements.Approval
@@ -126,7 +132,7 @@ class ApproveOrder:
     @property
     def request(self) -> RequestKey:
         """Bound to the operator and the digest of the approval."""
-        return _request_key(self.spoken, self.statement.header.request_id)
+        return request_key(self.spoken, self.statement.header.request_id)
 
     def decide(self, session: Session) -> None:
         """Record `ApprovalGiven` of the approval, and right behind it what was done."""
@@ -135,10 +141,12 @@ class ApproveOrder:
         if session.history.exists(approved):
             raise OrderExecuted("this order was approved before and has been carried out")
         require_open(order, session.registry, session.at)
+        if session.registry.frozen and order.action not in KEY_ACTIONS:
+            raise LogFrozen("the log is frozen; only its keys can be changed until it goes on")
         by = self.statement.header.agency
         require_second(session.registry, order.by, by)
-        word = _word(approved, self.spoken, self.statement, session, **order.facts)
-        _keep_words(session, self.spoken, self.key, self.vault)
+        word = word_of(approved, self.spoken, self.statement, session, **order.facts)
+        keep_words(session, self.spoken, self.key, self.vault)
         session.record(word, self.request, UUID(order.exchange) if order.exchange else None)
         ACTIONS[order.action](session, order, by, self.spoken.signed.digest.hex())
 
@@ -184,19 +192,48 @@ def _erase(session: Session, order: Order, approved_by: str, approval: str) -> N
     session.record(exchange)
 
 
-ACTIONS: Mapping[str, Callable[[Session, Order, str, str], None]] = {ERASURE: _erase}
+def _activate(session: Session, order: Order, approved_by: str, approval: str) -> None:
+    key_changes.activate(session, order.hub_key or "", by=order.by)
+
+
+def _compromise(session: Session, order: Order, approved_by: str, approval: str) -> None:
+    key_changes.compromise(session, order.hub_key or "", by=order.by)
+
+
+def _thaw(session: Session, order: Order, approved_by: str, approval: str) -> None:
+    key_changes.require_frozen(session.registry)
+    log = session.history.log()
+    log.thaw(
+        at=session.at,
+        order=order.digest,
+        ordered_by=order.by,
+        approval=approval,
+        approved_by=approved_by,
+        reason=order.reason,
+        basis=order.basis,
+    )
+    session.record(log)
+
+
+ACTIONS: Mapping[str, Callable[[Session, Order, str, str], None]] = {
+    ERASURE: _erase,
+    statements.ACTIVATE: _activate,
+    statements.COMPROMISE: _compromise,
+    statements.THAW: _thaw,
+}
 
 
 # --- Steps they share ---------------------------------------------------------------------
 
 
-def _word(
+def word_of(
     word_id: UUID,
     spoken: Spoken,
-    statement: ErasureOrder | statements.Approval,
+    statement: ErasureOrder | KeyOrder | statements.Approval,
     session: Session,
     **facts: Any,
 ) -> Approval:
+    """The fact that an operator ordered or approved; its signature is judged once more."""
     judged = spoken.judge_again(session)
     return Approval.give(
         approval_id=word_id,
@@ -210,7 +247,8 @@ def _word(
     )
 
 
-def _keep_words(session: Session, spoken: Spoken, key: bytes, vault: Vault) -> None:
+def keep_words(session: Session, spoken: Spoken, key: bytes, vault: Vault) -> None:
+    """Keep what an operator signed."""
     # Under a key of its own: the order must stay readable when the document is not. And under
     # an id of its own: that of an approval is the same when it is tried again, its key is not.
     words_id, signed = session.new_id(), spoken.signed
@@ -239,5 +277,6 @@ def _order_of(session: Session, digest: str) -> Order:
     raise OrderUnknown("no order with this digest was recorded", order_digest=digest)
 
 
-def _request_key(spoken: Spoken, request_id: str) -> RequestKey:
+def request_key(spoken: Spoken, request_id: str) -> RequestKey:
+    """Bound to the operator and the digest of what was signed."""
     return RequestKey(spoken.agency, request_id, spoken.signed.digest)

@@ -12,6 +12,7 @@ from hub.application import intake
 from hub.application.commands import AskAgain, Spoken
 from hub.application.dual_control import ApproveOrder, OrderErasure
 from hub.application.exchanges import same_kind
+from hub.application.hub_keys import OrderAboutKeys
 from hub.application.lane import Lane, Receipts, Recorded
 from hub.application.mapper import read_event
 from hub.application.offload import Offloader
@@ -30,7 +31,7 @@ from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.errors import Unavailable
 from hub.proof.dsse import SignedStatement
-from hub.proof.statements import Approval, ErasureOrder
+from hub.proof.statements import Approval, ErasureOrder, KeyOrder
 
 _AT_ONCE = 200
 
@@ -170,13 +171,28 @@ class Orders:
         recorded = await self._lane.do(OrderErasure(spoken, statement, key, self._vault))
         return same_kind(recorded, signed)
 
+    async def order_key_action(self, operator: str, signed: SignedStatement) -> Recorded:
+        """Order a step in the life of the hub's keys; the receipt of `ApprovalGiven`.
+
+        Raises what any statement may be refused with, HubKeyUnknown, HubKeyState and
+        LogNotFrozen.
+        """
+        statement = intake.read(signed, KeyOrder, agency=operator, origin=self._origin)
+        if answered := await self._answered(operator, statement, signed):
+            return answered
+        spoken = self._judge(operator, signed)
+        key = self._vault.new_key()
+        recorded = await self._lane.do(OrderAboutKeys(spoken, statement, key, self._vault))
+        return same_kind(recorded, signed)
+
     async def approve(self, operator: str, signed: SignedStatement) -> Executed:
         """Approve another's order; the receipts of `ApprovalGiven` and of what was done.
 
         When it returns, what was ordered is finished: of an erased document nothing is left.
         Raises what any statement may be refused with, OrderUnknown, OrderExecuted,
-        OrderLapsed, SecondOperatorNeeded, PayloadErased; and Unavailable when it is recorded
-        but not finished: the hub goes on with it, and the same call waits for it again.
+        OrderLapsed, SecondOperatorNeeded, PayloadErased, HubKeyState, LogNotFrozen; and
+        Unavailable when it is recorded but not finished: the hub goes on with it, and the same
+        call waits for it again.
         """
         statement = intake.read(signed, Approval, agency=operator, origin=self._origin)
         approval = await self._answered(operator, statement, signed)
@@ -198,7 +214,7 @@ class Orders:
         return await self._offload(lambda: self._views.orders(after, limit, open_only=open_only))
 
     async def _answered(
-        self, operator: str, statement: ErasureOrder | Approval, signed: SignedStatement
+        self, operator: str, statement: ErasureOrder | KeyOrder | Approval, signed: SignedStatement
     ) -> Recorded | None:
         """Step 5 of the checks: the first answer again, whatever has changed since."""
         key = RequestKey(operator_key_owner(operator), statement.header.request_id, signed.digest)

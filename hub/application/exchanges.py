@@ -18,6 +18,7 @@ from hub.application.commands import (
     SubmitDocument,
     unknown_exchange,
 )
+from hub.application.doubts import Doubt, doubts_of
 from hub.application.lane import Lane, Receipts, Recorded
 from hub.application.mapper import read_event
 from hub.application.offload import Offloader
@@ -40,6 +41,7 @@ from hub.application.standing import addressees_of, delivery_meant, require_may_
 from hub.application.submissions import Submissions
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
+from hub.application.verdicts import NO_DEMANDS, Demands, SeenSignature, signatures_of
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import Exchange, erased
 from hub.domain.values import uuid7
@@ -63,12 +65,16 @@ from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A signed statement with all that is needed to check it offline."""
+    """A signed statement with all that is needed to check it offline.
+
+    `doubt` is there where its signature is in doubt, and proves that the hub said so.
+    """
 
     statement: SignedStatement
     recorded: Recorded
     enrolment: Recorded
     certificate: bytes
+    doubt: Recorded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,8 @@ class ExchangeView:
 
     document: DocumentRow
     deliveries: Sequence[DeliveryRow]
+    doubts: Sequence[Doubt] = ()
+    signatures: Sequence[SeenSignature] = ()
 
 
 # --- The use cases ----------------------------------------------------------------
@@ -110,7 +118,11 @@ class Exchanges:
         offload: Offloader,
         clock: Clock,
         randomness: Randomness,
+        policy: intake.StalePolicy = intake.WARNING_ONLY,
+        demands: Demands = NO_DEMANDS,
     ) -> None:
+        self._policy = policy
+        self._demands = demands
         self._origin = origin
         self._log = log
         self._lane = lane
@@ -120,7 +132,12 @@ class Exchanges:
         self._content = content
         self._uploads = uploads
         self._submissions = Submissions(
-            lane=lane, content=content, uploads=uploads, offload=offload
+            lane=lane,
+            content=content,
+            uploads=uploads,
+            offload=offload,
+            clock=clock,
+            demands=demands,
         )
         self._vault = vault
         self._refusals = refusals
@@ -151,7 +168,9 @@ class Exchanges:
             named = [None if upload is None else upload.about for upload in uploads]
             intake.require_content(envelope, contents, named)
             require_may_send(agency, self._registry())
-            intake.require_allowed(envelope, addressees_of(envelope, self._registry()))
+            addressees = addressees_of(envelope, self._registry())
+            intake.require_allowed(envelope, addressees)
+            demanded = self._demands.of(envelope, [each.agency for each in addressees])
             if envelope.relates_to is not None:
                 await self._require_own(agency, envelope.relates_to)
         except HubError as refusal:
@@ -161,7 +180,7 @@ class Exchanges:
             raise
         exchange_id = uuid7(self._clock(), self._randomness(10))
         key = self._vault.new_key()
-        command = SubmitDocument(spoken, envelope, exchange_id, key, self._vault)
+        command = SubmitDocument(spoken, envelope, exchange_id, key, self._vault, demanded)
         if has_content:
             recorded = await self._submissions.submit(command, contents, uploads)
         else:
@@ -225,8 +244,13 @@ class Exchanges:
                 "this agency has no accepted statement under this request id",
                 request_id=request_id[:36],
             )
-        position = found[agency, request_id].position
-        return await self._offload(lambda: self._receipts.receipt(position))
+        accepted = found[agency, request_id]
+        if accepted.exchange_id is None:
+            raise RequestUnknown(
+                "this request was no statement about a document; repeat the very same call",
+                request_id=request_id[:36],
+            )
+        return await self._offload(lambda: self._receipts.receipt(accepted.position))
 
     async def exchange(self, agency: str, exchange_id: UUID) -> ExchangeView:
         """What the sender sees of all recipients, and a recipient of itself."""
@@ -239,7 +263,16 @@ class Exchanges:
             deliveries = [row for row in deliveries if row.recipient in mine]
         if not deliveries:
             raise unknown_exchange()
-        return ExchangeView(document, deliveries)
+        size = self._receipts.size
+        doubts = await self._offload(lambda: doubts_of(self._log, exchange_id, size))
+        if document.sender not in mine:
+            doubts = [doubt for doubt in doubts if doubt.recipient in {"", *mine}]
+        # Who signed is part of the content, which is released against a signature only.
+        named = document.sender in mine or any(row.collected for row in deliveries)
+        signatures = await self._offload(
+            lambda: signatures_of(self._log, self._vault, exchange_id, size, named=named)
+        )
+        return ExchangeView(document, deliveries, doubts, signatures)
 
     def box(self, agency: str, whose: str) -> str:
         """Whose inbox or outbox is meant: empty its own, else one it may read, by any code.
@@ -312,8 +345,10 @@ class Exchanges:
 
     def _judge(self, agency: str, signed: SignedStatement) -> Spoken:
         registry = self._registry()
-        judged = intake.judge(signed, agency=agency, registry=registry, at=self._clock())
-        return Spoken(agency, signed, judged, registry.version)
+        judged = intake.judge(
+            signed, agency=agency, registry=registry, at=self._clock(), policy=self._policy
+        )
+        return Spoken(agency, signed, judged, registry.version, self._policy)
 
     async def _answered(
         self, agency: str, request_id: str, signed: SignedStatement
@@ -442,7 +477,7 @@ def evidence_of(
     when the payload, its key or the certificate is gone.
     """
     event = read_event(recorded.receipt.leaf)
-    relied_on = event.data["enrolment"]
+    relied_on, exchange_id = event.data["enrolment"], exchange_of(event)
     if cosigned:
         recorded = receipts.cosigned(recorded.position)
         enrolment = receipts.cosigned(relied_on, beyond=recorded.position)
@@ -452,7 +487,15 @@ def evidence_of(
     certificate = log.evidence(bytes.fromhex(digest))
     if certificate is None:
         raise ContentLost("the author's certificate is missing from the evidence store")
-    return Evidence(statement_of(event, log, vault), recorded, enrolment, certificate)
+    doubts = doubts_of(log, exchange_id, receipts.size) if exchange_id else ()
+    position = next((each.position for each in doubts if each.statement == recorded.position), None)
+    return Evidence(
+        statement_of(event, log, vault),
+        recorded,
+        enrolment,
+        certificate,
+        None if position is None else receipts.receipt(position),
+    )
 
 
 def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
@@ -521,7 +564,8 @@ def same_kind(recorded: Recorded, signed: SignedStatement) -> Recorded:
     Unknown fields are kept, so the same bytes may read as a status and as a collect
     statement; but what was signed as the one never released what takes the other.
     """
-    record = read_event(recorded.receipt.leaf).data["statement"]
+    data = read_event(recorded.receipt.leaf).data
+    record = data.get("statement") or data["renewal"]
     if record["payload_type"] != signed.payload_type:
         raise RequestIdReused(
             "this request id already carried the same bytes as another kind of statement",

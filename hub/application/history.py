@@ -39,10 +39,6 @@ class History:
         """Whether anything was recorded of an aggregate, in this batch or before."""
         return aggregate_id in self._cache or bool(self._log.select_events(aggregate_id))
 
-    def principal(self, principal_id: UUID) -> Principal:
-        """A principal that is known to exist."""
-        return cast(Principal, self._existing(principal_id))
-
     def exchange(self, exchange_id: UUID) -> Exchange:
         """An exchange that is known to exist."""
         return cast(Exchange, self._existing(exchange_id))
@@ -54,6 +50,10 @@ class History:
     def agency(self, agency_id: UUID) -> Agency:
         """An agency that is known to exist."""
         return cast(Agency, self._existing(agency_id))
+
+    def principal(self, principal_id: UUID) -> Principal:
+        """An auditor or operator that is known to exist."""
+        return cast(Principal, self._existing(principal_id))
 
     def delivery(self, exchange_id: UUID, recipient: str, at: datetime) -> Delivery:
         """The delivery of an exchange at a recipient, whether or not anything was said yet."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -29,6 +29,7 @@ from hub.errors import (
     AgencyMismatch,
     ContentMissing,
     DigestMismatch,
+    RevocationStale,
     SecretDocument,
     SignatureInvalid,
     StatementMalformed,
@@ -39,15 +40,22 @@ from hub.errors import (
 from hub.proof.dsse import SignedStatement
 from hub.proof.fields import MalformedField
 from hub.proof.leaf import LEAF_BYTES_MAX
+from hub.proof.signatures import PublicKey
 from hub.proof.statements import (
     PAYLOAD_BYTES_MAX,
     Approval,
+    CertificateStatement,
     Collect,
     Envelope,
     ErasureOrder,
+    KeyOrder,
+    OperatorStatement,
+    Possession,
     Recall,
     RecallAnswer,
+    Renewal,
     Status,
+    read_certificate_statement,
     read_operator_statement,
     read_statement,
 )
@@ -61,15 +69,60 @@ _RECIPIENT_BYTES, _ATTACHMENT_BYTES, _OTHER_BYTES_MAX = 37, 96, 3072
 # What `addressed` takes beside the code, where the sender signed another than the primary one.
 _ADDRESSED_BYTES = len('"addressed":"",')
 
-S = TypeVar("S", Envelope, Collect, Status, Recall, RecallAnswer, ErasureOrder, Approval)
+S = TypeVar(
+    "S",
+    Envelope,
+    Collect,
+    Status,
+    Recall,
+    RecallAnswer,
+    Renewal,
+    Possession,
+    ErasureOrder,
+    KeyOrder,
+    Approval,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A statement whose signature holds, and the enrolled key it was held against."""
+    """A statement whose signature holds, and the enrolled key it was held against.
+
+    `warnings` are codes of what was noticed about the key, and not refused for.
+    """
 
     key: EnrolledKey
     record: StatementRecord
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StalePolicy:
+    """How old the newest revocation list of a key's issuer may be, and what happens beyond.
+
+    Issuers of whom no list was ever stored are not judged. `refuses` says whether statements
+    are refused then, or only warned about.
+    """
+
+    age_max: timedelta = timedelta(days=2)
+    refuses: bool = False
+
+    def judge(self, key: EnrolledKey, registry: Registry, at: datetime) -> tuple[str, ...]:
+        """Warnings about a key. Raises RevocationStale."""
+        known = (registry.crls.get(issuer) for issuer in key.issuers)
+        newest = next((crl for crl in known if crl is not None), None)
+        if newest is None or at - newest.this_update <= self.age_max:
+            return ()
+        if self.refuses:
+            raise RevocationStale(
+                "the hub has no recent word on revocation from the issuer of this certificate; "
+                "come back when it has",
+                this_update=newest.this_update.isoformat(),
+            )
+        return ("REVOCATION_STALE",)
+
+
+WARNING_ONLY = StalePolicy()
 
 
 def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) -> S:
@@ -90,8 +143,7 @@ def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) ->
             f"this call takes a statement of type {kind.MEDIA_TYPE}", field="payload_type"
         )
     try:
-        of_operator = kind in {ErasureOrder, Approval}
-        statement = read_operator_statement(signed) if of_operator else read_statement(signed)
+        statement = _reader_of(kind)(signed)
     except MalformedField as error:
         raise StatementMalformed(str(error), field=error.field) from error
     except VerificationFailed as error:
@@ -109,10 +161,26 @@ def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) ->
     return statement
 
 
-def judge(signed: SignedStatement, *, agency: str, registry: Registry, at: datetime) -> Judged:
+def _reader_of(kind: type[S]) -> Callable[[SignedStatement], object]:
+    if issubclass(kind, CertificateStatement):
+        return read_certificate_statement
+    if issubclass(kind, OperatorStatement):
+        return read_operator_statement
+    return read_statement
+
+
+def judge(
+    signed: SignedStatement,
+    *,
+    agency: str,
+    registry: Registry,
+    at: datetime,
+    policy: StalePolicy = WARNING_ONLY,
+) -> Judged:
     """Steps 6 and 7: the key is enrolled for the agency and in force, the signature holds."""
     # (6) The key, by the registry alone: nothing in the statement chooses an algorithm.
     key = registry.signing_key(agency, signed.key_id, at)
+    warnings = policy.judge(key, registry, at)
     # (7) The signature.
     try:
         key.public_key.verify(signed.pae, signed.signature)
@@ -122,14 +190,18 @@ def judge(signed: SignedStatement, *, agency: str, registry: Registry, at: datet
             key_id=signed.key_id,
             algorithm=key.public_key.algorithm.value,
         ) from error
-    record = StatementRecord(
+    return Judged(key, record_of(signed, key.public_key), warnings)
+
+
+def record_of(signed: SignedStatement, key: PublicKey) -> StatementRecord:
+    """A signed statement as events remember it."""
+    return StatementRecord(
         payload_type=signed.payload_type,
         digest=signed.digest.hex(),
         key_id=signed.key_id,
-        algorithm=key.public_key.algorithm.value,
+        algorithm=key.algorithm.value,
         signature=base64.b64encode(signed.signature).decode(),
     )
-    return Judged(key, record)
 
 
 def require_content(

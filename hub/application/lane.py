@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from hub.application.ports import RequestKey
 from hub.application.session import Session
+from hub.errors import PrincipalUnknown
 from hub.proof.receipt import Receipt
 from hub.proof.tiles import TilePath
 
@@ -109,3 +111,42 @@ class Receipts(Protocol):
     def audit_path(self, position: int, size: int) -> list[bytes]:
         """That an event stands in the tree of `size` events. Raises PositionUnknown."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnBehalf:
+    """A command with the certificate its caller came with, which must still be good then."""
+
+    command: Command
+    certificate: str
+
+    @property
+    def request(self) -> RequestKey | None:
+        """The command's own."""
+        return self.command.request
+
+    @property
+    def while_frozen(self) -> bool:
+        """The command's own: whether it may be done while the log is frozen."""
+        return getattr(self.command, "while_frozen", False)
+
+    def decide(self, session: Session) -> None:
+        """Decide the command, unless the caller's certificate was revoked while it waited."""
+        if session.registry.caller(self.certificate) is None:
+            raise PrincipalUnknown("this client certificate was revoked; nothing was recorded")
+        self.command.decide(session)
+
+
+class CallersLane:
+    """The lane as callers reach it: who was put out while a command waited, has it refused.
+
+    `certificate` is SHA-256 (hexadecimal) of the certificate of whoever is being served.
+    """
+
+    def __init__(self, lane: Lane, certificate: Callable[[], str]) -> None:
+        self._lane = lane
+        self._certificate = certificate
+
+    async def do(self, command: Command) -> Recorded:
+        """As the lane's own; also raises PrincipalUnknown."""
+        return await self._lane.do(OnBehalf(command, self._certificate()))

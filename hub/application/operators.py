@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hub.application.agencies import operator_request
 from hub.application.certificates import Suitability
@@ -23,6 +24,8 @@ _NAME_CHARS_MAX = 35  # So many stand in a statement, where an agency's code wou
 @dataclass(frozen=True, slots=True)
 class EnrolOperator:
     """Let whoever holds a certificate's key call, and sign, as an operator."""
+
+    while_frozen: ClassVar = True
 
     operator: str
     request_id: str
@@ -72,6 +75,8 @@ class EnrolOperator:
 class RevokeOperator:
     """Put an operator out, with all of its certificates."""
 
+    while_frozen: ClassVar = True
+
     operator: str
     request_id: str
     name: str
@@ -94,6 +99,7 @@ class RevokeOperator:
             principal.revoke(
                 at=session.at,
                 reason=self.reason,
+                effective=session.at,
                 by=self.operator,
                 # The first answers; the others happen with it, and no call can ask for them.
                 request_id=self.request_id if request else "",

@@ -15,7 +15,7 @@ def parties_of(event: Event) -> frozenset[str]:
     data = event.data
     if "sender" not in data:
         return frozenset()
-    speakers = {data["sender"], data.get("agency", data["sender"])}
+    speakers = {data["sender"], data.get("agency", data["sender"]), *data.get("parties", ())}
     # A successor that spoke for one of them; it may be succeeded itself one day.
     if by_agency := data.get("statement", {}).get("by_agency"):
         speakers.add(by_agency)

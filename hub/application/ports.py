@@ -22,6 +22,7 @@ from eventsourcing.persistence import StoredEvent
 
 from hub.domain.deadlines import Passed
 from hub.domain.delivery import DeliveryState, RecallState
+from hub.evidence.found import Authorities, FoundSignature
 from hub.proof.note import NoteSignature, VerifierKey
 from hub.proof.tiles import TilePath
 from hub.proof.witnessing import AddCheckpoint
@@ -183,6 +184,14 @@ class EventLog(Protocol):
         """At most `limit` events `TimestampObtained` from position `start` on, in order."""
         ...
 
+    def verdicts(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `SignatureVerdictMade` below a position, the newest first."""
+        ...
+
+    def revocation_evidence(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `RevocationEvidenceStored` below a position, the newest first."""
+        ...
+
     def entries_of(
         self, aggregate_ids: Sequence[UUID], start: int, limit: int
     ) -> Sequence[LogEntry]:
@@ -273,15 +282,44 @@ class SignerMemory(Protocol):
 class Signer(SignerMemory, Protocol):
     """Signs checkpoints, and only those that extend the last one it signed.
 
-    Trusted: whoever holds its key and its memory can sign a false tree (and is found out
-    by any kept receipt).
+    Trusted: whoever holds its keys and its memory can sign a false tree (and is found out
+    by any kept receipt). It may be another process: then every call ends within its deadline,
+    and raises OSError when there was no answer. A tree may have been remembered all the same.
     """
 
-    def sign(self, size: int, root: bytes, consistency_proof: Sequence[bytes]) -> bytes:
-        """A signed note over the tree of this size and root.
+    @property
+    def keys(self) -> Sequence[VerifierKey]:
+        """What its signatures verify under, the oldest first; named like the log's origin."""
+        ...
 
-        The memory of it is durable before the signature exists. Raises LedgerMismatch when
-        the tree does not extend the last one.
+    @property
+    def verifier_key(self) -> VerifierKey:
+        """The oldest of them."""
+        ...
+
+    def make_key(self) -> VerifierKey:
+        """One more key, durable on return, which signs nothing before it is asked to.
+
+        Raises OSError; then it may have been made all the same.
+        """
+        ...
+
+    def destroy_key(self, key: VerifierKey) -> None:
+        """Destroy a key for good; the same again changes nothing. OSError for the last one."""
+        ...
+
+    def sign(
+        self,
+        size: int,
+        root: bytes,
+        consistency_proof: Sequence[bytes],
+        by: Sequence[VerifierKey] = (),
+    ) -> bytes:
+        """A note over the tree of this size and root, signed by these keys; by the oldest if none.
+
+        The memory of it is durable before a signature exists. The same tree again is signed
+        again, by whichever keys. Raises LedgerMismatch when the tree does not extend the last
+        one, OSError for a key that it does not hold.
         """
         ...
 
@@ -342,6 +380,50 @@ class TreeStore(Protocol):
 
         A second list of them is kept for this.
         """
+        ...
+
+
+# --- The trusted root -------------------------------------------------------------
+
+
+class RootFiles(Protocol):
+    """The editions of the trusted root that this hub hands out. Untrusted: each proves itself."""
+
+    def newest(self) -> bytes:
+        """The newest edition, signed or plain as it came. Raises OSError."""
+        ...
+
+    def edition(self, number: int) -> bytes | None:
+        """A signed edition; None where there is none of this number."""
+        ...
+
+    def keep(self, number: int, data: bytes) -> None:
+        """Keep a signed edition, and make it the newest if it is; durable on return.
+
+        The same again changes nothing. Raises OSError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFetch:
+    """The newest edition of the trusted root that somebody came to hold, and when."""
+
+    role: str
+    caller: str
+    edition: int
+    at: datetime
+
+
+class TrustFetches(Protocol):
+    """Who holds which edition. Trusted for nothing: it is what operators look at."""
+
+    def note(self, role: str, caller: str, edition: int, at: datetime) -> None:
+        """Remember it, unless a later edition is known. Lost, it is told again."""
+        ...
+
+    def all(self) -> Sequence[TrustFetch]:
+        """Everybody who ever held one."""
         ...
 
 
@@ -653,6 +735,22 @@ class TimestampAuthority(Protocol):
         ...
 
 
+class CrlSource(Protocol):
+    """Where an issuer publishes whom it took back: one address, configured by the operator.
+
+    Untrusted: the list is verified before anything is stored. It may be gone, slow or hostile
+    for days, and is never waited for by anybody but its own job.
+    """
+
+    async def fetch(self) -> bytes:
+        """The list (DER), nothing in it verified.
+
+        Ends within the deadline it was made with, and takes at most 16 MiB; beyond either, and
+        where there is no list, it raises OSError.
+        """
+        ...
+
+
 # --- Read models ------------------------------------------------------------------
 
 
@@ -714,11 +812,14 @@ class NoticeKind(IntEnum):
     REPLACED = 4
     EXPIRED = 5
     ERASED = 6
+    IN_DOUBT = 7
+    SIGNATURES = 8
     HANDED_OVER = 11
     STATUS = 12
     RECALL_ANSWER = 13
     DELIVERY_EXPIRED = 14
     DELIVERY_ERASED = 15
+    DELIVERY_IN_DOUBT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -748,7 +849,8 @@ class OrderRow:
     """An action that takes two operators: who ordered it, and who approved it, if anybody.
 
     `position` is that of the order, `digest` SHA-256 of its payload. `exchange_id` and
-    `envelope_digest` name the document it concerns, where it concerns one.
+    `envelope_digest` name the document it concerns, `hub_key` the key of the hub, where it
+    concerns one.
     """
 
     position: int
@@ -763,6 +865,7 @@ class OrderRow:
     lapses_at: datetime
     approved_by: str | None = None
     approved_at: datetime | None = None
+    hub_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -777,6 +880,27 @@ class ViewChanges:
     deliveries: Sequence[DeliveryRow]
     notices: Sequence[NoticeRow]
     orders: Sequence[OrderRow] = ()
+
+
+class SignatureExaminer(Protocol):
+    """Looks at the signatures that a file carries, of at most 64 MiB.
+
+    Untrusted: what it says is recorded as the hub's word and decides nothing but, where that is
+    demanded, whether a document is accepted. It always answers, within its time limit.
+    """
+
+    async def examine(
+        self, content: bytes, signature: bytes | None, authorities: Authorities, at: datetime
+    ) -> Sequence[FoundSignature]:
+        """The signatures in a PDF as of a moment, or the detached one (DER) of any content.
+
+        What cannot be told has the outcome `unknown`; empty for a PDF that carries none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
 
 
 class Views(Protocol):

@@ -18,6 +18,7 @@ from hub.errors import (
     HubError,
     KeyExpired,
     KeyNotYetValid,
+    KeyRevoked,
     KeyUnknown,
     RecipientUnknown,
     SecretDocument,
@@ -29,6 +30,7 @@ RECORDED_REASONS = frozenset(
     error.reason
     for error in (
         KeyUnknown,
+        KeyRevoked,
         KeyNotYetValid,
         KeyExpired,
         SignatureInvalid,

@@ -7,24 +7,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from hub.application.key_ring import KeyRing
 from hub.domain.agency import Agency
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.domain.group import Group
 from hub.domain.log import Log
 from hub.domain.principal import Principal
-from hub.domain.values import parse_time
+from hub.domain.revocation_evidence import RevocationEvidence
+from hub.domain.values import format_time, parse_time
 from hub.errors import (
     KeyExpired,
     KeyNotYetValid,
+    KeyRevoked,
     KeyUnknown,
     LedgerMismatch,
     VerificationFailed,
 )
+from hub.evidence.crls import issuers_of
 from hub.proof.leaf import Event
 from hub.proof.signatures import Algorithm, PublicKey, algorithm_of
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Role(StrEnum):
@@ -45,13 +52,39 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledKey:
-    """A signing key in force for an agency. `position` is that of its enrolment."""
+    """A signing key in force for an agency. `position` is that of its enrolment.
+
+    `issuers` name who issued its certificate, as `hub.evidence.crls.issuers_of` does.
+    """
 
     public_key: PublicKey
     not_before: datetime
     not_after: datetime
     position: int
     certificate: str
+    issuers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A certificate put out of force at a position; `effective` is from when on it is in doubt."""
+
+    agency: str
+    key_id: str
+    reason: str
+    effective: datetime
+    recorded_at: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrl:
+    """The newest revocation list of an issuer; `evidence` is its digest in hexadecimal."""
+
+    evidence: str
+    this_update: datetime
+    recorded_at: datetime
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +112,7 @@ class CertificateEntry:
     not_before: datetime
     not_after: datetime
     position: int
+    revocation: Revocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +157,13 @@ class Registry:
 
     `agencies` is by primary code; `other_codes` leads from every other code to the primary
     one, `predecessors` from an agency to those that it took over directly. `keys` are those
-    of agencies by their code, and of operators by `operator:` and their name. `operators` are
-    those in force, `operator_lines` the line of every one there ever was.
+    of agencies by their code, and of operators by `operator:` and their name; they and the
+    `callers` are those in force, `revoked` the keys that no longer are. `unreviewed` are the
+    revocations, by position, whose statements in doubt are not all recorded as such.
+    `auditors` and `operators` are those in force, `operator_lines` the line of every operator
+    there ever was. `crls` has the newest revocation list of each issuer. `frozen` says why an
+    operator stopped the log, and is empty while it goes on. `trusted_roots` are the digests of
+    the editions that were published here, in hexadecimal, by their numbers.
     """
 
     version: int = -1
@@ -136,8 +175,15 @@ class Registry:
     predecessors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, GroupEntry] = field(default_factory=dict)
     calendar: Mapping[date, CalendarEntry] = field(default_factory=dict)
+    revoked: Mapping[tuple[str, str], Revocation] = field(default_factory=dict)
+    unreviewed: Mapping[int, Revocation] = field(default_factory=dict)
+    auditors: Mapping[str, Mapping[str, UUID]] = field(default_factory=dict)
+    crls: Mapping[str, StoredCrl] = field(default_factory=dict)
     operators: Mapping[str, OperatorEntry] = field(default_factory=dict)
     operator_lines: Mapping[str, str] = field(default_factory=dict)
+    hub_keys: KeyRing = field(default_factory=KeyRing)
+    frozen: str = ""
+    trusted_roots: Mapping[int, str] = field(default_factory=dict)
 
     def caller(self, certificate: str) -> Caller | None:
         """Who holds the transport certificate with this SHA-256 (hexadecimal)."""
@@ -166,8 +212,14 @@ class Registry:
         return frozenset(found)
 
     def signing_key(self, agency: str, key_id: str, at: datetime) -> EnrolledKey:
-        """The key an agency signs with now; refuses unknown, early and expired ones."""
+        """The key an agency signs with now; refuses unknown, revoked, early and expired ones."""
         key = self.keys.get((agency, key_id))
+        if revocation := self.revoked.get((agency, key_id)):
+            raise KeyRevoked(
+                "the certificate of this key was revoked; sign with another that is enrolled",
+                key_id=key_id,
+                effective=format_time(revocation.effective),
+            )
         if key is None:
             raise KeyUnknown(
                 f"no certificate with this key is enrolled for {agency}; enrol it first",
@@ -201,19 +253,18 @@ class Registry:
                 return newer._with_agency(event, position)
             case Agency.CertificateEnrolled.TOPIC:
                 return newer._with_certificate(event.data, position, evidence)
+            case Agency.CertificateRevoked.TOPIC | Agency.RevocationReviewed.TOPIC:
+                return newer._with_revocation(event, position)
             case Agency.AgencyRenamed.TOPIC:
                 return newer._with_names(event.data)
-            case Agency.AgencySuspended.TOPIC:
-                return newer._with_changed(event.data["agency"], suspended=True)
-            case Agency.AgencyReinstated.TOPIC:
-                return newer._with_changed(event.data["agency"], suspended=False)
+            case Agency.AgencySuspended.TOPIC | Agency.AgencyReinstated.TOPIC:
+                suspended = event.topic == Agency.AgencySuspended.TOPIC
+                return newer._with_changed(event.data["agency"], suspended=suspended)
             case Agency.AgencySucceededBy.TOPIC:
                 return newer._with_successor(event.data)
             case Group.GroupChanged.TOPIC:
                 return newer._with_group(event, position)
-            case Log.CalendarCorrected.TOPIC:
-                return newer._with_correction(event.data, position)
-        return newer
+        return newer._with_matter_of_the_log(event, position)
 
     def _with_principal(
         self, event: Event, position: int, evidence: Callable[[bytes], bytes | None]
@@ -225,8 +276,9 @@ class Registry:
             callers={**self.callers, data["certificate"]: caller},
             key_owners={**self.key_owners, data["key_id"]: data["name"]},
         )
-        if caller.role is not Role.OPERATOR:
-            return newer
+        if caller.role is Role.AUDITOR:
+            known = {**self.auditors.get(caller.name, {}), data["certificate"]: event.id}
+            return replace(newer, auditors={**self.auditors, caller.name: known})
         return newer._with_operator(event)._with_operator_key(data, position, evidence)
 
     def _with_operator(self, event: Event) -> Registry:
@@ -266,15 +318,16 @@ class Registry:
 
     def _without_principal(self, data: Mapping[str, Any]) -> Registry:
         name, certificate = data["name"], data["certificate"]
-        callers = {digest: who for digest, who in self.callers.items() if digest != certificate}
-        newer = replace(self, callers=callers)
-        operator = self.operators.get(name)
-        if operator is None or certificate not in operator.principals:
-            return newer
-        left = {each: id_ for each, id_ in operator.principals.items() if each != certificate}
-        operators = {each: entry for each, entry in self.operators.items() if each != name}
-        if left:
-            operators[name] = replace(operator, principals=left)
+        newer = replace(self, callers=_without(self.callers, certificate))
+        if data["role"] == Role.AUDITOR.value:
+            left = _without(self.auditors[name], certificate)
+            auditors = {**self.auditors, name: left} if left else _without(self.auditors, name)
+            return replace(newer, auditors=auditors)
+        operator = self.operators[name]
+        principals = _without(operator.principals, certificate)
+        operators = _without(self.operators, name)
+        if principals:
+            operators[name] = replace(operator, principals=principals)
         keys = {place: key for place, key in self.keys.items() if key.certificate != certificate}
         return replace(newer, operators=operators, keys=keys)
 
@@ -336,10 +389,71 @@ class Registry:
         key = _enrolled_key(entry, evidence)
         return replace(newer, keys={**newer.keys, (code, entry.key_id): key})
 
+    def _with_revocation(self, event: Event, position: int) -> Registry:
+        """Without the certificate among those in force; its key's owner stays known."""
+        data = event.data
+        if event.topic == Agency.RevocationReviewed.TOPIC:
+            return replace(self, unreviewed=_without(self.unreviewed, data["revocation"]))
+        revocation = Revocation(
+            agency=data["agency"],
+            key_id=data["key_id"],
+            reason=data["reason"],
+            effective=parse_time(data["effective"]),
+            recorded_at=event.time,
+            position=position,
+        )
+        place = (revocation.agency, revocation.key_id)
+        agency = self.agencies[revocation.agency]
+        certificates = tuple(
+            replace(entry, revocation=revocation) if entry.key_id == revocation.key_id else entry
+            for entry in agency.certificates
+        )
+        newer = replace(
+            self._with_changed(revocation.agency, certificates=certificates),
+            callers=_without(self.callers, data["certificate"]),
+        )
+        if data["purpose"] == "transport":
+            return newer
+        newer = replace(
+            newer,
+            keys=_without(self.keys, place),
+            revoked={**self.revoked, place: revocation},
+        )
+        if revocation.effective >= event.time:
+            return newer  # Nothing can lie in between.
+        return replace(newer, unreviewed={**self.unreviewed, position: revocation})
+
+    def _with_matter_of_the_log(self, event: Event, position: int) -> Registry:
+        match event.topic:
+            case Log.CalendarCorrected.TOPIC:
+                return self._with_correction(event.data, position)
+            case RevocationEvidence.Created.TOPIC:
+                return self._with_crl(event, position)
+            case Log.LogFrozen.TOPIC:
+                return replace(self, frozen=event.data["reason"])
+            case Log.LogThawed.TOPIC:
+                return replace(self, frozen="")
+            case Log.TrustedRootPublished.TOPIC:
+                return self._with_trusted_root(event.data)
+        return replace(self, hub_keys=self.hub_keys.advanced(event, position))
+
+    def _with_crl(self, event: Event, position: int) -> Registry:
+        data = event.data
+        crl = StoredCrl(data["evidence"], parse_time(data["this_update"]), event.time, position)
+        return replace(self, crls={**self.crls, data["issuer"]: crl})
+
+    def _with_trusted_root(self, data: Mapping[str, Any]) -> Registry:
+        roots = {**self.trusted_roots, data["edition"]: data["digest"]}
+        return replace(self, trusted_roots=roots)
+
     def _with_correction(self, data: Mapping[str, Any], position: int) -> Registry:
         day = date.fromisoformat(data["day"])
         entry = CalendarEntry(day, data["working"], data["basis"], data["by"], position)
         return replace(self, calendar={**self.calendar, day: entry})
+
+
+def _without(entries: Mapping[K, V], key: K) -> dict[K, V]:
+    return {each: value for each, value in entries.items() if each != key}
 
 
 def operator_key_owner(name: str) -> str:
@@ -357,6 +471,7 @@ def _enrolled_key(
         not_after=entry.not_after,
         position=entry.position,
         certificate=entry.certificate,
+        issuers=issuers_of(der),
     )
 
 

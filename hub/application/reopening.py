@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from hub.application import intake
@@ -76,8 +78,10 @@ def authorise(
 class ReopenLog:
     """Record the first facts of a reopened log."""
 
+    while_frozen: ClassVar = True
+
     authorised: Authorised
-    old_key_id: UUID | None
+    old_keys: Sequence[UUID]
     vault: Vault = field(repr=False)
 
     @property
@@ -132,6 +136,7 @@ class ReopenLog:
                 action=REOPENING,
                 exchange=None,
                 envelope_digest=None,
+                hub_key=None,
                 reason=both.reopening.reason,
                 basis=both.reopening.basis,
                 lapses_at=format_time(session.at),
@@ -147,8 +152,8 @@ class ReopenLog:
 
     def _change_keys(self, session: Session) -> None:
         what, by = self.authorised.reopening, self.authorised.order.header.agency
-        if self.old_key_id is not None:
-            old = session.history.hub_key(self.old_key_id)
+        for key_id in self.old_keys:
+            old = session.history.hub_key(key_id)
             compromised = what.reason == COMPROMISED
             old.close(at=session.at, compromised=compromised, size=what.last.size, by=by)
             session.record(old)

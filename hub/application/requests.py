@@ -30,6 +30,8 @@ def request_of(event: Event) -> RecordedRequest | None:
     request_id = data.get("request_id")
     if not request_id:
         return None
+    if renewal := data.get("renewal"):
+        return RecordedRequest(data["agency"], request_id, bytes.fromhex(renewal["digest"]), None)
     if "statement" not in data:
         role = "auditor" if event.topic in AUDIT_TOPICS else "operator"
         return RecordedRequest(f"{role}:{data['by']}", request_id, None, _exchange_of(event))

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from hub.application.certificates import SuitableCertificate
 from hub.application.history import History
 from hub.application.mapper import ClosedMapper, read_event
 from hub.application.ports import (
@@ -89,6 +90,11 @@ class Session:
 
     # --- what commands add --------------------------------------------------------
 
+    @property
+    def next_position(self) -> int:
+        """The position of the next fact that is recorded."""
+        return self._first_position + len(self._added.events) + len(self._current.events)
+
     def new_id(self) -> UUID:
         """An aggregate id in order of time."""
         return uuid7(self.at, self._randomness(10))
@@ -118,6 +124,10 @@ class Session:
     def add_evidence(self, digest: bytes, data: bytes) -> None:
         """Keep a certificate or the like for good."""
         self._current.evidence[digest] = data
+
+    def add_certificate(self, certificate: SuitableCertificate) -> None:
+        """Keep a certificate and those above it for good."""
+        self._current.evidence.update(certificate.evidence)
 
     def add_document_key(self, exchange_id: UUID, key: bytes) -> None:
         """Keep the key of a new exchange."""

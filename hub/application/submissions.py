@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from hub.application.commands import SubmitDocument
 from hub.application.lane import Lane, Recorded
 from hub.application.offload import Offloader, SeeThrough
-from hub.application.ports import Claim, ContentStore
+from hub.application.ports import Claim, Clock, ContentStore
 from hub.application.uploads import Upload, Uploads
+from hub.application.verdicts import Demands, Verdict, require_valid
 from hub.errors import HubError, ReceiptDelayed, Unavailable
 from hub.proof.leaf import parse_leaf
 
@@ -18,8 +20,17 @@ class Submissions:
     """Puts content under a new exchange, has the exchange recorded, and acts on the outcome."""
 
     def __init__(
-        self, *, lane: Lane, content: ContentStore, uploads: Uploads, offload: Offloader
+        self,
+        *,
+        lane: Lane,
+        content: ContentStore,
+        uploads: Uploads,
+        offload: Offloader,
+        clock: Clock,
+        demands: Demands,
     ) -> None:
+        self._clock = clock
+        self._demands = demands
         self._lane = lane
         self._content = content
         self._uploads = uploads
@@ -82,12 +93,22 @@ class Submissions:
 
     async def _record(self, command: SubmitDocument, claimed: Sequence[Upload]) -> Recorded:
         try:
+            if command.demanded:
+                command = replace(command, verdict=await self._examined(command))
             return await self._lane.do(command)
         except (Unavailable, ReceiptDelayed):
             raise  # Perhaps recorded: the content must stay. An orphan is swept at start.
         except HubError:
             await self._take_back(command.exchange_id, claimed)
             raise
+
+    async def _examined(self, command: SubmitDocument) -> Verdict:
+        attachments = command.envelope.document.attachments
+        verdict = await self._demands.examined(
+            command.exchange_id, attachments, command.document_key, self._clock()
+        )
+        require_valid(verdict)
+        return verdict
 
     async def _take_back(self, exchange_id: UUID, claimed: Sequence[Upload]) -> None:
         await self._uploads.release(claimed)

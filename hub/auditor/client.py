@@ -23,6 +23,7 @@ from hub.client.line import Line
 from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy, given_up, is_repeatable, repeat
+from hub.client.roots import follower_of
 from hub.client.state import StateDirectory
 from hub.client.verification import ReceiptVerifier
 from hub.errors import VerificationFailed
@@ -176,7 +177,13 @@ class AuditClient:
             memory = CheckpointMemory(state.folder("checkpoints"))
             line = Line(profile, policy or RetryPolicy())
             try:
-                verifier = ReceiptVerifier(trust, profile.hub, memory, consistency_of(line))
+                verifier = ReceiptVerifier(
+                    trust,
+                    profile.hub,
+                    memory,
+                    consistency_of(line),
+                    follower_of(state, trust, line),
+                )
                 yield cls(line, verifier)
             finally:
                 await line.close()

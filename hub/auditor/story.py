@@ -25,6 +25,8 @@ class What(StrEnum):
     RECALL_ANSWERED = "recall-answered"
     EXPIRED = "expired"
     ERASED = "erased"
+    EXAMINED = "examined"
+    IN_DOUBT = "in-doubt"
     READ = "read"
     EXPORTED = "exported"
     OTHER = "other"
@@ -40,6 +42,8 @@ _WHAT = {
     "hub.Delivery.RecallAnswered": What.RECALL_ANSWERED,
     "hub.Delivery.DeliveryExpired": What.EXPIRED,
     "hub.Exchange.PayloadErased": What.ERASED,
+    "hub.Exchange.SignatureVerdictMade": What.EXAMINED,
+    "hub.Exchange.SignatureInDoubt": What.IN_DOUBT,
     "hub.Log.AuditAccessMade": What.READ,
     "hub.Log.AuditExportMade": What.EXPORTED,
 }

@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.calendar import vietnamese_working_day
+from adapters.pki.examiner import ExaminerProcess
+from adapters.pki.http import HttpCrlSource
 from adapters.storage.content import ContentStore
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys
@@ -35,32 +37,44 @@ from hub.application.audit import OwnReceipts
 from hub.application.auditors import Auditors
 from hub.application.calendar import Calendar
 from hub.application.case_reading import CaseReading
-from hub.application.certificates import Suitability
+from hub.application.certificate_evidence import KnownOfCertificates
+from hub.application.certificates import Suitability, divided
 from hub.application.directory import Directory
 from hub.application.erasure import Eraser, Orders
 from hub.application.exchanges import Exchanges, is_kept
 from hub.application.expiry import expire_overdue
 from hub.application.facts import Facts
+from hub.application.intake import StalePolicy
+from hub.application.lane import CallersLane
 from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
 from hub.application.operators import Operators
+from hub.application.ports import SignatureExaminer, Signer
 from hub.application.refusals import RefusalRecorder
+from hub.application.renewal import Renewals
 from hub.application.replay import Replay
 from hub.application.retention import Retention
+from hub.application.revocation import DoubtReview, Revocations
+from hub.application.revocation_lists import NamedSource, RevocationLists
 from hub.application.statistics import Counting
 from hub.application.timestamp_book import TimestampBook
 from hub.application.timestamping import Timestamping
 from hub.application.timestamps import Timestamps
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
+from hub.application.verdicts import Demands, Examination, VerdictJob
+from hub.bootstrap import key_life
+from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.keys import Keys, open_keys
 from hub.bootstrap.presence import require_content, require_document_keys
 from hub.bootstrap.timestamps import authorities_to_ask, schedule_of
 from hub.bootstrap.upgrade import database_url, require_schema
 from hub.bootstrap.witnesses import WitnessJob
 from hub.config import Settings
 from hub.domain.working_days import WorkingDays
-from hub.errors import HubError
+from hub.errors import HubError, LedgerMismatch
+from hub.evidence.found import Authorities
 from hub.ledger.batch import BatchEngine
 from hub.ledger.fair_queue import Limits
 from hub.ledger.receipts import ReceiptBook
@@ -71,16 +85,12 @@ from hub.server.audit_service import AuditServicer
 from hub.server.directory_service import DirectoryServicer
 from hub.server.exchange_service import ExchangeServicer
 from hub.server.identity import Identities
-from hub.server.interceptors import CallInterceptor
+from hub.server.interceptors import CallInterceptor, current_certificate
 from hub.server.ledger_service import LedgerServicer
 from hub.server.log_files import LogFiles, Tls, bind, serving
 from hub.server.registry_service import RegistryServicer
 from hub.server.server import HubServer, ServerIdentity
 from hub.server.watchers import Watchers
-from keys.checkpoint_signer import CheckpointSigner
-from keys.custody import ContentCustody
-from keys.file import load_ed25519_key
-from keys.last_signed import LastSigned
 
 T = TypeVar("T")
 
@@ -90,8 +100,12 @@ _EXPIRY_EVERY_S = 30.0
 # For the log as files: what is asked for there never takes a thread from the agencies.
 _FILE_READERS = 2
 _TIMESTAMPS_EVERY_S = 5.0
+_DOUBTS_EVERY_S = 1.0
+_CRLS_EVERY_S = 5.0
+_EXAMINE_EVERY_S = 2.0
 _UPLOAD_SWEEP_EVERY_S = 600.0
 _ERASE_EVERY_S = 30.0
+_REMIND_EVERY_S = 6 * 3600.0
 # Each writes and syncs a part of 1 MiB at a time; they must not keep readers waiting.
 _UPLOAD_THREADS = 4
 
@@ -102,6 +116,7 @@ class Core:
 
     folder: DataFolder
     settings: Settings
+    database: Database
     log: EventRecorder
     store: TreeStore
     cosignatures: CosignatureStore
@@ -112,7 +127,8 @@ class Core:
     content: ContentStore
     uploads: UploadStore
     vault: Vault
-    signer: CheckpointSigner
+    signer: Signer
+    server_key: Path
     receipts: ReceiptBook
     projection: DeliveryProjection
     engine: BatchEngine
@@ -120,21 +136,23 @@ class Core:
 
 
 @contextmanager
-def open_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
+def open_core(
+    folder: DataFolder, settings: Settings, custodian: Custodian | None = None
+) -> Iterator[Core]:
     """Open the stores of a hub, alone; nothing is checked or changed yet.
 
-    Raises FolderBusy, ConfigInvalid, StoreMissing, KeyFileError, SignerStoreError.
+    `custodian` opens the keys; if left out, one that can ask nobody for a secret. Raises
+    FolderBusy, ConfigInvalid, StoreMissing, and what `open_keys` does.
     """
     with folder.lock():
         url = database_url(folder, settings)
         require_schema(url, folder.root)
         require_document_keys(folder)
         database, key_database = Database(url), Database(f"sqlite:///{folder.document_keys}")
-        last_signed = LastSigned.open(folder.last_signed)
         try:
-            yield _core(folder, settings, database, key_database, last_signed)
+            with open_keys(folder, settings, custodian or custodian_of(folder, settings)) as keys:
+                yield _core(folder, settings, database, key_database, keys)
         finally:
-            last_signed.close()
             key_database.close()
             database.close()
 
@@ -144,12 +162,11 @@ def _core(
     settings: Settings,
     database: Database,
     key_database: Database,
-    last_signed: LastSigned,
+    keys: Keys,
 ) -> Core:
     log, store, views = EventRecorder(database), TreeStore(database), Views(database)
-    custody = ContentCustody.open(folder.content_key)
-    vault = Vault(DocumentKeys(key_database), custody, system_randomness)
-    signer = CheckpointSigner(settings.origin, load_ed25519_key(folder.log_key), last_signed)
+    vault = Vault(DocumentKeys(key_database), keys.custody, system_randomness)
+    signer = keys.signer
     cosignatures = CosignatureStore(database)
     receipts = ReceiptBook(log, store, cosignatures)
     on_published: list[Callable[[], None]] = []
@@ -158,7 +175,6 @@ def _core(
         log=log,
         store=store,
         signer=signer,
-        verifier_key=signer.verifier_key,
     )
     engine = BatchEngine(
         log=log,
@@ -173,9 +189,10 @@ def _core(
     projection = DeliveryProjection(log, vault, views)
     on_published.append(lambda: projection.catch_up(receipts.size))
     content = ContentStore(folder.content, system_randomness)
-    return Core(
+    core = Core(
         folder=folder,
         settings=settings,
+        database=database,
         log=log,
         store=store,
         cosignatures=cosignatures,
@@ -187,11 +204,14 @@ def _core(
         uploads=UploadStore(folder.content, content, system_randomness),
         vault=vault,
         signer=signer,
+        server_key=keys.server_key,
         receipts=receipts,
         projection=projection,
         engine=engine,
         on_published=on_published,
     )
+    key_life.follow_the_log(core)
+    return core
 
 
 def _call_all(listeners: list[Callable[[], None]]) -> None:
@@ -246,11 +266,21 @@ class HubProcess:
                 burst=settings.burst_per_agency,
             ),
         )
+        # What waits to be recorded when its caller is put out is recorded no more.
+        self._callers_lane = CallersLane(self._lane, current_certificate)
         self.witnesses = WitnessJob(core, self._lane, self._offload)
         self._jobs: list[asyncio.Task[None]] = []
         core.on_published.append(self._watchers.published)
         self._book = TimestampBook(core.log, core.store, core.receipts)
         self._timestamping = self._timestamp_job()
+        self._revocation_lists = self._crl_job()
+        self._hub_keys = key_life.hub_keys(core, self._callers_lane, self._offload)
+        self._roots = key_life.trusted_roots(core, self._callers_lane, self._offload)
+        # Two: nobody who waits for an answer waits for what is examined in the background.
+        timeout_s = core.settings.signature_timeout_s
+        self._examiners = [
+            ExaminerProcess(timeout_s=timeout_s, niceness=niceness) for niceness in (0, 10)
+        ]
         self.server = self._server()
 
     @property
@@ -267,6 +297,7 @@ class HubProcess:
         """
         started, core = system_clock(), self._core
         await self._offload(core.engine.load)
+        await self._offload(self._revocation_lists.load)
         await self._offload(lambda: require_content(core.folder, core.content, core.log))
         # Before anything is swept: what a crash left under an exchange that was never recorded
         # is somebody's upload.
@@ -283,9 +314,13 @@ class HubProcess:
             asyncio.create_task(self._sweep(started), name="sweep"),
             asyncio.create_task(self._expire(), name="expiry"),
             asyncio.create_task(self._stamp(), name="timestamps"),
+            asyncio.create_task(self._review_doubts(), name="doubts"),
+            asyncio.create_task(self._fetch_crls(), name="crls"),
+            asyncio.create_task(self._examine_documents(), name="signatures"),
             asyncio.create_task(self._sweep_uploads(), name="uploads"),
             asyncio.create_task(self._erase(), name="erasure"),
             asyncio.create_task(self.witnesses.run(), name="witnesses"),
+            asyncio.create_task(self._remind(), name="reminders"),
         ]
 
     async def stop(self) -> None:
@@ -297,6 +332,8 @@ class HubProcess:
         await self._log_files.aclose()
         await self.server.stop()
         await self._lane.stop()
+        for examiner in self._examiners:
+            await examiner.close()
         self._upload_threads.shutdown()
         self._readers.shutdown()
         self._file_readers.shutdown()
@@ -314,7 +351,7 @@ class HubProcess:
         )
         tls = Tls(
             certificate=core.folder.server_certificate,
-            private_key=core.folder.server_key,
+            private_key=core.server_key,
             client_authorities=core.folder.transport_authorities,
         )
         await self._log_files.enter_async_context(serving(files, tls, listener))
@@ -330,10 +367,13 @@ class HubProcess:
     def _server(self) -> HubServer:
         core = self._core
         registry = lambda: core.engine.registry  # noqa: E731
+        policy = StalePolicy(
+            timedelta(hours=core.settings.crl_age_max_h), core.settings.crl_stale == "refuse"
+        )
         exchanges = Exchanges(
             origin=core.settings.origin,
             log=core.log,
-            lane=self._lane,
+            lane=self._callers_lane,
             receipts=core.receipts,
             registry=registry,
             views=core.views,
@@ -344,7 +384,12 @@ class HubProcess:
             offload=self._offload,
             clock=system_clock,
             randomness=system_randomness,
+            policy=policy,
+            demands=Demands(
+                self._examination(self._examiners[0]), core.settings.signatures_required_by
+            ),
         )
+        own = OwnReceipts(core.receipts, self._offload, registry)
         facts = Facts(
             log=core.log,
             views=core.views,
@@ -355,31 +400,46 @@ class HubProcess:
         suitability = Suitability(
             signing=_certificates(core.folder.signing_authorities),
             transport=_certificates(core.folder.transport_authorities),
+            listed=self._revocation_lists.listed,
         )
-        agencies = Agencies(lane=self._lane, registry=registry, suitability=suitability)
-        directory = Directory(self._lane, registry)
+        agencies = Agencies(lane=self._callers_lane, registry=registry, suitability=suitability)
+        directory = Directory(self._callers_lane, registry)
         return HubServer(
             listen=core.settings.listen,
             identity=ServerIdentity(
                 certificate=core.folder.server_certificate,
-                private_key=core.folder.server_key,
+                private_key=core.server_key,
                 client_authorities=core.folder.transport_authorities,
             ),
             interceptor=CallInterceptor(Identities(registry)),
             exchange=ExchangeServicer(
-                exchanges, facts, self._uploads, self._watchers, self._listing()
+                exchanges,
+                facts,
+                self._uploads,
+                self._watchers,
+                self._listing(),
+                renewals=Renewals(
+                    origin=core.settings.origin,
+                    lane=self._callers_lane,
+                    suitability=suitability,
+                    policy=policy,
+                ),
             ),
             ledger=LedgerServicer(
-                OwnReceipts(core.receipts, self._offload, registry),
+                own,
                 Timestamps(self._book, self._timestamping, self._offload),
+                KnownOfCertificates(
+                    log=core.log, own=own, receipts=core.receipts, offload=self._offload
+                ),
+                self._roots,
             ),
             registry=RegistryServicer(
                 agencies,
-                AgencyChanges(self._lane),
+                AgencyChanges(self._callers_lane),
                 directory,
-                Calendar(lane=self._lane, registry=registry),
-                Auditors(self._lane, suitability),
-                operators=Operators(self._lane, registry, suitability),
+                Calendar(lane=self._callers_lane, registry=registry),
+                Auditors(self._callers_lane, suitability),
+                operators=Operators(self._callers_lane, registry, suitability),
                 orders=self._orders(),
                 retention=Retention(
                     years=core.settings.retention,
@@ -387,6 +447,9 @@ class HubProcess:
                     offload=self._offload,
                     clock=system_clock,
                 ),
+                revocations=Revocations(self._callers_lane),
+                hub_keys=self._hub_keys,
+                roots=self._roots,
             ),
             directory=DirectoryServicer(directory),
             audit=self._audit_servicer(),
@@ -399,7 +462,7 @@ class HubProcess:
             Replay(core.log, core.receipts, self._offload),
             CaseReading(
                 log=core.log,
-                lane=self._lane,
+                lane=self._callers_lane,
                 receipts=core.receipts,
                 content=core.content,
                 vault=core.vault,
@@ -420,7 +483,7 @@ class HubProcess:
         return Orders(
             origin=core.settings.origin,
             log=core.log,
-            lane=self._lane,
+            lane=self._callers_lane,
             receipts=core.receipts,
             registry=lambda: core.engine.registry,
             vault=core.vault,
@@ -457,20 +520,120 @@ class HubProcess:
         core = self._core
         return (
             core.engine.frozen is None
+            and not core.engine.registry.frozen
             and not core.engine.behind
             and core.content.is_usable()
             and core.uploads.is_usable()
             and core.views.position() >= core.receipts.size
+            and self._signer_signs()
         )
+
+    def _signer_signs(self) -> bool:
+        """Whether it signs, and not only answers: a token may be gone and nobody have noticed.
+
+        What it signed last is signed once more, with the keys that sign now: nothing new.
+        """
+        core = self._core
+        signing = core.engine.registry.hub_keys.signing(core.settings.origin)
+        try:
+            if (last := core.signer.last) is None:
+                return False
+            with suppress(LedgerMismatch):  # Meanwhile something newer was signed: it signs.
+                core.signer.sign(last.size, last.root, (), signing)
+            return True
+        except OSError as error:
+            _logger.warning("the signer does not sign", error=str(error))
+            return False
 
     async def _expire(self) -> None:
         """Record what was not collected in time; looked for every half minute."""
         while True:
             try:
-                await expire_overdue(self._core.views, self._lane, self._offload, at=system_clock())
+                if not self._core.engine.registry.frozen:
+                    lane, offload = self._lane, self._offload
+                    await expire_overdue(self._core.views, lane, offload, at=system_clock())
             except Exception as error:
                 _logger.error("the expiry job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_EXPIRY_EVERY_S)
+
+    async def _review_doubts(self) -> None:
+        """Put in doubt what was signed with keys that were revoked as of an earlier time."""
+        core = self._core
+        review = DoubtReview(
+            log=core.log,
+            registry=lambda: core.engine.registry,
+            receipts=core.receipts,
+            lane=self._lane,
+            offload=self._offload,
+        )
+        while True:
+            try:
+                if found := await review.round():
+                    _logger.warning("signatures are in doubt", count=found)
+            except Exception as error:
+                _logger.error("the doubt job failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_DOUBTS_EVERY_S)
+
+    def _crl_job(self) -> RevocationLists:
+        core = self._core
+        settings, folder = core.settings, core.folder
+        authorities = {
+            *_certificates(folder.signing_authorities),
+            *_certificates(folder.transport_authorities),
+        }
+        return RevocationLists(
+            [
+                NamedSource(each.name, HttpCrlSource(each.url, timeout_s=settings.crl_timeout_s))
+                for each in settings.crls
+            ],
+            authorities=sorted(authorities),
+            every=timedelta(seconds=settings.crl_every_s),
+            log=core.log,
+            registry=lambda: core.engine.registry,
+            lane=self._lane,
+            offload=self._offload,
+            clock=system_clock,
+            failed=_no_crl,
+        )
+
+    def _examination(self, examiner: SignatureExaminer) -> Examination:
+        core = self._core
+        anchors, others = divided(_certificates(core.folder.signing_authorities))
+        return Examination(
+            examiner=examiner,
+            content=core.content,
+            authorities=Authorities(tuple(anchors), tuple(others)),
+            lists=self._revocation_lists,
+            offload=self._offload,
+            randomness=system_randomness,
+        )
+
+    async def _examine_documents(self) -> None:
+        """Examine the signatures that accepted documents carry; looked for every two seconds."""
+        core = self._core
+        job = VerdictJob(
+            log=core.log,
+            receipts=core.receipts,
+            lane=self._lane,
+            vault=core.vault,
+            examination=self._examination(self._examiners[1]),
+            offload=self._offload,
+        )
+        while core.settings.document_signatures == "note":
+            try:
+                await job.round()
+            except Exception as error:
+                _logger.error("the examination failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_EXAMINE_EVERY_S)
+
+    async def _fetch_crls(self) -> None:
+        """Fetch revocation lists ahead, each at its time; nobody ever waits for this."""
+        while True:
+            try:
+                await self._revocation_lists.round()
+            except Exception as error:
+                _logger.error("the revocation job failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_CRLS_EVERY_S)
 
     def _timestamp_job(self) -> Timestamping:
         core = self._core
@@ -491,7 +654,9 @@ class HubProcess:
         """Ask the time-stamping authorities, each at its time; nobody ever waits for this."""
         while True:
             try:
-                await self._timestamping.round()
+                # A token that cannot be recorded is asked for in vain.
+                if not self._core.engine.registry.frozen:
+                    await self._timestamping.round()
             except Exception as error:
                 _logger.error("the timestamp job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_TIMESTAMPS_EVERY_S)
@@ -515,6 +680,15 @@ class HubProcess:
                 await self._eraser.run()
             except Exception as error:
                 _logger.error("the erasure job failed and will be tried again", exc_info=error)
+
+    async def _remind(self) -> None:
+        """Say which steps for the hub's keys come near; at the start, and every six hours."""
+        while True:
+            try:
+                key_life.remind(self._hub_keys)
+            except Exception as error:
+                _logger.error("the plan for the hub's keys cannot be made", exc_info=error)
+            await asyncio.sleep(_REMIND_EVERY_S)
 
     async def _sweep(self, started: datetime) -> None:
         """Remove content that no event points at, or an erased one; only what is older than us."""
@@ -567,6 +741,10 @@ def _refusal_not_recorded(agency: str, error: HubError) -> None:
 
 def _no_timestamp(authority: str, error: Exception) -> None:
     _logger.warning("no timestamp", authority=authority, error=str(error))
+
+
+def _no_crl(source: str, error: Exception) -> None:
+    _logger.warning("no revocation list", source=source, error=str(error))
 
 
 def _certificates(path: Path) -> list[bytes]:

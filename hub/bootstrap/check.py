@@ -7,7 +7,7 @@ from itertools import zip_longest
 from tempfile import TemporaryDirectory
 
 from adapters.storage.engine import Database
-from adapters.storage.migrate import migrate
+from adapters.storage.migrate import create_views
 from adapters.storage.views import Views
 from hub.bootstrap.assembly import Core
 from hub.bootstrap.reading import Stores
@@ -21,7 +21,7 @@ def check_hub(
     """Every finding about every store of a hub. Changes nothing."""
     parts = Parts(
         origin=core.settings.origin,
-        verifier_key=core.signer.verifier_key,
+        keys=core.signer.keys,
         log=core.log,
         store=core.store,
         signer=core.signer,
@@ -48,7 +48,7 @@ def _check_views(core: Core | Stores) -> Iterator[Finding]:
         return
     with TemporaryDirectory(prefix="lienthong-fsck-") as scratch:
         url = f"sqlite:///{scratch}/views.db"
-        migrate(url)
+        create_views(url)
         database = Database(url)
         try:
             rebuilt = Views(database)

@@ -10,7 +10,7 @@ from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.reading import open_log
 from hub.config import Settings
 from hub.ledger.export import Exported, export_log
-from hub.proof.trust import parse_trusted_root
+from hub.proof.succession import read_trusted_root
 
 
 def export_hub(
@@ -25,6 +25,6 @@ def export_hub(
     trusted root, and OSError.
     """
     settings = Settings.load(folder.root)
-    trust = parse_trusted_root(folder.trusted_root.read_bytes())
+    trust = read_trusted_root(folder.trusted_root.read_bytes())
     with open_log(folder, settings) as (log, store), ExportFolder.open(target) as files:
         return export_log(log, store, trust, files, progress=progress)

@@ -60,6 +60,11 @@ class DataFolder:
         return self.root / "keys" / "content-key"
 
     @property
+    def identity(self) -> Path:
+        """What opens sealed keys, itself sealed by a passphrase; where there is one."""
+        return self.root / "keys" / "identity.age"
+
+    @property
     def server_certificate(self) -> Path:
         """The gRPC server's certificate."""
         return self.root / "tls" / "server.pem"
@@ -97,6 +102,16 @@ class DataFolder:
     def trusted_root(self) -> Path:
         """What verifiers believe; hand it out by a way of its own."""
         return self.root / "trusted_root.json"
+
+    @property
+    def trusted_roots(self) -> Path:
+        """Every signed edition of it, by number."""
+        return self.root / "trusted-roots"
+
+    @property
+    def root_keys(self) -> Path:
+        """The root keys as `init` makes them, for development: they belong offline."""
+        return self.root / "root-keys"
 
     @property
     def clients(self) -> Path:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,12 @@ from hub.application.certificates import Suitability
 from hub.application.founding import FoundHub
 from hub.application.lane import Command
 from hub.application.operators import EnrolOperator
+from hub.application.trusted_roots import LIFE
 from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.custody import Ask, Custodian, hub_places, nobody
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.timestamps import Offered, pem_of, settings_of, trusted
+from hub.bootstrap.trust import make_root_keys
 from hub.config import Settings
 from hub.proof.signatures import Algorithm
 from hub.proof.trust import (
@@ -36,9 +40,10 @@ from hub.proof.trust import (
     TrustedLog,
     TrustedRoot,
 )
-from keys.custody import ContentCustody
+from keys.age import require_operators, seal
+from keys.custody import new_content_key
 from keys.development_ca import DevelopmentCA, Issued
-from keys.file import create_file, create_private_key, sync_folder
+from keys.file import create_file, private_key_pem, sync_folder
 from keys.last_signed import LastSigned
 
 OPERATOR, SECOND_OPERATOR = "operator", "operator-2"
@@ -48,6 +53,34 @@ _SECRET, _PUBLIC = 0o600, 0o644
 
 class FolderNotEmpty(Exception):
     """A hub is made in a folder that does not exist yet, or is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustody:
+    """Where the keys of a new hub shall be: in plain files, unless one of these is given.
+
+    With `recipients` (age, at least two) they are sealed for them, and touch the disk in no other
+    form. With a token, log key and content key are made in it; `ask` gets its PIN.
+    """
+
+    recipients: Sequence[str] = ()
+    pkcs11_module: str = ""
+    pkcs11_token: str = ""
+    ask: Ask = nobody
+
+    @property
+    def settings(self) -> str:
+        """The lines of `hub.toml` that say so."""
+        if self.recipients:
+            return f'custody = "age"\nkey_recipients = {json.dumps(list(self.recipients))}\n'
+        if not self.pkcs11_token:
+            return ""
+        # JSON's strings are TOML's.
+        module, token = json.dumps(self.pkcs11_module), json.dumps(self.pkcs11_token)
+        return f'custody = "pkcs11"\npkcs11_module = {module}\npkcs11_token = {token}\n'
+
+
+IN_PLAIN = NewCustody()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +108,7 @@ def found_hub(
     hosts: Sequence[str],
     samples: Sequence[SampleAgency] = SAMPLE_AGENCIES,
     timestamps: Sequence[Offered] = (),
+    custody: NewCustody = IN_PLAIN,
 ) -> DataFolder:
     """Make a hub, complete or not at all, and return its folder.
 
@@ -82,8 +116,11 @@ def found_hub(
     3. Settings, stores, signer's memory. 4. The first events. 5. The trusted root and the
     client profiles. 6. The folder gets its name. If we stop before 6, a folder called
     `….new-…` is left that nothing refers to.
-    Raises FolderNotEmpty.
+    Raises FolderNotEmpty, RecipientsInvalid, TokenUnavailable. Keys made in a token stay there
+    if a later step fails; they are never replaced.
     """
+    if custody.recipients:
+        require_operators(custody.recipients)
     if root.exists() and any(root.iterdir()):
         raise FolderNotEmpty(f"{root} is not empty; a hub is made in a new folder")
     # (1) A half-made hub must never be found under the name somebody will serve.
@@ -98,6 +135,7 @@ def found_hub(
             hosts=hosts,
             samples=samples,
             timestamps=timestamps,
+            custody=custody,
         )
         # (6) Into place.
         if root.exists():
@@ -118,12 +156,13 @@ def _fill(
     hosts: Sequence[str],
     samples: Sequence[SampleAgency],
     timestamps: Sequence[Offered],
+    custody: NewCustody,
 ) -> None:
     # (2) The authority and all keys.
     authority = DevelopmentCA.create(folder.development_ca, system_clock)
-    _make_hub_keys(folder, authority, hosts)
+    held = _make_hub_keys(folder, authority, hosts, custody)
     # (3) Settings, databases, content folder, signer's memory.
-    settings = _write_settings(folder, origin, listen, timestamps)
+    settings = _write_settings(folder, origin, listen, timestamps, custody)
     migrate(f"sqlite:///{folder.database}")
     with closing(Database(f"sqlite:///{folder.document_keys}")) as keys:
         DocumentKeys(keys)
@@ -131,13 +170,18 @@ def _fill(
     LastSigned.create(folder.last_signed).close()
     # (4) The first events.
     issued = {name: authority.issue_client(f"lienthong {name}") for name in OPERATORS}
-    with open_core(folder, settings) as core:
+    custodian = Custodian(hub_places(folder), settings, custody.ask, held=held.__getitem__)
+    if custody.pkcs11_token:
+        custodian.token.make_keys()
+    with open_core(folder, settings, custodian) as core:
         core.engine.load()
         _record_first_events(core, authority, issued, samples)
         verifier_key = core.signer.verifier_key
     # (5) What clients need.
     root = TrustedRoot(
         version=1,
+        root_keys=make_root_keys(folder, origin),
+        expires=(system_clock() + LIFE).replace(microsecond=0),
         logs=(TrustedLog(origin, (LogKey(verifier_key, from_size=0),)),),
         certificate_authorities=tuple(
             CertificateAuthority(purpose, _der(authority.certificate_pem)) for purpose in Purpose
@@ -150,24 +194,36 @@ def _fill(
     _write_profiles(folder, settings, authority, issued, samples, host=hosts[0])
 
 
-def _make_hub_keys(folder: DataFolder, authority: DevelopmentCA, hosts: Sequence[str]) -> None:
+def _make_hub_keys(
+    folder: DataFolder, authority: DevelopmentCA, hosts: Sequence[str], custody: NewCustody
+) -> Mapping[Path, bytes]:
+    """Make the keys that lie in files, and return them as they are in plain."""
     for path in (folder.log_key, folder.content_key, folder.server_key):
         path.parent.mkdir(mode=0o700, exist_ok=True)
-    create_private_key(folder.log_key, Ed25519PrivateKey.generate())
-    ContentCustody.create(folder.content_key)
     server = authority.issue_server(hosts)
+    held = {folder.server_key: server.private_key_pem}
+    if not custody.pkcs11_token:
+        held[folder.log_key] = private_key_pem(Ed25519PrivateKey.generate())
+        held[folder.content_key] = new_content_key()
+    for path, plain in held.items():
+        wanted = custody.recipients
+        create_file(path, seal(plain, wanted) if wanted else plain, mode=_SECRET)
     create_file(folder.server_certificate, server.certificate_pem, mode=_PUBLIC)
-    create_file(folder.server_key, server.private_key_pem, mode=_SECRET)
     for path in (folder.transport_authorities, folder.signing_authorities):
         create_file(path, authority.certificate_pem, mode=_PUBLIC)
+    return held
 
 
 def _write_settings(
-    folder: DataFolder, origin: str, listen: str, timestamps: Sequence[Offered]
+    folder: DataFolder,
+    origin: str,
+    listen: str,
+    timestamps: Sequence[Offered],
+    custody: NewCustody,
 ) -> Settings:
     text = (
         "# The settings of this hub; docs/configuration.md says what each one means.\n"
-        f'origin = "{origin}"\nlisten = "{listen}"\n'
+        f'origin = "{origin}"\nlisten = "{listen}"\n{custody.settings}'
     ) + settings_of(timestamps, folder)
     if timestamps:
         folder.timestamp_authorities.mkdir(mode=0o700)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -18,13 +18,13 @@ from adapters.storage.views import Views
 from adapters.system import system_randomness
 from hub.application.ports import SignedTree
 from hub.application.vault import Vault
+from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder, FolderBusy
 from hub.bootstrap.presence import require_document_keys
+from hub.bootstrap.signer import remote_signer
 from hub.bootstrap.upgrade import database_url, require_database, schema_differs
 from hub.config import Settings
 from hub.proof.note import KeyType, VerifierKey
-from keys.custody import ContentCustody
-from keys.file import load_ed25519_key
 from keys.last_signed import LastSigned
 
 # The signer's memory and the database are read between two batches: the moment is short, and
@@ -37,7 +37,7 @@ class Remembered:
     """What the signer had signed last at the moment of a snapshot, and the key it signs with."""
 
     last: SignedTree | None
-    verifier_key: VerifierKey
+    keys: Sequence[VerifierKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +66,23 @@ def open_log(folder: DataFolder, settings: Settings) -> Iterator[tuple[EventReco
 
 
 @contextmanager
-def open_stores(folder: DataFolder, settings: Settings) -> Iterator[Stores]:
+def open_stores(
+    folder: DataFolder, settings: Settings, custodian: Custodian | None = None
+) -> Iterator[Stores]:
     """All stores as they are now; needs no lock, and writes nothing.
 
-    Raises ConfigInvalid, StoreMissing, KeyFileError, SignerStoreError, FolderBusy.
+    Raises ConfigInvalid, StoreMissing, SignerStoreError, FolderBusy, and what the custodian does.
     """
+    custodian = custodian or custodian_of(folder, settings)
     require_document_keys(folder)
-    signer = LastSigned.open_to_read(folder.last_signed)
     with (
-        closing(signer),
-        _quiet_moment(folder, settings, signer) as (database, last),
+        closing(custodian),
+        _signer(folder, settings, custodian) as (read, keys_held),
+        _quiet_moment(folder, settings, read) as (database, last),
         # A key is stored before what it opens is committed: newer ones do no harm.
         closing(ReadOnlyDatabase(f"sqlite:///{folder.document_keys.absolute()}")) as keys,
     ):
-        custody = ContentCustody.open(folder.content_key)
+        custody = custodian.content(folder.content_key)
         yield Stores(
             settings=settings,
             log=EventRecorder(database),
@@ -88,22 +91,22 @@ def open_stores(folder: DataFolder, settings: Settings) -> Iterator[Stores]:
             views=Views(database),
             content=ContentStore(folder.content, system_randomness),
             vault=Vault(DocumentKeys(keys), custody, system_randomness),
-            signer=Remembered(last, _verifier_key(folder, settings)),
+            signer=Remembered(last, keys_held()),
         )
 
 
 @contextmanager
 def _quiet_moment(
-    folder: DataFolder, settings: Settings, signer: LastSigned
+    folder: DataFolder, settings: Settings, read: Callable[[], SignedTree | None]
 ) -> Iterator[tuple[Snapshot, SignedTree | None]]:
     """A snapshot between two signatures, and what had been signed by then.
 
     Without this, a signature made while the two are read would look like a lost one.
     """
     for _ in range(_MOMENTS_MAX):
-        before = signer.read()
+        before = read()
         with closing(Snapshot(_url(folder, settings))) as database:
-            if signer.read() == before:
+            if read() == before:
                 _require_schema(database, folder)
                 yield database, before
                 return
@@ -121,6 +124,21 @@ def _require_schema(database: Database, folder: DataFolder) -> None:
         raise schema_differs(folder.root)
 
 
-def _verifier_key(folder: DataFolder, settings: Settings) -> VerifierKey:
-    public_key = load_ed25519_key(folder.log_key).public_key().public_bytes_raw()
-    return VerifierKey(settings.origin, KeyType.ED25519, public_key)
+@contextmanager
+def _signer(
+    folder: DataFolder, settings: Settings, custodian: Custodian
+) -> Iterator[tuple[Callable[[], SignedTree | None], Callable[[], Sequence[VerifierKey]]]]:
+    """How the signer's memory is read, and its keys, wherever it runs."""
+    if remote := remote_signer(folder, settings):
+        yield (lambda: remote.last), (lambda: remote.keys)
+        return
+    with closing(LastSigned.open_to_read(folder.last_signed)) as memory:
+        yield memory.read, lambda: _keys(folder, settings, custodian)
+
+
+def _keys(folder: DataFolder, settings: Settings, custodian: Custodian) -> tuple[VerifierKey, ...]:
+    held = custodian.log_keys(folder.log_key.parent).all()
+    return tuple(
+        VerifierKey(settings.origin, KeyType.ED25519, key.public_key().public_bytes_raw())
+        for key in held
+    )

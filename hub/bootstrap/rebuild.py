@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.storage.compare import TableComparison, compare_views
 from adapters.storage.engine import Database
-from adapters.storage.migrate import migrate
+from adapters.storage.migrate import create_views
 from adapters.storage.views import Views
 from hub.application.ports import LogEntry
 from hub.bootstrap.assembly import Core
@@ -65,7 +65,7 @@ def rebuild(
     log = _Hashing(core.log, covered)
     with TemporaryDirectory(prefix="lienthong-rebuild-", dir=scratch) as folder:
         url = f"sqlite:///{folder}/views.db"
-        migrate(url)
+        create_views(url)
         live, fresh = Database(database_url(core.folder, core.settings)), Database(url)
         try:
             projection = DeliveryProjection(log, core.vault, Views(fresh))
@@ -111,9 +111,7 @@ def _doubt(core: Core, log: _Hashing, position: int, covered: int, note: bytes) 
     while log.frontier.size < covered and log.entries(log.frontier.size, _STEP_EVENTS):
         pass
     try:
-        checkpoint = open_checkpoint(
-            note, log_keys=[core.signer.verifier_key], origin=core.settings.origin
-        )
+        checkpoint = open_checkpoint(note, log_keys=core.signer.keys, origin=core.settings.origin)
     except VerificationFailed as error:
         return f"the newest checkpoint is not signed by the log: {error}"
     if (checkpoint.size, checkpoint.root) != (log.frontier.size, log.frontier.root()):

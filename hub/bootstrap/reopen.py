@@ -22,16 +22,16 @@ from adapters.storage.events import EventRecorder
 from adapters.storage.migrate import migrate
 from adapters.storage.tree import TreeStore
 from adapters.system import system_clock, system_randomness
-from hub.application.mapper import read_event
+from hub.application.key_ring import KeyRing
 from hub.application.reopening import Authorised, ReopenLog, authorise
 from hub.application.vault import Vault
 from hub.bootstrap.assembly import Core, open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.presence import require_document_keys
-from hub.bootstrap.restore import KeptFolder
+from hub.bootstrap.restore import KeptFolder, authorities_of
+from hub.bootstrap.trust import held_root, put_next
 from hub.bootstrap.upgrade import database_is_missing, database_url, require_schema
 from hub.config import ConfigInvalid, Settings
-from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.errors import LedgerMismatch, Procedure
 from hub.ledger.batch import load_registry
@@ -43,7 +43,7 @@ from hub.proof.note import KeyType, VerifierKey
 from hub.proof.reopening import Reopening, read_reopen_order
 from hub.proof.tiles import Read, open_log
 from hub.proof.tree import Tree
-from hub.proof.trust import Closing, LogKey, TrustedLog, TrustedRoot, parse_trusted_root
+from hub.proof.trust import Closing, LogKey, TrustedLog, TrustedRoot
 from keys.custody import ContentCustody
 from keys.file import create_file, create_private_key, load_ed25519_key, sync_folder
 from keys.last_signed import LastSigned, Signed, SignerStoreError
@@ -101,7 +101,7 @@ def plan_reopening(
         raise ConfigInvalid(f"{origin} has been a log's origin already; choose a new one")
     log_key = _new_key(folder, origin)
     with open_unsigned(folder, settings) as stores:
-        evidence = KeptFolder.of(kept) if kept else None
+        evidence = KeptFolder.of(kept, authorities_of(folder)) if kept else None
         found = survey(
             stores.log,
             stores.store,
@@ -145,7 +145,7 @@ def reopen_hub(
     with open_unsigned(folder, settings) as stores:
         both = authorise(ordered, approved, load_registry(stores.log), system_clock())
         _require_planned(stores, plan)
-        old_key_id = _old_key_id(stores.log, plan)
+        old_keys = _old_keys(stores.log, plan)
     # (2) It will sign only what extends the kept tree. If we stop here, nothing has changed.
     _prepare_signer(folder, plan)
     # (3) From here to the end of (5) the signer and what is published are of two logs, and
@@ -158,7 +158,7 @@ def reopen_hub(
         _publish_kept(core, plan)
         core.engine.load()
         if not _is_recorded(core, plan):
-            (outcome,) = core.engine.process([ReopenLog(both, old_key_id, core.vault)])
+            (outcome,) = core.engine.process([ReopenLog(both, old_keys, core.vault)])
             if isinstance(outcome, Exception):
                 raise outcome
     # (7) For verifiers; they get it by a way of its own.
@@ -167,7 +167,7 @@ def reopen_hub(
 
 
 def _old_trust(folder: DataFolder, settings: Settings) -> TrustedRoot:
-    root = parse_trusted_root(folder.trusted_root.read_bytes())
+    root = held_root(folder)
     if not root.lists(settings.origin):
         raise ConfigInvalid(f"{folder.trusted_root} does not list {settings.origin}")
     return root
@@ -226,18 +226,10 @@ def _topic(log: EventRecorder, position: int) -> str:
     return log.entries(position, 1)[0].topic
 
 
-def _old_key_id(log: EventRecorder, plan: Reopening) -> UUID | None:
-    """The newest key of the old log; None where its announcement is lost."""
-    topics = [HubKey.Created.TOPIC]
-    found = None
-    start = 1
-    while page := log.select_notifications(start, 1000, topics=topics):
-        for each in page:
-            key = VerifierKey.parse(read_event(each.state).data["verifier_key"])
-            if key.name == plan.old_origin:
-                found = each.originator_id
-        start = page[-1].id + 1
-    return UUID(str(found)) if found else None
+def _old_keys(log: EventRecorder, plan: Reopening) -> list[UUID]:
+    """The keys of the old log that have not ended, as far as their announcements are there."""
+    ring = KeyRing.of(log.registry_entries())
+    return [entry.key_id for entry in ring.of_log(plan.old_origin) if not entry.state.is_end]
 
 
 def _prepare_signer(folder: DataFolder, plan: Reopening) -> None:
@@ -294,10 +286,10 @@ def _is_recorded(core: Core, plan: Reopening) -> bool:
     return bool(found) and found[0].topic == Log.LogReopened.TOPIC
 
 
-def _publish_trust(folder: DataFolder, plan: Reopening) -> None:
-    root = parse_trusted_root(folder.trusted_root.read_bytes())
+def _publish_trust(folder: DataFolder, plan: Reopening) -> Path:
+    root = held_root(folder)
     if root.lists(plan.origin):
-        return
+        return folder.trusted_root
     closing = Closing(plan.last.size, plan.last.root)
     logs = [
         replace(log, keys=tuple(_closed(key, closing) for key in log.keys))
@@ -307,7 +299,7 @@ def _publish_trust(folder: DataFolder, plan: Reopening) -> None:
     ]
     new = TrustedLog(plan.origin, (LogKey(VerifierKey.parse(plan.log_key), plan.kept.size),))
     edition = replace(root, version=root.version + 1, logs=(*logs, new))
-    _replace(folder.trusted_root, edition.format())
+    return put_next(folder, edition)
 
 
 def _closed(key: LogKey, closing: Closing) -> LogKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,21 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.storage.migrate import migrate
 from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.custody import Custodian
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.upgrade import database_is_missing, database_url
 from hub.config import Settings
 from hub.errors import VerificationFailed
+from hub.evidence.crls import CRL_BYTES_MAX
 from hub.ledger.restore import Progress, Refilled, refill, take_back
+from hub.ledger.sequencer import keys_of_log
 from hub.proof.evidence import RECEIPT_FILE_BYTES_MAX, ReceiptFile, parse_receipt_file
 from hub.proof.receipt import Receipt
+from hub.proof.succession import SIGNED_ROOT_BYTES_MAX, is_signed_root
 from hub.proof.tiles import Read, open_log
 from hub.proof.trust import LogKey, TrustedLog, TrustedRoot
 
-_EVIDENCE_BYTES_MAX = 1 << 20
+_EVIDENCE_BYTES_MAX = CRL_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,15 @@ class Restored:
 
 
 @contextmanager
-def open_lost_core(folder: DataFolder, settings: Settings) -> Iterator[Core]:
+def open_lost_core(
+    folder: DataFolder, settings: Settings, custodian: Custodian | None = None
+) -> Iterator[Core]:
     """A hub's core, with a new and empty database where there is none. Raises as `open_core`."""
     url = database_url(folder, settings)
     with folder.lock():
         if database_is_missing(url):
             migrate(url)
-    with open_core(folder, settings) as core:
+    with open_core(folder, settings, custodian) as core:
         yield core
 
 
@@ -64,17 +70,24 @@ def restore_hub(
         refilled = refill(core.log, core.store, core.signer, log, progress=progress)
     taken_back = 0
     if kept is not None:
-        taken_back = take_back(core.log, core.vault, KeptFolder.of(kept), progress=progress)
+        held = KeptFolder.of(kept, authorities_of(core.folder))
+        taken_back = take_back(core.log, core.vault, held, progress=progress)
     # Words that came back belong into the lists, and whatever was wrong with these goes.
     core.views.clear()
     core.engine.load()
     return Restored(refilled.events, refilled.size, taken_back)
 
 
+def authorities_of(folder: DataFolder) -> list[Path]:
+    """The hub's own files of authorities: enrolments name them as what stands above."""
+    return [folder.signing_authorities, folder.transport_authorities]
+
+
 def _trust(core: Core) -> TrustedRoot:
-    """Nothing but this hub's own key and origin: an export of anything else is none of ours."""
-    key = LogKey(core.signer.verifier_key, from_size=0)
-    return TrustedRoot(1, (TrustedLog(core.settings.origin, (key,)),))
+    """Nothing but this hub's own keys and origin: an export of anything else is none of ours."""
+    origin = core.settings.origin
+    keys = keys_of_log(core.log, origin, core.signer.keys)
+    return TrustedRoot(1, (TrustedLog(origin, tuple(LogKey(key, from_size=0) for key in keys)),))
 
 
 class KeptFolder:
@@ -90,10 +103,13 @@ class KeptFolder:
         self._evidence = evidence
 
     @classmethod
-    def of(cls, root: Path) -> KeptFolder:
-        """What there is in a folder and below it; each file is read once. Raises OSError."""
+    def of(cls, root: Path, besides: Sequence[Path] = ()) -> KeptFolder:
+        """What there is in a folder and below it, and in files besides; each is read once.
+
+        Raises OSError.
+        """
         kept = cls({}, {})
-        for path in sorted(root.rglob("*")):
+        for path in (*besides, *sorted(root.rglob("*"))):
             if path.is_file():
                 kept._note(path)
         return kept
@@ -141,7 +157,11 @@ def _receipt_file(path: Path) -> ReceiptFile | None:
 def _evidence_in(path: Path) -> list[bytes]:
     if path.suffix == ".json":
         file = _receipt_file(path)
-        return [file.enrolment.certificate] if file and file.enrolment else []
+        if file is None:
+            # An edition of the trusted root, as clients and verifiers keep them.
+            data = _read(path, SIGNED_ROOT_BYTES_MAX)
+            return [data] if is_signed_root(data) else []
+        return [file.enrolment.certificate] if file.enrolment else []
     data = _read(path, _EVIDENCE_BYTES_MAX)
     if path.suffix != ".pem":
         return [data]

@@ -21,7 +21,7 @@ from hub.config import TimestampAuthority as Configured
 from hub.errors import VerificationFailed
 from hub.evidence.chains import CERTIFICATES_MAX, anchors_among
 from hub.proof.timestamp_authority import TimestampAuthority
-from hub.proof.trust import TrustedRoot, parse_trusted_root
+from hub.proof.trust import TrustedRoot
 
 _FILE_BYTES_MAX = 1 << 20
 
@@ -99,28 +99,21 @@ def pem_of(certificates: Sequence[bytes]) -> bytes:
     )
 
 
-def with_authorities(folder: DataFolder, settings: Settings, *, since: datetime) -> TrustedRoot:
-    """The next edition of a hub's trusted root: with the authorities that it does not list yet.
+def authorities_of(
+    folder: DataFolder, settings: Settings, root: TrustedRoot, *, since: datetime
+) -> tuple[TimestampAuthority, ...]:
+    """Those of a trusted root, with those of the settings that it does not list yet.
 
     They are trusted from `since` on. An authority that is listed with other certificates gets
-    the new ones beside them. Nothing is ever taken away; without anything new it is the same
-    edition. Raises ConfigInvalid and VerificationFailed.
+    the new ones beside them. Nothing is ever taken away. Raises ConfigInvalid.
     """
-    data = folder.trusted_root.read_bytes()
-    root = parse_trusted_root(data)
-    # What this version does not know would be lost in writing; spaces do not matter.
-    if json.loads(root.format()) != json.loads(data):
-        raise ConfigInvalid(f"{folder.trusted_root} says more than this version can write")
     known = {each.name: each for each in root.timestamp_authorities}
     for each in settings.timestamp_authorities:
         certificates = read_certificates(folder.root, each)
         listed = known.get(each.name) or trusted(each.name, certificates, since)
         merged = tuple(dict.fromkeys((*listed.certificates, *certificates)))
         known[each.name] = replace(listed, certificates=merged)
-    authorities = tuple(known.values())
-    if authorities == root.timestamp_authorities:
-        return root
-    return replace(root, version=root.version + 1, timestamp_authorities=authorities)
+    return tuple(known.values())
 
 
 def trusted(name: str, certificates: Sequence[bytes], since: datetime) -> TimestampAuthority:

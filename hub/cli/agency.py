@@ -183,7 +183,7 @@ def _rows(agency: RegisteredAgency) -> list[list[str]]:
             "",
             _(_PURPOSES[certificate.purpose]),
             certificate.algorithm.value if certificate.algorithm else "",
-            local_time(certificate.not_after),
+            _("revoked") if certificate.revocation else local_time(certificate.not_after),
         ]
         for certificate in agency.certificates
     ] or [["", "", _("none"), "", ""]]
@@ -201,6 +201,12 @@ def _members(agency: RegisteredAgency) -> dict[str, Any]:
             "not_before": certificate.not_before.isoformat(),
             "not_after": certificate.not_after.isoformat(),
             "position": certificate.position,
+            "revocation": certificate.revocation
+            and {
+                "position": certificate.revocation.position,
+                "effective": certificate.revocation.effective.isoformat(),
+                "reason": certificate.revocation.reason,
+            },
         }
         for certificate in agency.certificates
     ]

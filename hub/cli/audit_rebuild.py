@@ -10,6 +10,7 @@ import typer
 from hub.cli.console import say, say_json, say_table, shown
 from hub.cli.ledger import events_bar
 from hub.cli.messages import N_, _
+from hub.cli.secret import ask_secret
 from hub.cli.sentences import in_words
 from hub.cli.session import JsonOption
 
@@ -39,12 +40,14 @@ def rebuild(
     Changes nothing. Exit status: 0 all are the same, 1 something differs.
     """
     from hub.bootstrap.assembly import open_core
+    from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
     from hub.bootstrap.rebuild import rebuild as rebuild_views
     from hub.config import Settings
 
+    data, settings = DataFolder(folder), Settings.load(folder)
     with (
-        open_core(DataFolder(folder), Settings.load(folder)) as core,
+        open_core(data, settings, custodian_of(data, settings, ask_secret)) as core,
         events_bar(_("Rebuilding the lists")) as advance,
     ):
         found = rebuild_views(core, scratch=scratch, progress=advance)

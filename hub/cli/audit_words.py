@@ -30,6 +30,8 @@ _SENTENCES = {
         "{ordered_by} ordered and {approved_by} approved that the document be erased by law "
         "({reason}; {basis}): its words and content are gone for good."
     ),
+    What.EXAMINED: N_("The hub examined the signatures that the attachments carry."),
+    What.IN_DOUBT: N_("The hub put a signature in doubt: its key was revoked."),
     What.EXPORTED: N_(
         "The auditor {by} took along all statements and {count} attachment(s), for the case {case}."
     ),

@@ -48,7 +48,7 @@ def enrol(
     require_place_for(receipt)
     with repeatable():
         registered = run(_enrol(profile, name, certificate.read_bytes(), request_id))
-    _report(registered, name, receipt, json_)
+    report(registered, name, receipt, json_)
 
 
 async def _enrol(
@@ -58,7 +58,8 @@ async def _enrol(
         return await registry.enrol_auditor(name, certificate, request_id=request_id)
 
 
-def _report(registered: Registered, name: str, receipt: Path | None, as_json: bool) -> None:
+def report(registered: Registered, name: str, receipt: Path | None, as_json: bool) -> None:
+    """Say that a change about an auditor is recorded, and where its receipt is."""
     if receipt is not None:
         receipt.write_bytes(registered.evidence())
     position = registered.fact.position

@@ -25,11 +25,13 @@ from hub.client.errors import REPEATABLE, HubUnreachable
 from hub.client.ledger import LedgerClient, LogWatch
 from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
+from hub.client.roots import RootBook
 from hub.client.state import StateDirectory
 from hub.proof.checkpoint import Checkpoint, OpenedCheckpoint
 from hub.proof.strict import encode_base64
+from hub.proof.succession import SIGNED_ROOT_BYTES_MAX, read_trusted_root
 from hub.proof.tiles import LogFileMissing, Read, TiledLog, open_log
-from hub.proof.trust import TRUSTED_ROOT_BYTES_MAX, TrustedRoot, parse_trusted_root
+from hub.proof.trust import TrustedRoot
 
 # What passes: nobody has been shown anything, true or false.
 _LATER = (LogUnreachable, HubUnreachable, *REPEATABLE)
@@ -108,10 +110,10 @@ def read_trust(profile: ClientProfile | None, trust: Path | None) -> TrustedRoot
     """The trusted root of an option, else of a profile."""
     if trust is not None:
         with trust.open("rb") as file:
-            return parse_trusted_root(file.read(TRUSTED_ROOT_BYTES_MAX + 1))
+            return read_trusted_root(file.read(SIGNED_ROOT_BYTES_MAX + 1))
     if profile is None:
         raise typer.BadParameter(_("name the trusted root with --trust, or a profile"))
-    return profile.read_trusted_root()
+    return RootBook(profile.state / "trust", profile.read_trusted_root()).newest
 
 
 def checkpoint(

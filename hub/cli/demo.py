@@ -39,6 +39,7 @@ SUBJECTS = {
     "125": "V/v thử nghiệm liên thông",
     "126": "V/v thử nghiệm liên thông (thay số 125)",
     "127": "V/v lịch họp nội bộ",
+    "128": "V/v gửi sau khi máy chủ đổi khóa",
 }
 # Numbers in the inbox of each recipient. 2 is letter 126, 3 tells that it replaces 125.
 FIRST, MISTAKE, RECALL = "1", "4", "5"
@@ -71,6 +72,10 @@ RECEIPTS_IN_ALL = 17
 # What the forger makes of the event: Sở Y tế was never among the recipients.
 FORGED_CODE = "H29.2.8"
 
+_OPERATORS = ("operator", "operator-2")
+_EDITION = "trusted_root.2.json"
+_KEY_ID = re.compile(r"\+([0-9a-f]{8})\+")
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -104,6 +109,7 @@ def demo(
         _be_denied(stage)
         _answer_the_recall(stage)
         _watch_the_outbox(stage)
+        _change_the_key(stage)
     _verify_without_the_hub(stage)
     position = _forge_an_event(stage)
     _find_the_forgery(stage, position)
@@ -268,6 +274,33 @@ def _watch_the_outbox(stage: Stage) -> None:
     )  # fmt: skip
 
 
+def _change_the_key(stage: Stage) -> None:
+    stage.step(
+        _("The hub changes its key"),
+        _("A new key is announced, and the trusted root that lists it is signed by two of its "
+          "three holders. Two operators activate it together, and the old one ends. {sender} "
+          "holds the oldest trusted root, follows, and goes on.", sender=SENDER.name),
+    )  # fmt: skip
+    one, other = (Path(HUB, "clients", name, "profile.toml") for name in _OPERATORS)
+    keys = json.loads(stage.run("keys", "list", "--json", by=_OPERATORS[0], profile=one))
+    announced = stage.run("keys", "announce", by=_OPERATORS[0], profile=one)
+    stage.run("trust", "draft", _EDITION, by=_OPERATORS[0], profile=one, lines_max=4)
+    holders = [w for n in (1, 2) for w in ("--key", f"{HUB}/root-keys/root-{n}.key.pem")]
+    stage.run("trust", "sign", _EDITION, *holders, lines_max=4)
+    stage.run("trust", "publish", _EDITION, by=_OPERATORS[0], profile=one)
+    new = _KEY_ID.search(announced)
+    said = stage.run(
+        "keys", "activate", new[1] if new else "", "--reason", "planned", "--basis",
+        "QĐ 12/QĐ-STTTT", by=_OPERATORS[0], profile=one,
+    )  # fmt: skip
+    order = _DIGEST.search(said)
+    stage.run(
+        "keys", "approve", order[0] if order else "", "--yes", by=_OPERATORS[1], profile=other
+    )
+    stage.run("keys", "retire", keys[0]["key_id"], by=_OPERATORS[0], profile=one)
+    _send(stage, "128")
+
+
 def _send(stage: Stage, number: str, *options: str) -> str:
     """Send a letter to both recipients; its exchange."""
     letter = SENDER.evidence / _file(number)
@@ -371,6 +404,7 @@ def _verify_one_receipt(stage: Stage) -> None:
 
 def _leave_only_the_evidence(folder: Path) -> None:
     shutil.rmtree(folder / HUB)
+    (folder / _EDITION).unlink()
     (folder / HUB_LOG).unlink()
 
 

@@ -199,6 +199,26 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("The agency is not suspended."),
         N_("There is nothing to do."),
     ),
+    "KEY_REVOKED": (
+        N_("The certificate of this key was revoked."),
+        N_("Sign with another key that is enrolled, or have a new certificate enrolled."),
+    ),
+    "POSSESSION_UNPROVEN": (
+        N_("Nothing proves that the agency holds the key of the new certificate."),
+        N_("Give the private key that belongs to the certificate, and its algorithm."),
+    ),
+    "DOCUMENT_SIGNATURE_INVALID": (
+        N_("The document must carry valid signatures, and does not."),
+        N_("Have it signed anew with certificates in force, by the person and the agency."),
+    ),
+    "REVOCATION_STALE": (
+        N_("The hub has no recent word on revocation from the certificate's issuer."),
+        N_("Repeat the command later; the hub's operator can look into it."),
+    ),
+    "AUDITOR_UNKNOWN": (
+        N_("No auditor of this name is in force."),
+        N_("Check the name: it is the one that the auditor was enrolled under."),
+    ),
     "ORDER_UNKNOWN": (
         N_("No operator gave an order with this digest."),
         N_("Look at the open orders with `lienthong erase list --open`."),
@@ -214,6 +234,22 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "SECOND_OPERATOR_NEEDED": (
         N_("Another operator must approve, and one whom the first did not let in."),
         N_("Have it approved by an operator of another line: `lienthong operator list`."),
+    ),
+    "HUB_KEY_UNKNOWN": (
+        N_("No key of the hub is this one."),
+        N_("Look at `lienthong keys list`."),
+    ),
+    "HUB_KEY_STATE": (
+        N_("The key is not where this step begins."),
+        N_("Look at `lienthong keys list` and `lienthong keys plan`."),
+    ),
+    "LOG_NOT_FROZEN": (
+        N_("No operator has frozen the log."),
+        N_("There is nothing to do."),
+    ),
+    "TRUSTED_ROOT_REFUSED": (
+        N_("This cannot be the next edition of the trusted root."),
+        N_("Have the newest draft signed: `lienthong trust draft`."),
     ),
     "OPERATOR_UNKNOWN": (
         N_("No operator of this name, or with this certificate, is in force."),
@@ -333,6 +369,41 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "KEY_FILE",
         N_("A key of the hub cannot be read."),
         N_("Restore the file that is named from its own backup, readable by its owner only."),
+    ),
+    "KeyNotProtected": (
+        "KEY_NOT_PROTECTED",
+        N_("A key lies in plain, where the settings say that keys are sealed."),
+        N_("Seal it with `lienthong keys protect`; if anyone may have read it, replace it."),
+    ),
+    "KeyProtected": (
+        "KEY_PROTECTED",
+        N_("A key is sealed, where the settings say that keys lie in plain."),
+        N_('Set `custody = "age"`, or put the key in plain with `lienthong keys unprotect`.'),
+    ),
+    "KeySecretMissing": (
+        "KEY_SECRET_MISSING",
+        N_("Keys are sealed, and there is no passphrase, identity or PIN to open them."),
+        N_("Give it by a file, the environment or at a terminal, as the message says."),
+    ),
+    "KeySecretWrong": (
+        "KEY_SECRET_WRONG",
+        N_("The passphrase, identity or PIN does not open the keys."),
+        N_("Give the right one; if it is right, restore the file that is named."),
+    ),
+    "RecipientsInvalid": (
+        "RECIPIENTS_INVALID",
+        N_("Keys cannot be sealed for these recipients."),
+        N_("Name the age recipient (age1…) of each operator; `age-keygen -y` prints it."),
+    ),
+    "SignerUnreachable": (
+        "SIGNER_UNREACHABLE",
+        N_("The signer's process does not answer."),
+        N_("Start it with `lienthong signer serve`, and check `signer` in the settings."),
+    ),
+    "TokenUnavailable": (
+        "TOKEN_UNAVAILABLE",
+        N_("The token with the hub's keys cannot be used."),
+        N_("Put it in, and check `pkcs11_module`, `pkcs11_token` and its PIN."),
     ),
     "WitnessStateError": (
         "WITNESS_STATE",

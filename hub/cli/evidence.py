@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from hub.auditor.client import Case
 from hub.cli.audit_options import CaseOption, auditor
-from hub.cli.console import counting, say, say_fields, say_json, shown
+from hub.cli.console import counting, local_time, say, say_fields, say_json, shown
 from hub.cli.messages import _
 from hub.cli.session import (
     JsonOption,
@@ -61,6 +62,8 @@ def statement(
         raise typer.BadParameter(_("the folder for the receipt is not there"))
     verified = run(_get(profile, position, of, cosigned))
     out.write_bytes(verified.evidence())
+    if verified.doubt is not None:
+        _beside(out).write_bytes(verified.doubt.evidence())
     _report(verified, position, out, json_, cosigned=cosigned)
 
 
@@ -178,6 +181,7 @@ def _report(
                 "code": code,
                 "reason": reason,
                 "cosigners": list(verified.cosigners),
+                "in_doubt_from": verified.doubt and verified.doubt.effective,
                 "receipt": str(out),
             }
         )
@@ -190,12 +194,21 @@ def _report(
     ]
     if reason:
         fields.append((_("Reason"), shown(reason)))
+    if verified.doubt is not None:
+        since = local_time(datetime.fromisoformat(verified.doubt.effective))
+        fields.append((_("In doubt"), _("its key is revoked from {time} on", time=since)))
+        fields.append((_("Receipt of the doubt"), str(_beside(out))))
     fields += [(_("Position in the log"), str(position)), (_("Receipt"), str(out))]
     if cosigned:
         # Named, not verified: that takes the witnesses' keys, which are the verifier's to have.
         named = ", ".join(map(shown, verified.cosigners)) or _("none yet")
         fields.append((_("Witnesses named"), named))
     say_fields(fields)
+
+
+def _beside(out: Path) -> Path:
+    """Where the receipt of the doubt goes: beside what it is about."""
+    return out.with_name(f"{out.name.removesuffix('.receipt.json')}.doubt.receipt.json")
 
 
 def _code(verified: VerifiedStatement) -> str:

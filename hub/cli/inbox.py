@@ -20,6 +20,8 @@ _NEWS = {
     InboxItemKind.REPLACED: N_("{document}: replaced by another document; counts no more"),
     InboxItemKind.EXPIRED: N_("{document}: expired before it was collected"),
     InboxItemKind.ERASED: N_("{document}: erased by law, for good"),
+    InboxItemKind.SIGNATURES: N_("{document}: not all of the signatures it carries are valid"),
+    InboxItemKind.IN_DOUBT: N_("{document}: a signature is in doubt, its key was revoked"),
 }
 
 

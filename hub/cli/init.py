@@ -13,6 +13,7 @@ import typer
 
 from hub.cli.console import say, say_fields, say_json
 from hub.cli.messages import _
+from hub.cli.secret import RecipientOption, ask_secret
 from hub.cli.session import JsonOption
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})")
@@ -52,18 +53,37 @@ def init(
             "with the tables `[[timestamp_authorities]]` of a hub.toml.",
         ),
     ] = None,
+    recipient: RecipientOption = None,
+    pkcs11_module: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Make log key and content key in a PKCS#11 token: its library."
+        ),
+    ] = "",
+    pkcs11_token: Annotated[str, typer.Option(metavar="LABEL", help="The token's label.")] = "",
     json_: JsonOption = False,
 ) -> None:
     """Make a new hub for development: keys, certificates, two operators, sample agencies."""
-    from hub.bootstrap.founding import OPERATOR, SAMPLE_AGENCIES, SECOND_OPERATOR, found_hub
+    from hub.bootstrap.founding import (
+        OPERATOR,
+        SAMPLE_AGENCIES,
+        SECOND_OPERATOR,
+        NewCustody,
+        found_hub,
+    )
     from hub.bootstrap.timestamps import read_offer
 
+    if bool(pkcs11_module) != bool(pkcs11_token) or (recipient and pkcs11_token):
+        raise typer.BadParameter(
+            _("keys lie in a token, with --pkcs11-module and --pkcs11-token, or are sealed")
+        )
     origin = origin or _throw_away_name()
     made = found_hub(
         folder,
         origin=origin,
         listen=listen,
         hosts=_hosts(listen, host or []),
+        custody=NewCustody(tuple(recipient or ()), pkcs11_module, pkcs11_token, ask_secret),
         timestamps=() if timestamps is None else read_offer(timestamps),
     )
     agencies = [

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from hub.cli.checkpoints import CaOption, LogPlace, TrustOption
 from hub.cli.console import say, say_fields, say_json, shown, stderr
 from hub.cli.messages import _
+from hub.cli.secret import ask_secret
 from hub.cli.sentences import in_words
 from hub.cli.session import AnyProfileOption, JsonOption
 from hub.proof.strict import encode_base64
@@ -30,11 +31,14 @@ def fsck(folder: HubArgument, json_: JsonOption = False) -> None:
     Exit status: 0 everything agrees, 1 something differs.
     """
     from hub.bootstrap.check import check_hub
+    from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
     from hub.bootstrap.reading import open_stores
     from hub.config import Settings
 
-    with open_stores(DataFolder(folder), Settings.load(folder)) as stores, events_bar() as bar:
+    data, settings = DataFolder(folder), Settings.load(folder)
+    custodian = custodian_of(data, settings, ask_secret)
+    with open_stores(data, settings, custodian) as stores, events_bar() as bar:
         findings = said(check_hub(stores, progress=bar), json_)
     if findings and not json_:
         say(_("Findings: {count}. Do not serve this hub.", count=len(findings)), style="bold red")

@@ -4,45 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli import (
-    agency,
-    agency_changes,
-    audit,
-    audit_rebuild,
-    auditor,
-    calendar,
-    checkpoints,
-    demo,
-    erase,
-    evidence,
-    fetch,
-    group,
-    inbox,
-    init,
-    ledger,
-    lists,
-    migrate,
-    operators,
-    outbox,
-    recall,
-    reopen,
-    report,
-    restore,
-    retention,
-    send,
-    serve,
-    stats,
-    status,
-    timestamps,
-    verify,
-    witness,
-)
 from hub.cli.console import print_what_the_terminal_cannot_show_as_escapes, say, shown, stderr
 from hub.cli.errors import explain, show
 from hub.cli.messages import Language, _, language, language_of, speak
@@ -56,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     print_what_the_terminal_cannot_show_as_escapes()
     speak(_asked_for(arguments) or language_of(os.environ))
-    command = build()
+    command = build(arguments)
     try:
         return command.main(arguments, prog_name="lienthong", standalone_mode=False) or 0
     except typer.Abort:
@@ -69,9 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(error)
 
 
-def build() -> Any:
-    """The command with all its subcommands, in the language that is spoken."""
-    command = typer.main.get_command(_app())
+def build(arguments: Sequence[str] = ()) -> Any:
+    """The command with all its subcommands, in the language that is spoken.
+
+    With the one subcommand only that these arguments begin with, if there is such a one: the
+    others would be loaded for nothing.
+    """
+    command = typer.main.get_command(_app(_named(arguments)))
     for member in all_below(command):
         member.help = in_language(member.help)
         for parameter in parameters(member):
@@ -91,18 +63,25 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
-def _app() -> typer.Typer:
+def _app(wanted: str | None) -> typer.Typer:
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_lienthong)
-    for command in (
-        demo.demo, init.init, serve.serve, migrate.migrate, send.send, inbox.inbox, fetch.fetch,
-        status.status, outbox.outbox, recall.recall, recall.answer, verify.verify,
-        lists.received, lists.sent, stats.stats,
-    ):  # fmt: skip
-        app.command()(command)
+    for name, module in _COMMANDS.items():
+        if wanted in (None, name):
+            app.command(name)(getattr(import_module(f"hub.cli.{module}"), name))
+    for name, group in _GROUPS.items():
+        if wanted in (None, name):
+            app.add_typer(group(), name=name)
+    return app
+
+
+def _agencies() -> typer.Typer:
+    from hub.cli import agency, agency_changes, group, revocation
+
     agencies = typer.Typer(no_args_is_help=True, help="Register agencies and their certificates.")
     agencies.command("add")(agency.add)
     agencies.command("enrol")(agency.enrol)
+    agencies.command("revoke")(revocation.revoke)
     agencies.command("list")(agency.list_)
     agencies.command("rename")(agency_changes.rename)
     agencies.command("suspend")(agency_changes.suspend)
@@ -113,57 +92,83 @@ def _app() -> typer.Typer:
     groups.command("set")(group.set_)
     groups.command("list")(group.list_)
     agencies.add_typer(groups, name="group")
-    app.add_typer(agencies, name="agency")
+    return agencies
+
+
+def _certificates() -> typer.Typer:
+    from hub.cli import certificate
+
+    certificates = typer.Typer(no_args_is_help=True, help="See to the agency's own certificates.")
+    certificates.callback()(certificate.certificates)
+    certificates.command("renew")(certificate.renew)
+    return certificates
+
+
+def _development_authority() -> typer.Typer:
+    from hub.cli import ca
+
+    authority = typer.Typer(
+        no_args_is_help=True, help="Rehearse with an authority of your own: NOT FOR PRODUCTION."
+    )
+    for command in (ca.new, ca.issue, ca.revoke, ca.crl, ca.serve):
+        authority.command()(command)
+    return authority
+
+
+def _calendars() -> typer.Typer:
+    from hub.cli import calendar
+
     calendars = typer.Typer(no_args_is_help=True, help="Correct the calendar of working days.")
     calendars.command("set")(calendar.set_)
     calendars.command("list")(calendar.list_)
-    app.add_typer(calendars, name="calendar")
-    _add_what_takes_two_operators(app)
-    kept = typer.Typer(no_args_is_help=True, help="Keep what was signed as files that stand alone.")
-    kept.command("statement")(evidence.statement)
-    kept.command("bundle")(evidence.bundle)
-    kept.command("report")(report.report)
-    app.add_typer(kept, name="evidence")
-    app.add_typer(_ledgers(), name="ledger")
-    witnesses = typer.Typer(
-        no_args_is_help=True, help="Watch the logs of others, and cosign them while they only grow."
-    )
-    witnesses.command("init")(witness.init)
-    witnesses.command("serve")(witness.serve)
-    app.add_typer(witnesses, name="witness")
-    auditors = typer.Typer(no_args_is_help=True, help="Let auditors in.")
-    auditors.command("enrol")(auditor.enrol)
-    app.add_typer(auditors, name="auditor")
-    audits = typer.Typer(no_args_is_help=True, help="Replay history, as an auditor.")
-    audits.command("events")(audit.events)
-    audits.command("document")(audit.document)
-    audits.command("state")(audit.state)
-    audits.command("rebuild")(audit_rebuild.rebuild)
-    app.add_typer(audits, name="audit")
-    return app
+    return calendars
 
 
-def _add_what_takes_two_operators(app: typer.Typer) -> None:
+def _operators() -> typer.Typer:
+    from hub.cli import operators
+
     operator = typer.Typer(no_args_is_help=True, help="Let operators in and put them out.")
     operator.command("enrol")(operators.enrol)
     operator.command("revoke")(operators.revoke)
     operator.command("list")(operators.list_)
-    app.add_typer(operator, name="operator")
+    return operator
+
+
+def _erasure() -> typer.Typer:
+    from hub.cli import erase
+
     erasure = typer.Typer(
         no_args_is_help=True, help="Erase documents by law, two operators together."
     )
     erasure.command("order")(erase.order)
     erasure.command("approve")(erase.approve)
     erasure.command("list")(erase.list_)
-    app.add_typer(erasure, name="erase")
+    return erasure
+
+
+def _retention() -> typer.Typer:
+    from hub.cli import retention
+
     kept = typer.Typer(no_args_is_help=True, help="Erase what need not be kept any longer.")
     kept.command("plan")(retention.plan)
     kept.command("order")(retention.order)
     kept.command("approve")(retention.approve)
-    app.add_typer(kept, name="retention")
+    return kept
+
+
+def _evidence() -> typer.Typer:
+    from hub.cli import evidence, report
+
+    kept = typer.Typer(no_args_is_help=True, help="Keep what was signed as files that stand alone.")
+    kept.command("statement")(evidence.statement)
+    kept.command("bundle")(evidence.bundle)
+    kept.command("report")(report.report)
+    return kept
 
 
 def _ledgers() -> typer.Typer:
+    from hub.cli import checkpoints, ledger, reopen, restore, timestamps
+
     ledgers = typer.Typer(no_args_is_help=True, help="Check, export and follow a hub's log.")
     ledgers.command("fsck")(ledger.fsck)
     ledgers.command("restore")(restore.restore)
@@ -177,6 +182,95 @@ def _ledgers() -> typer.Typer:
     ledgers.command("trust")(ledger.trust)
     ledgers.command("timestamps")(timestamps.timestamps)
     return ledgers
+
+
+def _witnesses() -> typer.Typer:
+    from hub.cli import witness
+
+    witnesses = typer.Typer(
+        no_args_is_help=True, help="Watch the logs of others, and cosign them while they only grow."
+    )
+    witnesses.command("init")(witness.init)
+    witnesses.command("serve")(witness.serve)
+    return witnesses
+
+
+def _keys() -> typer.Typer:
+    from hub.cli import custody, keys
+
+    of_hub = typer.Typer(
+        no_args_is_help=True, help="Lead the hub's own keys, and seal private keys where they lie."
+    )
+    of_hub.command("list")(keys.list_)
+    of_hub.command("plan")(keys.plan)
+    of_hub.command("announce")(keys.announce)
+    of_hub.command("activate")(keys.activate)
+    of_hub.command("retire")(keys.retire)
+    of_hub.command("compromise")(keys.compromise)
+    of_hub.command("approve")(keys.approve)
+    of_hub.command("freeze")(keys.freeze)
+    of_hub.command("thaw")(keys.thaw)
+    of_hub.command("signed")(keys.signed)
+    of_hub.command("protect")(custody.protect)
+    of_hub.command("unprotect")(custody.unprotect)
+    return of_hub
+
+
+def _trusted_roots() -> typer.Typer:
+    from hub.cli import trust
+
+    roots = typer.Typer(no_args_is_help=True, help="Sign and publish the trusted root.")
+    roots.command("draft")(trust.draft)
+    roots.command("show")(trust.show)
+    roots.command("sign")(trust.sign)
+    roots.command("publish")(trust.publish)
+    return roots
+
+
+def _signers() -> typer.Typer:
+    from hub.cli import signer
+
+    signers = typer.Typer(
+        no_args_is_help=True, help="Sign checkpoints in a process of its own, apart from the hub."
+    )
+    signers.command("serve")(signer.serve)
+    return signers
+
+
+def _auditors() -> typer.Typer:
+    from hub.cli import auditor, revocation
+
+    auditors = typer.Typer(no_args_is_help=True, help="Let auditors in.")
+    auditors.command("enrol")(auditor.enrol)
+    auditors.command("revoke")(revocation.revoke_auditor)
+    return auditors
+
+
+def _audits() -> typer.Typer:
+    from hub.cli import audit, audit_rebuild
+
+    audits = typer.Typer(no_args_is_help=True, help="Replay history, as an auditor.")
+    audits.command("events")(audit.events)
+    audits.command("document")(audit.document)
+    audits.command("state")(audit.state)
+    audits.command("rebuild")(audit_rebuild.rebuild)
+    return audits
+
+
+# In the order of the help. Each command is a function of its own name in that module; modules are
+# loaded only for the command that is run, or for help that shows them all.
+_COMMANDS: Mapping[str, str] = {
+    "demo": "demo", "init": "init", "serve": "serve", "migrate": "migrate", "send": "send",
+    "inbox": "inbox", "fetch": "fetch", "status": "status", "outbox": "outbox",
+    "recall": "recall", "answer": "recall", "verify": "verify",
+    "received": "lists", "sent": "lists", "stats": "stats",
+}  # fmt: skip
+_GROUPS: Mapping[str, Callable[[], typer.Typer]] = {
+    "agency": _agencies, "certificate": _certificates, "ca": _development_authority,
+    "calendar": _calendars, "operator": _operators, "erase": _erasure, "retention": _retention,
+    "evidence": _evidence, "ledger": _ledgers, "witness": _witnesses, "keys": _keys,
+    "trust": _trusted_roots, "signer": _signers, "auditor": _auditors, "audit": _audits,
+}  # fmt: skip
 
 
 def _print_version(asked: bool) -> None:
@@ -202,15 +296,30 @@ def _lienthong(
 
 def _asked_for(arguments: Sequence[str]) -> Language | None:
     """The language asked for before the subcommand: help and errors need it before parsing."""
+    options, _word = _before_the_command(arguments)
+    value = next((value for option, value in options if option == "--lang"), None)
+    return Language(value) if value in set(Language) else None
+
+
+def _named(arguments: Sequence[str]) -> str | None:
+    """The subcommand that these arguments run; None where they ask for help, or it is unknown."""
+    options, word = _before_the_command(arguments)
+    is_known = word in _COMMANDS or word in _GROUPS
+    return word if is_known and all(option == "--lang" for option, _value in options) else None
+
+
+def _before_the_command(arguments: Sequence[str]) -> tuple[list[tuple[str, str]], str]:
+    """The options before the first other word, each with its value, and that word."""
+    options: list[tuple[str, str]] = []
     words = iter(arguments)
     for word in words:
         if not word.startswith("-"):
-            break
-        option, _equals, value = word.partition("=")
-        if option == "--lang":
-            value = value or next(words, "")
-            return Language(value) if value in set(Language) else None
-    return None
+            return options, word
+        option, equals, value = word.partition("=")
+        if option == "--lang" and not equals:
+            value = next(words, "")
+        options.append((option, value))
+    return options, ""
 
 
 def all_below(command: Any) -> Iterator[Any]:

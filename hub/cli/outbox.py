@@ -19,6 +19,7 @@ _WITHOUT_CODE = {
     OutboxItemKind.HANDED_OVER: N_("collected"),
     OutboxItemKind.EXPIRED: N_("expired before it was collected"),
     OutboxItemKind.ERASED: N_("erased by law, for good"),
+    OutboxItemKind.IN_DOUBT: N_("a signature is in doubt, its key was revoked"),
 }
 
 

@@ -43,13 +43,15 @@ from hub.proof.statements import (
     Status,
     read_statement,
 )
-from hub.proof.trust import TRUSTED_ROOT_BYTES_MAX
+from hub.proof.succession import SIGNED_ROOT_BYTES_MAX
 
 _OBSERVED = {
     "hub.Delivery.DeliveryExpired": N_("expired before it was collected"),
     "hub.Exchange.DocumentUpdated": N_("updated by a later document"),
     "hub.Exchange.DocumentReplaced": N_("replaced by a later document"),
     "hub.Exchange.PayloadErased": N_("erased by law, for good"),
+    "hub.Exchange.SignatureVerdictMade": N_("the signatures it carries were examined"),
+    "hub.Exchange.SignatureInDoubt": N_("a signature is in doubt, its key was revoked"),
 }
 
 
@@ -87,7 +89,7 @@ def report(
         findings,
         basis=Basis(
             bundle=file.name,
-            trusted_root=hashlib.sha256(read_at_most(trust, TRUSTED_ROOT_BYTES_MAX)).hexdigest(),
+            trusted_root=hashlib.sha256(read_at_most(trust, SIGNED_ROOT_BYTES_MAX)).hexdigest(),
             edition=checks.trust.version,
             examined_at=datetime.now(UTC),
         ),

@@ -12,6 +12,7 @@ from hub.cli.console import say, say_fields, say_json
 from hub.cli.ledger import events_bar, said
 from hub.cli.log_source import reading
 from hub.cli.messages import _
+from hub.cli.secret import ask_secret
 from hub.cli.session import JsonOption
 
 
@@ -49,12 +50,15 @@ def restore(
     Exit status: 0 everything agrees, 1 something differs or is still missing.
     """
     from hub.bootstrap.check import check_hub
+    from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
     from hub.bootstrap.restore import open_lost_core, restore_hub
     from hub.config import Settings
 
+    data, settings = DataFolder(folder), Settings.load(folder)
+    custodian = custodian_of(data, settings, ask_secret)
     with ExitStack() as stack:
-        core = stack.enter_context(open_lost_core(DataFolder(folder), Settings.load(folder)))
+        core = stack.enter_context(open_lost_core(data, settings, custodian))
         export = stack.enter_context(reading(str(from_export))) if from_export else None
         with events_bar(_("Restoring events")) as restoring:
             restored = restore_hub(core, export=export, kept=kept, progress=restoring)

@@ -105,6 +105,13 @@ def send(
             help="Until when it can be collected, in Vietnam's time, e.g. 2026-11-30T17:00.",
         ),
     ] = None,
+    require_signatures: Annotated[
+        bool,
+        typer.Option(
+            "--require-signatures",
+            help="Send it only if the files carry digital signatures, and all are valid.",
+        ),
+    ] = False,
     receipt: ReceiptOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -130,6 +137,7 @@ def send(
         action=_action(replaces, updates),
         older=replaces or updates,
         expires_at=expires_at and expires_at.replace(tzinfo=VIETNAM),
+        signatures_required=require_signatures,
     )
     accepted, recipients = run(_send(profile, letter))
     if receipt is not None:
@@ -153,6 +161,7 @@ class _Letter:
     action: Action
     older: str | None
     expires_at: datetime | None
+    signatures_required: bool
 
 
 async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
@@ -169,6 +178,7 @@ async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
                 action=letter.action.value,
                 relates_to=older,
                 expires_at=letter.expires_at and letter.expires_at.isoformat(),
+                signatures_required=letter.signatures_required or None,
             )
             accepted = before or await hub.submit(
                 letter.document,
@@ -177,6 +187,7 @@ async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
                 action=letter.action,
                 relates_to=older,
                 expires_at=letter.expires_at,
+                signatures_required=letter.signatures_required,
                 progress=progress,
             )
             return accepted, recipients

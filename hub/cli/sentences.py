@@ -31,6 +31,11 @@ FINDINGS = (
         "cosigned by {witnesses}."
     ),
     N_("The leaf stands at position {position} of this log."),
+    N_(
+        "The leaf is the event {topic}; by the hub's own clock it is of {time}. It puts the "
+        "signature recorded at position {position} in doubt: its key is revoked from {effective} "
+        "on."
+    ),
     N_("The leaf is the event {topic}; by the hub's own clock it is of {time}."),
     N_("The hub recorded this very statement, with this key id and signature."),
     N_(
@@ -257,6 +262,7 @@ LEDGER = (
     N_("the columns beside its bytes say something else"),
     N_("it is version {version} of its aggregate, {expected} was due"),
     N_("it is older than the event before it"),
+    N_("its statement is signed with a key that was revoked before"),
     N_("its payload is missing"),
     N_("its payload cannot be opened: {error}"),
     N_("its payload does not hash to the digest it names"),

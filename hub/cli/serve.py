@@ -14,6 +14,7 @@ import typer
 from hub.cli.console import say
 from hub.cli.errors import CommandFailed
 from hub.cli.messages import _
+from hub.cli.secret import ask_secret
 
 
 def serve(
@@ -30,13 +31,16 @@ def serve(
 
 async def _serve(folder: Path) -> None:
     from hub.bootstrap.assembly import open_core, running_hub
+    from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
     from hub.cli.logs import log_to_stderr
     from hub.config import Settings
 
     settings = Settings.load(folder)
     log_to_stderr(settings.log_format, settings.log_level)
-    with open_core(DataFolder(folder), settings) as core, _port_free(settings.listen):
+    data = DataFolder(folder)
+    custodian = custodian_of(data, settings, ask_secret)
+    with open_core(data, settings, custodian) as core, _port_free(settings.listen):
         # Asked to stop while the ledger is being checked, it stops right after.
         stop = when_told_to_stop()
         async with running_hub(core) as hub:

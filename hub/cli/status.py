@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hub.cli.console import local_time, say, say_json, say_table
+from hub.cli.console import local_time, say, say_json, say_table, shown
+from hub.cli.document_signatures import signature_as_json, signature_in_words
 from hub.cli.messages import _
 from hub.cli.said import report
 from hub.cli.session import (
@@ -112,6 +113,17 @@ def _show(exchange: Exchange, as_json: bool) -> None:
                 "replaced_by": exchange.replaced_by,
                 "erased": exchange.erased,
                 "deliveries": deliveries,
+                "doubts": [
+                    {
+                        "statement": doubt.statement,
+                        "recipient": doubt.recipient,
+                        "effective": doubt.effective.isoformat(),
+                        "position": doubt.position,
+                        "revocation": doubt.revocation,
+                    }
+                    for doubt in exchange.doubts
+                ],
+                "signatures": [signature_as_json(each) for each in exchange.signatures],
             }
         )
         return
@@ -120,6 +132,18 @@ def _show(exchange: Exchange, as_json: bool) -> None:
         say(_("Replaced by exchange {id}.", id=exchange.replaced_by))
     if exchange.erased:
         say(_("Erased by law: words and content are gone for good."))
+    for signature in exchange.signatures:
+        say(signature_in_words(signature))
+    for doubt in exchange.doubts:
+        say(
+            _(
+                "In doubt: the signature of {agency} at position {position}; its key is revoked"
+                " from {time} on.",
+                agency=shown(doubt.recipient or exchange.sender),
+                position=doubt.statement,
+                time=local_time(doubt.effective),
+            )
+        )
 
 
 def _row(delivery: Delivery) -> list[str]:

@@ -58,6 +58,16 @@ TrustOption = Annotated[
         help="The trusted root: the only thing believed; get it by a way you trust.",
     ),
 ]
+EditionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        help="Later editions of the trusted root, as 2.json and so on: each that follows the one "
+        "before it is believed.",
+    ),
+]
 PolicyOption = Annotated[
     Path | None,
     typer.Option(
@@ -96,6 +106,7 @@ def verify(
         ),
     ],
     trust: TrustOption,
+    editions: EditionsOption = None,
     policy: PolicyOption = None,
     log: LogOption = None,
     content: ContentOption = None,
@@ -108,7 +119,9 @@ def verify(
     """
     # On one log is more than on one tree: with a log there is nothing left to compare.
     together = None if log else Together()
-    with checking(trust, policy=policy, log=log, content=content, together=together) as checks:
+    with checking(
+        trust, editions=editions, policy=policy, log=log, content=content, together=together
+    ) as checks:
         # The tool that stands alone examines by the same code, so the two can never disagree
         # but where that one says NOT CHECKED.
         report = _with_progress(files, examine_files(files_in(files), checks))
@@ -120,6 +133,7 @@ def verify(
 def checking(
     trust: Path,
     *,
+    editions: Path | None = None,
     policy: Path | None = None,
     log: str | None = None,
     content: Path | None = None,
@@ -130,7 +144,7 @@ def checking(
     from hub.evidence.judging import Judge
 
     try:
-        believed = trust_in(trust, policy)
+        believed = trust_in(trust, policy, editions)
     except UnusableFile as error:
         raise CommandFailed(
             "UNUSABLE",

@@ -68,6 +68,8 @@ class InboxItemKind(IntEnum):
     REPLACED = 4
     EXPIRED = 5
     ERASED = 6
+    IN_DOUBT = 7
+    SIGNATURES = 8
 
     @classmethod
     def of(cls, value: int) -> InboxItemKind:
@@ -84,6 +86,7 @@ class OutboxItemKind(IntEnum):
     RECALL_ANSWER = 3
     EXPIRED = 4
     ERASED = 5
+    IN_DOUBT = 6
 
     @classmethod
     def of(cls, value: int) -> OutboxItemKind:
@@ -182,12 +185,26 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedDoubt:
+    """That a signature is in doubt: its key was revoked later, as of `effective`."""
+
+    receipt: Receipt
+    fact: VerifiedReceipt
+    effective: str
+
+    def evidence(self) -> bytes:
+        """The receipt file, which `python -m hub.proof` checks without the hub."""
+        return ReceiptFile(self.receipt).format()
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedStatement:
     """What an agency signed and the hub recorded, verified throughout.
 
     `payload` is what it says. `fact` proves that the hub recorded it then, under the
     certificate of `enrolment`. `about` is the envelope it speaks of, verified likewise; None
-    where `payload` is an envelope itself, and where this agency has not collected it.
+    where `payload` is an envelope itself, and where this agency has not collected it. `doubt`
+    proves that the hub put the signature in doubt; None where it did not, by its word.
     """
 
     exchange_id: str
@@ -197,6 +214,7 @@ class VerifiedStatement:
     fact: VerifiedReceipt
     enrolment: Enrolment
     about: VerifiedStatement | None = None
+    doubt: VerifiedDoubt | None = None
 
     @property
     def author(self) -> str:
@@ -328,6 +346,41 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentSignature:
+    """What the hub found out about a signature that an attachment carries, or has beside it.
+
+    `outcome` is `valid`, `invalid` or `unknown`, `reason` a code word. `signer` is `person`,
+    `agency` or `unknown` (NĐ 30/2020); names are there only for who may have the content.
+    `signed_at` is the signer's own word. The fact at `position` proves that the hub said so.
+    """
+
+    attachment: int
+    form: str
+    outcome: str
+    reason: str
+    signer: str
+    signed_at: datetime | None
+    name: str
+    organisation: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A statement whose key was revoked later, from before it was accepted on; the hub's word.
+
+    `statement` is the position of the fact that records it, `position` that of the doubt,
+    `revocation` that of the revocation. `recipient` is whose it is, None for the sender's.
+    """
+
+    statement: int
+    recipient: str | None
+    effective: datetime
+    position: int
+    revocation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One document on its way, by the hub's word; a recipient sees only its own delivery."""
 
@@ -339,6 +392,8 @@ class Exchange:
     deliveries: tuple[Delivery, ...]
     replaced_by: str | None
     erased: bool = False
+    doubts: tuple[Doubt, ...] = ()
+    signatures: tuple[DocumentSignature, ...] = ()
 
     @classmethod
     def of(cls, exchange: wire.Exchange) -> Exchange:
@@ -362,6 +417,17 @@ class Exchange:
             ),
             replaced_by=exchange.replaced_by or None,
             erased=exchange.erased,
+            doubts=tuple(
+                Doubt(
+                    statement=doubt.position,
+                    recipient=doubt.recipient or None,
+                    effective=_instant(doubt.effective_time),
+                    position=doubt.doubt_position,
+                    revocation=doubt.revocation_position,
+                )
+                for doubt in exchange.doubts
+            ),
+            signatures=tuple(map(_document_signature, exchange.signatures)),
         )
 
 
@@ -375,6 +441,21 @@ class Repeated:
     request_id: str
     answer: Accepted | CollectedDocument | None = None
     error: Exception | None = None
+
+
+def _document_signature(signature: wire.DocumentSignature) -> DocumentSignature:
+    signed = signature.signing_time if signature.HasField("signing_time") else None
+    return DocumentSignature(
+        attachment=signature.attachment,
+        form=signature.form,
+        outcome=signature.outcome,
+        reason=signature.reason,
+        signer=signature.signer,
+        signed_at=signed and _instant(signed),
+        name=signature.name,
+        organisation=signature.organisation,
+        position=signature.verdict_position,
+    )
 
 
 def receipt_of(receipt: wire.Receipt) -> Receipt:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
 
 from hub.client.answers import VerifiedStatement, enrolment_of, receipt_of, statement_of
+from hub.client.certificates import CertificateEvidence, HeldEvidence
 from hub.client.line import Line
 from hub.client.timestamps import HeldTimestamp, HeldToken, Timestamps
 from hub.client.verification import ReceiptVerifier
@@ -66,6 +67,10 @@ class Source(Protocol):
         """What was signed; None if it is withheld or erased."""
         ...
 
+    async def behind(self, position: int) -> HeldEvidence:
+        """What is known of the certificate behind the statement at a position."""
+        ...
+
     async def consistency(self, old_size: int, new_size: int) -> Sequence[bytes]:
         """The proof that one tree begins another."""
         ...
@@ -94,6 +99,7 @@ async def make_bundle(
     for number, position in enumerate(positions.facts, start=1):
         await parts.add(source, position)
         progress(number, len(positions.facts))
+    await parts.add_evidence(source)
     hub_keys = tuple([await source.receipt(position) for position in positions.hub_keys])
     anchors = await source.anchors(positions.facts[-1]) if positions.facts else ()
     held = [*parts.receipts, *hub_keys]
@@ -113,11 +119,15 @@ async def make_bundle(
 class _Parts:
     facts: list[Fact] = field(default_factory=list)
     enrolments: dict[int, BundledEnrolment] = field(default_factory=dict)
+    # The first and the last fact that relied on an enrolment: what is judged is these two.
+    relied: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def receipts(self) -> Iterable[Receipt]:
         yield from (fact.receipt for fact in self.facts)
-        yield from (enrolment.receipt for enrolment in self.enrolments.values())
+        for enrolment in self.enrolments.values():
+            yield enrolment.receipt
+            yield from (stored.receipt for stored in enrolment.revocation)
 
     async def add(self, source: Source, position: int) -> None:
         receipt = await source.receipt(position)
@@ -133,6 +143,23 @@ class _Parts:
         enrolled_at = parse_tlog_proof(enrolment.receipt.proof).index
         held = BundledEnrolment(enrolment.receipt, enrolment.certificate)
         self.enrolments.setdefault(enrolled_at, held)
+        first, _last = self.relied.get(enrolled_at, (position, position))
+        self.relied[enrolled_at] = (first, position)
+
+    async def add_evidence(self, source: Source) -> None:
+        """What was known of each certificate when it was first, and last, relied on."""
+        for enrolled_at, (first, last) in sorted(self.relied.items()):
+            known = [await source.behind(position) for position in sorted({first, last})]
+            stored = {
+                parse_tlog_proof(each.receipt.proof).index: each
+                for held in known
+                for each in held.revocation
+            }
+            self.enrolments[enrolled_at] = replace(
+                self.enrolments[enrolled_at],
+                issuers=known[0].issuers,
+                revocation=tuple(stored[position] for position in sorted(stored)),
+            )
 
 
 def _sizes(receipts: Iterable[Receipt], anchors: Iterable[Anchor]) -> list[int]:
@@ -185,6 +212,11 @@ class LedgerSource:
     def __init__(self, line: Line, verifier: ReceiptVerifier) -> None:
         self._line = line
         self._verifier = verifier
+        self._certificates = CertificateEvidence(line, verifier.verify)
+
+    async def behind(self, position: int) -> HeldEvidence:
+        """What is known of the certificate behind the statement at a position."""
+        return await self._certificates.behind(position)
 
     async def receipt(self, position: int) -> Receipt:
         """The receipt of a fact, the same each time."""

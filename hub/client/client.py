@@ -20,10 +20,12 @@ from hub.client.answers import (
     Limits,
     OutboxItem,
     Repeated,
+    VerifiedDoubt,
     VerifiedStatement,
     enrolment_of,
     receipt_of,
     statement_of,
+    to_wire,
 )
 from hub.client.boxes import inbox_of, outbox_of
 from hub.client.bundling import PartySource, enclosed_document, make_bundle
@@ -43,8 +45,10 @@ from hub.client.line import Line
 from hub.client.lists import DocumentFilter, ReceivedDocument, SentDocument, received, sent
 from hub.client.memory import CheckpointMemory
 from hub.client.profile import ClientProfile
+from hub.client.renewing import Renewed, der_of, require_renewed
 from hub.client.retry import RetryPolicy
-from hub.client.signing import Signer
+from hub.client.roots import follower_of
+from hub.client.signing import KeySigner, Signer, sign_statement
 from hub.client.speaking import Speaker
 from hub.client.state import StateDirectory
 from hub.client.timestamps import Timestamps
@@ -60,8 +64,11 @@ from hub.errors import (
 from hub.proof.bundle import Bundle
 from hub.proof.checkpoint import Checkpoint
 from hub.proof.envelope import Action
-from hub.proof.receipt import VerifiedReceipt
-from hub.proof.statements import Envelope
+from hub.proof.evidence import DOUBT_TOPIC
+from hub.proof.receipt import Receipt, VerifiedReceipt
+from hub.proof.statements import Envelope, Possession, Renewal
+from hub.proof.strict import JsonObject
+from hub.proof.trust import Purpose
 from hub.v1 import exchange_service_pb2 as calls
 from hub.v1.ledger_service_pb2 import (
     GetCheckpointRequest,
@@ -91,7 +98,9 @@ class HubClient:
         line: Line,
         verifier: ReceiptVerifier,
         speaker: Speaker,
+        signer: Signer,
     ) -> None:
+        self._signer = signer
         self._agency = agency
         self._drafting = drafting
         self._line = line
@@ -123,7 +132,13 @@ class HubClient:
             journal = await asyncio.to_thread(Journal, state)
             memory = CheckpointMemory(state.folder("checkpoints"))
             line = Line(profile, policy or RetryPolicy())
-            verifier = ReceiptVerifier(trust, profile.hub, memory, consistency_of(line))
+            verifier = ReceiptVerifier(
+                trust,
+                profile.hub,
+                memory,
+                consistency_of(line),
+                follower_of(state, trust, line),
+            )
             try:
                 yield cls(
                     agency=profile.agency,
@@ -138,6 +153,7 @@ class HubClient:
                         verifier=verifier,
                         receipts=state.folder("receipts"),
                     ),
+                    signer=signer,
                 )
             finally:
                 await line.close()
@@ -158,6 +174,7 @@ class HubClient:
         relates_to: str | None = None,
         sender_seq: int | None = None,
         expires_at: datetime | None = None,
+        signatures_required: bool = False,
         progress: Progress = no_progress,
     ) -> Accepted:
         """Send a document to agencies, all or none of which get it.
@@ -167,7 +184,9 @@ class HubClient:
         stopped when the line, the hub or this client breaks; `progress` is told how far it is.
 
         Raises StatementMalformed and SecretDocument before anything is signed, and
-        DigestMismatch for a file that changed meanwhile, before anything is sent. Call it once
+        DigestMismatch for a file that changed meanwhile, before anything is sent; and
+        DocumentSignatureInvalid where the document's own signatures are to be valid
+        (`signatures_required`, or a recipient takes no others), and are not. Call it once
         per document: a second call is a second document.
         """
         submission = Submission(
@@ -178,6 +197,7 @@ class HubClient:
             relates_to=relates_to,
             sender_seq=sender_seq,
             expires_at=expires_at,
+            signatures_required=signatures_required,
         )
         draft = self._drafting.envelope(submission)
         return _accepted(await self._speaker.say(draft, progress))
@@ -437,6 +457,30 @@ class HubClient:
         request = calls.GetLimitsRequest()
         return Limits.of(await self._line.call(self._line.exchange.GetLimits, request))
 
+    async def renew_certificate(
+        self, certificate: bytes, signer: KeySigner, purpose: Purpose
+    ) -> Renewed:
+        """Put a new certificate of this agency into force, by the key it signs with today.
+
+        `certificate` is X.509 in PEM or DER, `signer` holds its key and says its algorithm.
+        The old one stays in force. Raises CertificateUnsuitable, PossessionUnproven, KeyTaken
+        (it is enrolled already, perhaps by an earlier call whose answer was lost) and what
+        refuses a signature.
+        """
+        der = der_of(certificate)
+        payload = self._drafting.renewal(der, purpose.value, signer.algorithm.value)
+        renewal = await asyncio.to_thread(sign_statement, self._signer, Renewal.MEDIA_TYPE, payload)
+        proof = self._drafting.possession(renewal.digest.hex())
+        possession = await asyncio.to_thread(sign_statement, signer, Possession.MEDIA_TYPE, proof)
+        request = calls.RenewCertificateRequest(
+            renewal=to_wire(renewal), possession=to_wire(possession)
+        )
+        response = await self._line.call(self._line.exchange.RenewCertificate, request)
+        receipt = receipt_of(response.receipt)
+        fact = await self._verifier.verify(receipt)
+        require_renewed(fact.event, renewal, signer.key_id, der)
+        return Renewed(receipt, fact, signer.key_id)
+
     async def checkpoint(self) -> Checkpoint:
         """The hub's newest checkpoint, proven to extend all that this client has seen."""
         response = await self._line.call(self._line.ledger.GetCheckpoint, GetCheckpointRequest())
@@ -467,7 +511,16 @@ class HubClient:
         )
         if not said.position == evidence.receipt.position == position:
             raise VerificationFailed("the receipt proves another position", step="fact")
-        return said
+        if not evidence.HasField("doubt"):
+            return said
+        return replace(said, doubt=await self._doubt(receipt_of(evidence.doubt), said))
+
+    async def _doubt(self, receipt: Receipt, said: VerifiedStatement) -> VerifiedDoubt:
+        fact = await self._verifier.verify(receipt)
+        data = JsonObject(dict(fact.event.data), "the event", "doubt")
+        if fact.event.topic != DOUBT_TOPIC or data.integer("position", minimum=0) != said.position:
+            raise VerificationFailed("the doubt is about something else", step="doubt")
+        return VerifiedDoubt(receipt, fact, data.text("effective"))
 
 
 def consistency_of(line: Line) -> Callable[[int, int], Awaitable[Sequence[bytes]]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -22,12 +23,16 @@ from hub.proof.statements import (
     Collect,
     Envelope,
     ErasureOrder,
+    KeyOrder,
     OperatorStatement,
+    Possession,
     Recall,
     RecallAnswer,
+    Renewal,
     Statement,
     Status,
     encode_payload,
+    read_certificate_statement,
     read_operator_statement,
     read_statement,
 )
@@ -177,6 +182,7 @@ class Submission:
     relates_to: str | None = None
     sender_seq: int | None = None
     expires_at: datetime | None = None
+    signatures_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +240,7 @@ class Drafting:
             relates_to=submission.relates_to,
             sender_seq=submission.sender_seq,
             expires_at=submission.expires_at and _instant(submission.expires_at),
+            signatures_required=submission.signatures_required or None,
             document=submission.document.members(submission.attachments),
         )
 
@@ -282,6 +289,25 @@ class Drafting:
             for_agency=for_agency,
         )
 
+    def renewal(self, certificate: bytes, purpose: str, algorithm: str) -> bytes:
+        """The payload that puts a certificate (DER) of ours into force."""
+        return self._about_certificates(
+            Renewal.MEDIA_TYPE,
+            purpose=purpose,
+            algorithm=algorithm,
+            certificate=encode_base64(certificate),
+        )
+
+    def possession(self, renewal_digest: str) -> bytes:
+        """The payload that proves, signed with its key, that we hold that certificate's key."""
+        return self._about_certificates(Possession.MEDIA_TYPE, renewal_digest=renewal_digest)
+
+    def _about_certificates(self, payload_type: str, **members: Any) -> bytes:
+        payload = encode_payload({**self._header(), **members})
+        with _refusing():
+            read_certificate_statement(SignedStatement(payload_type, payload, "", b""))
+        return payload
+
     def erasure_order(
         self, envelope_digest: str, reason: str, basis: str, note: str | None = None
     ) -> Draft:
@@ -289,6 +315,19 @@ class Drafting:
         return self._draft(
             ErasureOrder.MEDIA_TYPE,
             envelope_digest=envelope_digest,
+            reason=reason,
+            basis=basis,
+            note=note,
+        )
+
+    def key_order(
+        self, action: str, hub_key: str | None, reason: str, basis: str, note: str | None = None
+    ) -> Draft:
+        """An operator's order about a key of the hub, or a frozen log; `reason` is a code word."""
+        return self._draft(
+            KeyOrder.MEDIA_TYPE,
+            action=action,
+            hub_key=hub_key,
             reason=reason,
             basis=basis,
             note=note,
@@ -329,10 +368,17 @@ class Drafting:
 
 def _read_back(payload_type: str, payload: bytes) -> Statement | OperatorStatement:
     signed = SignedStatement(payload_type, payload, key_id="", signature=b"")
-    try:
-        if payload_type in {ErasureOrder.MEDIA_TYPE, Approval.MEDIA_TYPE}:
+    with _refusing():
+        if payload_type in {kind.MEDIA_TYPE for kind in (ErasureOrder, KeyOrder, Approval)}:
             return read_operator_statement(signed)
         return read_statement(signed)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Say what is wrong with a payload as the hub would."""
+    try:
+        yield
     except MalformedField as failure:
         raise StatementMalformed(str(failure), field=failure.field) from failure
     except VerificationFailed as failure:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from hub.client.answers import receipt_of, to_wire
 from hub.client.drafting import Draft, Drafting
@@ -19,6 +20,7 @@ from hub.errors import OperatorUnknown, VerificationFailed
 from hub.proof.dsse import SignedStatement, pre_authentication_encoding
 from hub.proof.evidence import ReceiptFile
 from hub.proof.receipt import Receipt, VerifiedReceipt
+from hub.proof.statements import ACTIVATE, COMPROMISE, THAW
 from hub.v1 import orders_pb2
 from hub.v1 import registry_service_pb2 as calls
 
@@ -26,6 +28,16 @@ APPROVAL_TOPIC = "hub.Principal.ApprovalGiven"
 ENROLLED_TOPIC = "hub.Principal.PrincipalEnrolled"
 REVOKED_TOPIC = "hub.Principal.PrincipalRevoked"
 ERASED_TOPIC = "hub.Exchange.PayloadErased"
+ACTIVATED_TOPIC = "hub.HubKey.HubKeyActivated"
+COMPROMISED_TOPIC = "hub.HubKey.HubKeyCompromised"
+THAWED_TOPIC = "hub.Log.LogThawed"
+# What an approval carries out, by what was ordered.
+_DONE = {
+    "erasure": ERASED_TOPIC,
+    ACTIVATE: ACTIVATED_TOPIC,
+    COMPROMISE: COMPROMISED_TOPIC,
+    THAW: THAWED_TOPIC,
+}
 PAGE_SIZE = 100
 _DIGEST_BYTES = 32
 
@@ -83,6 +95,7 @@ class OpenOrder:
     lapses_at: datetime
     approved_by: str | None
     approved_at: datetime | None
+    hub_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +192,51 @@ class Orders:
         """Approve another's order; when this returns it is carried out.
 
         Raises OrderUnknown, OrderExecuted, OrderLapsed, SecondOperatorNeeded, PayloadErased,
-        and what any statement may be refused with.
+        HubKeyState, LogNotFrozen, and what any statement may be refused with.
         """
         draft = self._drafting(operator).approval(order_digest)
         request = calls.ApproveOrderRequest(approval=to_wire(self._sign(draft)))
         answer = await self._line.call(self._line.registry.ApproveOrder, request)
         expected = {"by": operator, "order": order_digest, "request_id": draft.request_id}
         approval = await self._fact(receipt_of(answer.receipt), APPROVAL_TOPIC, expected)
-        done = {"order": order_digest, "approved_by": operator}
-        executed = await self._fact(receipt_of(answer.executed), ERASED_TOPIC, done)
+        data = approval.fact.event.data
+        done: dict[str, str] = {"order": order_digest, "approved_by": operator}
+        if data.get("hub_key"):
+            done = {"verifier_key": data["hub_key"]}
+        topic = _DONE.get(data.get("action", ""), "")
+        executed = await self._fact(receipt_of(answer.executed), topic, done)
         return Approved(approval, executed)
+
+    async def order_key_action(
+        self,
+        operator: str,
+        action: str,
+        hub_key: str | None,
+        *,
+        reason: str,
+        basis: str,
+        note: str = "",
+    ) -> Ordered:
+        """Order a step in the life of the hub's keys; nothing is done before another approves.
+
+        `action` is one of `KEY_ACTIONS`. Raises HubKeyUnknown, HubKeyState, LogNotFrozen, and
+        what any statement may be refused with.
+        """
+        draft = self._drafting(operator).key_order(action, hub_key, reason, basis, note or None)
+        signed = self._sign(draft)
+        request = calls.OrderKeyActionRequest(order=to_wire(signed))
+        answer = await self._line.call(self._line.registry.OrderKeyAction, request)
+        digest = signed.digest.hex()
+        expected = {
+            "by": operator,
+            "order": digest,
+            "action": action,
+            "hub_key": hub_key,
+            "request_id": draft.request_id,
+        }
+        return Ordered(
+            digest, await self._fact(receipt_of(answer.receipt), APPROVAL_TOPIC, expected)
+        )
 
     async def orders(self, *, open_only: bool = False) -> AsyncIterator[OpenOrder]:
         """Every order by rising position, page by page."""
@@ -234,14 +282,23 @@ class Orders:
             draft.payload_type, draft.payload, self._signer.key_id, self._signer.sign(message)
         )
 
-    async def _fact(self, receipt: Receipt, topic: str, expected: dict[str, str]) -> OperatorFact:
-        fact = await self._verifier.verify(receipt)
-        if fact.event.topic != topic:
-            raise VerificationFailed("the recorded fact is of another kind", step="fact")
-        for name, value in expected.items():
-            if fact.event.data.get(name) != value:
-                raise VerificationFailed(f"the recorded fact has another {name}", step="fact")
-        return OperatorFact(receipt, fact)
+    async def _fact(
+        self, receipt: Receipt, topic: str, expected: Mapping[str, str | None]
+    ) -> OperatorFact:
+        return await verified_fact(self._verifier, receipt, topic, expected)
+
+
+async def verified_fact(
+    verifier: ReceiptVerifier, receipt: Receipt, topic: str, expected: Mapping[str, Any]
+) -> OperatorFact:
+    """A fact of this kind that says this, and whose receipt holds. Raises VerificationFailed."""
+    fact = await verifier.verify(receipt)
+    if fact.event.topic != topic:
+        raise VerificationFailed("the recorded fact is of another kind", step="fact")
+    for name, value in expected.items():
+        if fact.event.data.get(name) != value:
+            raise VerificationFailed(f"the recorded fact has another {name}", step="fact")
+    return OperatorFact(receipt, fact)
 
 
 @contextmanager
@@ -280,6 +337,7 @@ def _order(order: orders_pb2.Order) -> OpenOrder:
         lapses_at=order.lapse_time.ToDatetime(tzinfo=UTC),
         approved_by=order.approved_by or None,
         approved_at=order.approval_time.ToDatetime(tzinfo=UTC) if order.approved_by else None,
+        hub_key=order.hub_key or None,
     )
 
 

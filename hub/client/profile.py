@@ -11,7 +11,8 @@ from hub.client.errors import ProfileInvalid
 from hub.client.signing import KeySigner
 from hub.errors import VerificationFailed
 from hub.proof.signatures import Algorithm
-from hub.proof.trust import TrustedRoot, parse_trusted_root
+from hub.proof.succession import read_trusted_root
+from hub.proof.trust import TrustedRoot
 
 _FILE_BYTES_MAX = 1 << 20
 
@@ -67,7 +68,7 @@ class ClientProfile:
     def read_trusted_root(self) -> TrustedRoot:
         """The trusted root. Raises ProfileInvalid when it is none or does not list this hub."""
         try:
-            root = parse_trusted_root(_read(self.trusted_root))
+            root = read_trusted_root(_read(self.trusted_root))
         except VerificationFailed as failure:
             raise ProfileInvalid(f"{self.trusted_root}: {failure}") from failure
         if not root.lists(self.hub):

@@ -16,11 +16,13 @@ from hub.client.answers import receipt_of
 from hub.client.client import consistency_of
 from hub.client.directory import Directory
 from hub.client.errors import ProfileInvalid, UnexpectedAnswer
+from hub.client.hub_keys import HubKeys
 from hub.client.line import Line
 from hub.client.memory import CheckpointMemory
 from hub.client.orders import Orders, named
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
+from hub.client.roots import follower_of
 from hub.client.signing import KeySigner
 from hub.client.state import StateDirectory
 from hub.client.timestamps import Timestamps
@@ -40,6 +42,8 @@ RENAMED_TOPIC = "hub.Agency.AgencyRenamed"
 SUSPENDED_TOPIC = "hub.Agency.AgencySuspended"
 REINSTATED_TOPIC = "hub.Agency.AgencyReinstated"
 SUCCEEDED_TOPIC = "hub.Agency.AgencySucceededBy"
+REVOKED_TOPIC = "hub.Agency.CertificateRevoked"
+PRINCIPAL_REVOKED_TOPIC = "hub.Principal.PrincipalRevoked"
 PRINCIPAL_TOPIC = "hub.Principal.PrincipalEnrolled"
 GROUP_TOPIC = "hub.Group.GroupChanged"
 CORRECTED_TOPIC = "hub.Log.CalendarCorrected"
@@ -75,6 +79,15 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateRevocation:
+    """That a certificate is out of force, by the hub's word: why, and from when on."""
+
+    position: int
+    effective: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolledCertificate:
     """A certificate of an agency, by the hub's word. `algorithm` is None for transport."""
 
@@ -85,6 +98,7 @@ class EnrolledCertificate:
     not_before: datetime
     not_after: datetime
     position: int
+    revocation: CertificateRevocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +153,13 @@ class RegistryClient:
             memory = CheckpointMemory(state.folder("checkpoints"))
             line = Line(profile, policy or RetryPolicy())
             try:
-                verifier = ReceiptVerifier(trust, profile.hub, memory, consistency_of(line))
+                verifier = ReceiptVerifier(
+                    trust,
+                    profile.hub,
+                    memory,
+                    consistency_of(line),
+                    follower_of(state, trust, line),
+                )
                 yield cls(line, verifier, profile)
             finally:
                 await line.close()
@@ -287,6 +307,11 @@ class RegistryClient:
         signer = KeySigner.of_connection(key)
         return Orders(self._line, self._verifier, self._profile.hub, signer)
 
+    @property
+    def hub_keys(self) -> HubKeys:
+        """The hub's own keys, and the editions of the trusted root."""
+        return HubKeys(self._line, self._verifier)
+
     async def name(self) -> str:
         """The name under which the hub knows this operator. Raises OperatorUnknown."""
         _ca, _key, certificate = self._profile.read_transport()
@@ -329,6 +354,56 @@ class RegistryClient:
             }
             fact = await self._verified(receipt, ENROLMENT_TOPIC, expected)
         return Registered(request_id, receipt, fact, response.key_id)
+
+    async def revoke_certificate(
+        self,
+        agency: str,
+        key_id: str,
+        reason: str,
+        *,
+        effective: datetime | None = None,
+        request_id: str | None = None,
+    ) -> Registered:
+        """Revoke a certificate of an agency, by its key; in force when this returns.
+
+        `reason` is a word of RFC 5280 section 5.3.1, such as `key-compromise`. What was signed
+        with the key from `effective` on (None: now) stands and is put in doubt. Raises
+        AgencyUnknown, KeyUnknown, KeyRevoked and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.RevokeCertificateRequest(
+            request_id=request_id, agency=agency, key_id=key_id, reason=reason
+        )
+        if effective is not None:
+            request.effective_time.FromDatetime(effective)
+        with named(request_id):
+            response = await self._line.call(self._line.registry.RevokeCertificate, request)
+            expected = {
+                "agency": agency,
+                "key_id": key_id,
+                "reason": reason,
+                "request_id": request_id,
+            }
+            return await self._recorded(response.receipt, REVOKED_TOPIC, expected)
+
+    async def revoke_auditor(
+        self, name: str, reason: str, *, request_id: str | None = None
+    ) -> Registered:
+        """Put an auditor out, with all of its certificates; in force when this returns.
+
+        `reason` is one code word. Raises AuditorUnknown and RequestMalformed.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        request = calls.RevokeAuditorRequest(request_id=request_id, name=name, reason=reason)
+        with named(request_id):
+            response = await self._line.call(self._line.registry.RevokeAuditor, request)
+            expected = {
+                "name": name,
+                "role": "auditor",
+                "reason": reason,
+                "request_id": request_id,
+            }
+            return await self._recorded(response.receipt, PRINCIPAL_REVOKED_TOPIC, expected)
 
     async def enrol_auditor(
         self, name: str, certificate: bytes, *, request_id: str | None = None
@@ -462,6 +537,13 @@ def _certificate(certificate: calls.Certificate) -> EnrolledCertificate:
         not_before=certificate.not_before_time.ToDatetime(tzinfo=UTC),
         not_after=certificate.not_after_time.ToDatetime(tzinfo=UTC),
         position=certificate.position,
+        revocation=CertificateRevocation(
+            certificate.revocation.position,
+            certificate.revocation.effective_time.ToDatetime(tzinfo=UTC),
+            certificate.revocation.reason,
+        )
+        if certificate.HasField("revocation")
+        else None,
     )
 
 

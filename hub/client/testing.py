@@ -411,6 +411,10 @@ class _ExchangeServicer(ExchangeServiceServicer):
     def ListOutbox(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "ListOutbox", self._rules.outbox)
 
+    def RenewCertificate(self, request: Any, context: Any) -> Any:
+        # A double has agencies, and no authorities that could have issued a certificate.
+        return super().RenewCertificate(request, context)
+
     def ListReceived(self, request: Any, context: Any) -> Any:
         return self._hub.unary(request, context, "ListReceived", self._rules.received)
 
@@ -460,6 +464,11 @@ class _ExchangeServicer(ExchangeServiceServicer):
 
 
 class _LedgerServicer(LedgerServiceServicer):
+    def ListTrustedRoots(
+        self, request: ledger_calls.ListTrustedRootsRequest, context: Any
+    ) -> ledger_calls.ListTrustedRootsResponse:
+        return ledger_calls.ListTrustedRootsResponse()
+
     def __init__(self, hub: FakeHub) -> None:
         self._hub = hub
 
@@ -489,6 +498,18 @@ class _LedgerServicer(LedgerServiceServicer):
             return ledger_calls.GetTimestampsResponse()
 
         return self._hub.unary(request, context, "GetTimestamps", none)
+
+    def GetCertificateEvidence(self, request: Any, context: Any) -> Any:
+        def none(_: FakeAgency, __: Any) -> ledger_calls.GetCertificateEvidenceResponse:
+            return ledger_calls.GetCertificateEvidenceResponse()
+
+        return self._hub.unary(request, context, "GetCertificateEvidence", none)
+
+    def ReadRevocationEvidence(self, request: Any, context: Any) -> Any:
+        def unknown(_: FakeAgency, __: Any) -> NoReturn:
+            raise PositionUnknown("no evidence of revocation was stored there")
+
+        return self._hub.unary(request, context, "ReadRevocationEvidence", unknown)
 
     def ListTimestampAuthorities(self, request: Any, context: Any) -> Any:
         def refused(_: FakeAgency, __: Any) -> NoReturn:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from hub.client.answers import VerifiedStatement
 from hub.client.errors import AnotherLog, ForkDetected
 from hub.client.memory import CheckpointMemory
+from hub.client.roots import RootFollower
 from hub.errors import PositionUnknown, VerificationFailed
 from hub.proof.checkpoint import Checkpoint, parse_checkpoint_body
 from hub.proof.dsse import SignedStatement
@@ -32,7 +34,7 @@ from hub.proof.note import parse_note
 from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof, verify_receipt
 from hub.proof.statements import Envelope, Recall, read_statement
 from hub.proof.strict import JsonObject
-from hub.proof.trust import TrustedRoot
+from hub.proof.trust import ConsistencyNeeded, TrustedRoot
 
 # The proof that the tree of one size begins the tree of another, fetched from the hub.
 ConsistencyProver = Callable[[int, int], Awaitable[Sequence[bytes]]]
@@ -48,9 +50,16 @@ class ReceiptVerifier:
     """
 
     def __init__(
-        self, trust: TrustedRoot, origin: str, memory: CheckpointMemory, prove: ConsistencyProver
+        self,
+        trust: TrustedRoot,
+        origin: str,
+        memory: CheckpointMemory,
+        prove: ConsistencyProver,
+        roots: RootFollower | None = None,
     ) -> None:
+        """`roots` leads from `trust` to later editions; without it none is asked for."""
         self._trust = trust
+        self._roots = roots
         self._origin = origin
         self._memory = memory
         self._prove = prove
@@ -65,13 +74,16 @@ class ReceiptVerifier:
         """Check a receipt; return the fact it proves.
 
         1. It is of this client's log. 2. It holds against the trusted root
-        (`verify_receipt`). 3. Its checkpoint agrees with the largest one seen. Raises
-        VerificationFailed, at step 1 AnotherLog, at step 3 ForkDetected.
+        (`verify_receipt`), or the newest edition that follows it; where its key has been
+        closed since, its tree is proven to lead to the closing one. 3. Its checkpoint agrees
+        with the largest one seen. Raises VerificationFailed, at step 1 AnotherLog, at step 3
+        ForkDetected.
         """
         # (1) It is of this log: of another one the trusted root may know nothing.
         note = parse_tlog_proof(receipt.proof).checkpoint
         self._require_this_log(note)
         # (2) It holds against the trusted root.
+        await self._open(note)
         verified = verify_receipt(receipt, self._trust)
         # (3) It is on one tree with all we saw before.
         await self._agree(verified.checkpoint, note)
@@ -80,7 +92,7 @@ class ReceiptVerifier:
     async def advance(self, note: bytes) -> Checkpoint:
         """Check a signed checkpoint in the same way, and remember it if it is the largest."""
         self._require_this_log(note)
-        checkpoint = self._trust.open_checkpoint(note).checkpoint
+        checkpoint = await self._open(note)
         await self._agree(checkpoint, note)
         return checkpoint
 
@@ -122,6 +134,52 @@ class ReceiptVerifier:
                 raise VerificationFailed(finding.text, step=step)
         if len(findings) < len(_EXAMINED):
             raise VerificationFailed("the evidence is incomplete", step=_EXAMINED[len(findings)])
+
+    async def _open(self, note: bytes) -> Checkpoint:
+        """Believe a checkpoint, by a later trusted root or a consistency proof if need be."""
+        if self._roots is not None:
+            self._take(await self._roots.current())
+        try:
+            return await self._opened(note)
+        except VerificationFailed as failure:
+            if self._roots is None or failure.step not in ("note", "trust"):
+                raise
+            # The hub may have changed its key while this client was at work.
+            held = self._trust.version
+            self._take(await self._roots.again())
+            if self._trust.version == held:
+                raise
+        return await self._opened(note)
+
+    async def _opened(self, note: bytes) -> Checkpoint:
+        try:
+            return self._trust.open_checkpoint(note).checkpoint
+        except ConsistencyNeeded:
+            opened = self._trust.open_signed(note)
+            closing = self._trust.closing_for(opened)
+            if closing is None:
+                raise
+        shown = opened.checkpoint
+        try:
+            proof = await self._prove(shown.size, closing.size)
+        except PositionUnknown as failure:
+            raise VerificationFailed(
+                f"the hub does not know the tree of size {closing.size}, at which its key ended",
+                step="trust",
+            ) from failure
+        verify_consistency(
+            old_size=shown.size,
+            old_root=shown.root,
+            new_size=closing.size,
+            new_root=closing.root,
+            proof=proof,
+        )
+        self._trust = self._trust.believing(shown)
+        return self._trust.open_checkpoint(note).checkpoint
+
+    def _take(self, newest: TrustedRoot) -> None:
+        if newest.version > self._trust.version:
+            self._trust = replace(newest, proven=frozenset())
 
     def _require_this_log(self, note: bytes) -> None:
         origin = parse_checkpoint_body(parse_note(note).text).origin

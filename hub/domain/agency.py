@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from eventsourcing.domain import event
 
 from hub import errors
-from hub.domain.aggregate import Aggregate
+from hub.domain.aggregate import Aggregate, StatementRecord
+from hub.domain.values import format_time
 
 OTHER_CODES_MAX = 20
+
+REVOCATION_REASONS = (
+    "unspecified",
+    "key-compromise",
+    "ca-compromise",
+    "affiliation-changed",
+    "superseded",
+    "cessation-of-operation",
+    "certificate-hold",
+    "privilege-withdrawn",
+    "aa-compromise",
+)
+"""Why a certificate is revoked: the CRLReason names of RFC 5280 section 5.3.1, in our spelling.
+
+A certificate on hold is revoked like any other: who comes back enrols a new key.
+"""
 
 
 class Agency(Aggregate):
@@ -38,20 +55,32 @@ class Agency(Aggregate):
         """A certificate came into force for the agency.
 
         `certificate` is SHA-256 of the DER in hexadecimal; the certificate itself lies in
-        the evidence store. `purpose` is `signing` or `transport`; `algorithm` is empty for
-        transport.
+        the evidence store, and so do the `issuers`: those above it up to the trust anchor, its
+        own issuer first. `purpose` is `signing` or `transport`; `algorithm` is empty for
+        transport. Where the agency renewed it by itself, `by` is its code, and `renewal` and
+        `possession` are what it signed, with the old key and the new one; their payloads lie
+        in the evidence store. Else both are None.
         """
 
         TOPIC = "hub.Agency.CertificateEnrolled"
+        class_version = 2
         agency: str
         purpose: str
         algorithm: str
         key_id: str
         certificate: str
+        issuers: list[str]
         not_before: str
         not_after: str
         by: str
         request_id: str
+        renewal: StatementRecord | None
+        possession: StatementRecord | None
+
+        @staticmethod
+        def upcast_v1_v2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            """Only operators enrolled certificates then, and nobody kept the chain."""
+            return {**data, "issuers": [], "renewal": None, "possession": None}
 
     class AgencyRenamed(Aggregate.Event):
         """The agency has this public name and these other codes from here on, all of them."""
@@ -93,6 +122,38 @@ class Agency(Aggregate):
         by: str
         request_id: str
 
+    class CertificateRevoked(Aggregate.Event):
+        """The certificate is good for nothing from here on; its key is never enrolled again.
+
+        What was accepted from `effective` on and before this position stands, and is in
+        doubt. `reason` is a word of RFC 5280 section 5.3.1. `evidence` is the digest of the
+        CRL or OCSP answer that said so, empty where an operator (`by`) did.
+        """
+
+        TOPIC = "hub.Agency.CertificateRevoked"
+        agency: str
+        purpose: str
+        key_id: str
+        certificate: str
+        reason: str
+        effective: str
+        evidence: str
+        by: str
+        request_id: str
+
+    class RevocationReviewed(Aggregate.Event):
+        """Every statement in doubt for one revocation is recorded as such: `in_doubt` of them.
+
+        `revocation` is the position of the `CertificateRevoked`. What it left out was not
+        signed with this key from the effective time on.
+        """
+
+        TOPIC = "hub.Agency.RevocationReviewed"
+        agency: str
+        key_id: str
+        revocation: int
+        in_doubt: int
+
     @classmethod
     def register(
         cls,
@@ -124,13 +185,105 @@ class Agency(Aggregate):
         self.code = code
         self.name = name
         self.other_codes = other_codes
-        self.key_ids: list[str] = []
+        self.enrolled: dict[str, tuple[str, str]] = {}
+        self.renewed: dict[str, tuple[str, datetime]] = {}
+        self.revoked: dict[str, str] = {}
+        self.reviewed: list[int] = []
         self.suspended = False
         self.successor: str | None = None
 
-    def enrol(self, *, at: datetime, **facts: str) -> None:
-        """Put a certificate into force."""
-        self.trigger_event(self.CertificateEnrolled, timestamp=at, agency=self.code, **facts)
+    def enrol(
+        self,
+        *,
+        at: datetime,
+        issuers: Sequence[str] = (),
+        renewal: StatementRecord | None = None,
+        possession: StatementRecord | None = None,
+        **facts: str,
+    ) -> None:
+        """Put a certificate into force; with the statements of an agency that renews by itself."""
+        self.trigger_event(
+            self.CertificateEnrolled,
+            timestamp=at,
+            agency=self.code,
+            issuers=list(issuers),
+            renewal=renewal,
+            possession=possession,
+            **facts,
+        )
+
+    def heirs(self, key_id: str, since: datetime) -> list[str]:
+        """Keys not revoked that this key, or one of its heirs, vouched for from a time on."""
+        found: list[str] = []
+        waiting = [key_id]
+        while waiting:
+            parent = waiting.pop()
+            for heir, (vouched_by, at) in self.renewed.items():
+                if vouched_by == parent and at >= since and heir not in found:
+                    found.append(heir)
+                    waiting.append(heir)
+        return [heir for heir in found if heir not in self.revoked]
+
+    def revoke(
+        self,
+        *,
+        at: datetime,
+        key_id: str,
+        reason: str,
+        effective: datetime,
+        evidence: str,
+        by: str,
+        request_id: str,
+    ) -> None:
+        """Put a certificate out of force, for good.
+
+        Raises KeyUnknown; KeyRevoked, unless the new effective time is an earlier one; and
+        RequestMalformed for a reason that is none and for a time that has not come.
+        """
+        if key_id not in self.enrolled:
+            raise errors.KeyUnknown(
+                f"no certificate with this key was enrolled for {self.code}",
+                agency=self.code,
+                key_id=key_id[:64],
+            )
+        if reason not in REVOCATION_REASONS:
+            raise errors.RequestMalformed(
+                f"reason must be one of {', '.join(REVOCATION_REASONS)}", field="reason"
+            )
+        if effective > at:
+            raise errors.RequestMalformed(
+                "a revocation takes effect now or earlier, not later", field="effective_time"
+            )
+        known = self.revoked.get(key_id)
+        if known is not None and format_time(effective) >= known:
+            raise errors.KeyRevoked(
+                f"this key is revoked already, from {known} on", key_id=key_id, effective=known
+            )
+        purpose, certificate = self.enrolled[key_id]
+        self.trigger_event(
+            self.CertificateRevoked,
+            timestamp=at,
+            agency=self.code,
+            purpose=purpose,
+            key_id=key_id,
+            certificate=certificate,
+            reason=reason,
+            effective=format_time(effective),
+            evidence=evidence,
+            by=by,
+            request_id=request_id,
+        )
+
+    def review(self, *, at: datetime, key_id: str, revocation: int, in_doubt: int) -> None:
+        """Say that all statements in doubt for a revocation are recorded."""
+        self.trigger_event(
+            self.RevocationReviewed,
+            timestamp=at,
+            agency=self.code,
+            key_id=key_id,
+            revocation=revocation,
+            in_doubt=in_doubt,
+        )
 
     def rename(
         self,
@@ -213,8 +366,25 @@ class Agency(Aggregate):
         )
 
     @event(CertificateEnrolled)
-    def _apply_enrolled(self, key_id: str) -> None:
-        self.key_ids.append(key_id)
+    def _apply_enrolled(
+        self,
+        key_id: str,
+        purpose: str,
+        certificate: str,
+        renewal: StatementRecord | None,
+        timestamp: datetime,
+    ) -> None:
+        self.enrolled[key_id] = (purpose, certificate)
+        if renewal is not None:
+            self.renewed[key_id] = (renewal["key_id"], timestamp)
+
+    @event(CertificateRevoked)
+    def _apply_revoked(self, key_id: str, effective: str) -> None:
+        self.revoked[key_id] = effective
+
+    @event(RevocationReviewed)
+    def _apply_reviewed(self, revocation: int) -> None:
+        self.reviewed.append(revocation)
 
     @event(AgencyRenamed)
     def _apply_renamed(self, name: str, other_codes: list[str]) -> None:

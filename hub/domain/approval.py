@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
@@ -27,6 +28,7 @@ class Approval(Aggregate):
         """
 
         TOPIC = "hub.Principal.ApprovalGiven"
+        class_version = 2
         by: str
         request_id: str
         statement: StatementRecord
@@ -35,10 +37,16 @@ class Approval(Aggregate):
         action: str
         exchange: str | None
         envelope_digest: str | None
+        hub_key: str | None
         reason: str
         basis: str
         lapses_at: str
         warnings: list[str]
+
+        @staticmethod
+        def upcast_v1_v2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            """Before keys were changed by two operators, no order concerned one."""
+            return {**data, "hub_key": None}
 
     @classmethod
     def give(cls, *, approval_id: UUID, at: datetime, **facts: Any) -> Self:

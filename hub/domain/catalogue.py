@@ -15,6 +15,7 @@ from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 
 AGGREGATES: tuple[type[Any], ...] = (
@@ -29,6 +30,7 @@ AGGREGATES: tuple[type[Any], ...] = (
     Approval,
     AuditTrail,
     Timestamp,
+    RevocationEvidence,
 )
 
 # Listed one by one: an event that is not here is refused on reading and on writing.
@@ -66,6 +68,15 @@ EVENTS: dict[str, type[Any]] = {
         HubKey.HubKeyRetired,
         HubKey.HubKeyCompromised,
         Log.WitnessSetChanged,
+        Principal.PrincipalRevoked,
+        Agency.CertificateRevoked,
+        Agency.RevocationReviewed,
+        Exchange.SignatureVerdictMade,
+        Exchange.SignatureInDoubt,
+        RevocationEvidence.Created,
+        Log.LogFrozen,
+        Log.LogThawed,
+        Log.TrustedRootPublished,
     )
 }
 
@@ -77,16 +88,24 @@ REGISTRY_TOPICS = frozenset(
     for event_class in (
         HubKey.Created,
         HubKey.HubKeyActivated,
+        HubKey.HubKeyRetired,
+        HubKey.HubKeyCompromised,
+        Log.LogFrozen,
+        Log.LogThawed,
+        Log.TrustedRootPublished,
         Principal.Created,
         Principal.PrincipalRevoked,
         Agency.Created,
         Agency.CertificateEnrolled,
+        Agency.CertificateRevoked,
+        Agency.RevocationReviewed,
         Agency.AgencyRenamed,
         Agency.AgencySuspended,
         Agency.AgencyReinstated,
         Agency.AgencySucceededBy,
         Group.GroupChanged,
         Log.CalendarCorrected,
+        RevocationEvidence.Created,
     )
 )
 

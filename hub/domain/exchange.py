@@ -31,6 +31,22 @@ class ContentRecord(TypedDict):
     size: int
 
 
+class SignatureRecord(TypedDict):
+    """What was found out about a signature that an attachment carries, without any name.
+
+    `attachment` counts from 0, `form` is `pdf` or `cms`, `outcome` `valid`, `invalid` or `unknown`
+    with its `reason` as a code word; `signer` is `person`, `agency` or `unknown`. `signed_at` is
+    the signer's own word, empty where there is none.
+    """
+
+    attachment: int
+    form: str
+    outcome: str
+    reason: str
+    signer: str
+    signed_at: str
+
+
 class Exchange(Aggregate):
     """Opened when the hub accepts an envelope; its recipients and content never change.
 
@@ -91,6 +107,44 @@ class Exchange(Aggregate):
         enrolment: int
         notices: list[Consignment]
         warnings: list[str]
+
+    class SignatureVerdictMade(Aggregate.Event):
+        """The hub examined the signatures that the document's attachments carry.
+
+        `document` is the position of the submission, None where the examination was demanded and
+        came before it. `report` is the digest of what stands in the payload store: names and
+        certificates. All `parties` may know of it; `notices` are for the recipients, where a
+        signature is not valid.
+        """
+
+        TOPIC = "hub.Exchange.SignatureVerdictMade"
+        sender: str
+        envelope_digest: str
+        document: int | None
+        signatures: list[SignatureRecord]
+        report: str
+        parties: list[str]
+        notices: list[Consignment]
+
+    class SignatureInDoubt(Aggregate.Event):
+        """A statement was accepted after the time from which its key is revoked.
+
+        It stands: the revocation came later. `position` is that of the fact that records it,
+        `signer` the agency whose key it is, `revocation` the position of the revocation.
+        `recipient` is whose statement it is; empty where it is the sender's.
+        """
+
+        TOPIC = "hub.Exchange.SignatureInDoubt"
+        sender: str
+        envelope_digest: str
+        recipient: str
+        position: int
+        signer: str
+        key_id: str
+        revocation: int
+        effective: str
+        notices: list[Consignment]
+        outbox_seq: int
 
     class PayloadErased(Aggregate.Event):
         """The document's words and content are erased by law, by order of two operators.
@@ -158,6 +212,8 @@ class Exchange(Aggregate):
         self.attachments = attachments
         self.recalled = False
         self.replaced_by: str | None = None
+        self.in_doubt: list[int] = []
+        self.examined = False
         self.erased = False
 
     def supersede(
@@ -187,6 +243,36 @@ class Exchange(Aggregate):
     def recall(self, *, at: datetime, **facts: object) -> None:
         """Ask every recipient for the document back, in whatever state it is there."""
         self.trigger_event(self.RecallRequested, timestamp=at, sender=self.sender, **facts)
+
+    def conclude(self, *, at: datetime, **facts: object) -> None:
+        """Record what was found out about the signatures its attachments carry."""
+        self.trigger_event(
+            self.SignatureVerdictMade,
+            timestamp=at,
+            sender=self.sender,
+            envelope_digest=self.envelope_digest,
+            parties=[self.sender, *self.recipients],
+            **facts,
+        )
+
+    @event(SignatureVerdictMade)
+    def _apply_verdict(self) -> None:
+        self.examined = True
+
+    def doubt(self, *, at: datetime, position: int, **facts: object) -> None:
+        """Record that the signature behind the fact at a position is in doubt."""
+        self.trigger_event(
+            self.SignatureInDoubt,
+            timestamp=at,
+            sender=self.sender,
+            envelope_digest=self.envelope_digest,
+            position=position,
+            **facts,
+        )
+
+    @event(SignatureInDoubt)
+    def _apply_in_doubt(self, position: int) -> None:
+        self.in_doubt.append(position)
 
     def require_words(self) -> None:
         """Refuse what needs the document's words or key once these were erased."""

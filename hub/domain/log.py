@@ -68,6 +68,43 @@ class Log(Aggregate):
         approval: str
         approved_by: str
 
+    class LogFrozen(Aggregate.Event):
+        """An operator stopped the log: from here on nothing is accepted but what mends it.
+
+        `reason` is a code word.
+        """
+
+        TOPIC = "hub.Log.LogFrozen"
+        reason: str
+        by: str
+        request_id: str
+
+    class LogThawed(Aggregate.Event):
+        """The log goes on after `LogFrozen`, as two operators decided.
+
+        `order` and `approval` are the digests of what they signed.
+        """
+
+        TOPIC = "hub.Log.LogThawed"
+        order: str
+        ordered_by: str
+        approval: str
+        approved_by: str
+        reason: str
+        basis: str
+
+    class TrustedRootPublished(Aggregate.Event):
+        """The next edition of the trusted root is out, signed by its root keys.
+
+        `digest` is SHA-256 of the file in hexadecimal; the file lies in the evidence store.
+        """
+
+        TOPIC = "hub.Log.TrustedRootPublished"
+        edition: int
+        digest: str
+        by: str
+        request_id: str
+
     @classmethod
     def open(cls, *, log_id: UUID, at: datetime, origin: str) -> Self:
         """Open the log; always the event at position 0."""
@@ -76,6 +113,8 @@ class Log(Aggregate):
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.witnesses: list[str] = []
+        self.frozen = False
+        self.edition = 0
 
     def correct_calendar(
         self, *, at: datetime, day: date, working: bool, basis: str, by: str, request_id: str
@@ -110,3 +149,38 @@ class Log(Aggregate):
     @event(WitnessSetChanged)
     def _apply_witnesses(self, witnesses: list[str]) -> None:
         self.witnesses = witnesses
+
+    def freeze(self, *, at: datetime, reason: str, by: str, request_id: str) -> None:
+        """Stop the log. Whether it may, others decide; to stop it twice does no harm."""
+        self.trigger_event(
+            self.LogFrozen, timestamp=at, reason=reason, by=by, request_id=request_id
+        )
+
+    @event(LogFrozen)
+    def _apply_frozen(self) -> None:
+        self.frozen = True
+
+    def thaw(self, *, at: datetime, **facts: str) -> None:
+        """Let the log go on."""
+        self.trigger_event(self.LogThawed, timestamp=at, **facts)
+
+    @event(LogThawed)
+    def _apply_thawed(self) -> None:
+        self.frozen = False
+
+    def publish_trusted_root(
+        self, *, at: datetime, edition: int, digest: str, by: str, request_id: str
+    ) -> None:
+        """Record the next edition of the trusted root. Whether it holds, others decide."""
+        self.trigger_event(
+            self.TrustedRootPublished,
+            timestamp=at,
+            edition=edition,
+            digest=digest,
+            by=by,
+            request_id=request_id,
+        )
+
+    @event(TrustedRootPublished)
+    def _apply_trusted_root(self, edition: int) -> None:
+        self.edition = edition

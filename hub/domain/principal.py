@@ -10,6 +10,7 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from hub.domain.aggregate import Aggregate
+from hub.domain.values import format_time
 
 
 class Principal(Aggregate):
@@ -43,7 +44,9 @@ class Principal(Aggregate):
     class PrincipalRevoked(Aggregate.Event):
         """The certificate is good for nothing from here on; its key is never enrolled again.
 
-        `certificate` is SHA-256 of its DER in hexadecimal, `reason` a code word.
+        `certificate` is SHA-256 of its DER in hexadecimal, `reason` a code word. `effective` is
+        since when it was not its holder's alone: what was done with it after that may be
+        somebody else's doing. It stands.
         """
 
         TOPIC = "hub.Principal.PrincipalRevoked"
@@ -51,6 +54,7 @@ class Principal(Aggregate):
         role: str
         certificate: str
         reason: str
+        effective: str
         by: str
         request_id: str
 
@@ -64,7 +68,9 @@ class Principal(Aggregate):
         self.role = role
         self.certificate = certificate
 
-    def revoke(self, *, at: datetime, reason: str, by: str, request_id: str) -> None:
+    def revoke(
+        self, *, at: datetime, reason: str, effective: datetime, by: str, request_id: str
+    ) -> None:
         """End the role of whoever holds this certificate's key. Whether it may, others decide."""
         self.trigger_event(
             self.PrincipalRevoked,
@@ -73,6 +79,7 @@ class Principal(Aggregate):
             role=self.role,
             certificate=self.certificate,
             reason=reason,
+            effective=format_time(effective),
             by=by,
             request_id=request_id,
         )

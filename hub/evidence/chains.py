@@ -19,6 +19,11 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
+from pyhanko_certvalidator.authority import (
+    CertTrustAnchor,
+    TrustQualifiers,
+    derive_quals_from_cert,
+)
 from pyhanko_certvalidator.errors import (
     ExpiredError,
     InsufficientRevinfoError,
@@ -29,6 +34,7 @@ from pyhanko_certvalidator.errors import (
     ValidationError,
 )
 from pyhanko_certvalidator.path import ValidationPath
+from pyhanko_certvalidator.policy_decl import PKIXValidationParams
 
 from hub.errors import VerificationFailed
 
@@ -70,6 +76,7 @@ class Usage(StrEnum):
 
     DOCUMENT_SIGNING = "signing documents"
     TIMESTAMPING = "time-stamping"
+    CONNECTION = "connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,7 @@ def _context(
     held = revocation or Revocation()
     if sum(map(len, (*held.crls, *held.ocsp_answers))) > REVOCATION_BYTES_MAX:
         raise _bad(f"the revocation evidence has more than {REVOCATION_BYTES_MAX} bytes")
-    roots = [load_certificate(anchor) for anchor in anchors]
+    roots = [_anchor(load_certificate(anchor)) for anchor in anchors]
     between = [load_certificate(other) for other in others]
     with _reading("the revocation evidence"):
         return ValidationContext(
@@ -202,8 +209,30 @@ def _context(
         )
 
 
+def _anchor(certificate: asn1.Certificate) -> CertTrustAnchor:
+    """An authority that is trusted no further than it says of itself (RFC 5937).
+
+    By RFC 5280 section 6.1 its own constraints would not count. Its policies do not: few
+    agencies' certificates name any.
+    """
+    said = derive_quals_from_cert(certificate)
+    names = said.standard_parameters
+    quals = TrustQualifiers(
+        max_path_length=said.max_path_length,
+        standard_parameters=names
+        and PKIXValidationParams(
+            initial_permitted_subtrees=names.initial_permitted_subtrees,
+            initial_excluded_subtrees=names.initial_excluded_subtrees,
+        ),
+    )
+    return CertTrustAnchor(certificate, quals=quals)
+
+
 def _require_usage(certificate: x509.Certificate, usage: Usage) -> None:
-    """Step 2: document signing by RFC 5280 section 4.2.1.3, time-stamping by RFC 3161 2.3."""
+    """Step 2: signing by RFC 5280 section 4.2.1.3, time-stamping by RFC 3161 2.3.
+
+    A client's connection by RFC 5280 section 4.2.1.12.
+    """
     extended = _extension(certificate, x509.ExtendedKeyUsage)
     if usage is Usage.TIMESTAMPING:
         only = {ExtendedKeyUsageOID.TIME_STAMPING}
@@ -216,6 +245,10 @@ def _require_usage(certificate: x509.Certificate, usage: Usage) -> None:
     keys = _extension(certificate, x509.KeyUsage)
     if keys is None or not (keys.value.digital_signature or keys.value.content_commitment):
         raise _bad("the certificate is not made for signing")
+    if usage is Usage.CONNECTION:
+        if extended is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in extended.value:
+            raise _bad("the certificate is not made for connections")
+        return
     # Signing documents has no extended usage that all authorities agree on; a certificate
     # that names only TLS is none all the same.
     if extended is not None and not set(extended.value) - _TLS:

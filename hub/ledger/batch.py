@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,9 +25,12 @@ from hub.errors import (
     Unavailable,
 )
 from hub.ledger.receipts import ReceiptBook, receipts_of_batch
-from hub.ledger.sequencer import Sequencer
+from hub.ledger.sequencer import AnotherSigned, Sequencer
 
 _logger = structlog.get_logger(__name__)
+
+# How often in a row another process may be quicker than we are.
+_LOADS_MAX = 3
 
 Outcome = Recorded | Exception
 """What a command's caller gets."""
@@ -88,8 +92,15 @@ class BatchEngine:
     def load(self) -> None:
         """Take up where storage says we are, and finish what was left undone.
 
-        Raises LedgerMismatch, after which nothing is accepted, or whatever storage raises.
+        Should another process do that very work meanwhile, everything is looked at anew. Raises
+        LedgerMismatch, after which nothing is accepted, or whatever storage raises.
         """
+        for _ in range(_LOADS_MAX - 1):
+            with suppress(AnotherSigned):
+                return self._load()
+        return self._load()
+
+    def _load(self) -> None:
         self._stale = True
         self._history.forget()
         try:
@@ -203,6 +214,7 @@ class BatchEngine:
                     first_digest=digest.hex(),
                 )
             return _At(position)
+        require_not_frozen(session.registry, command)
         command.decide(session)
         position = session.accept()
         if request and key:
@@ -298,9 +310,23 @@ class _Broken(Exception):
         self.cause = cause
 
 
-def load_registry(log: EventLog) -> Registry:
-    """The register as all its events say it."""
+def require_not_frozen(registry: Registry, command: Command) -> None:
+    """Refuse all but what mends a log that an operator stopped. Raises LogFrozen."""
+    if registry.frozen and not getattr(command, "while_frozen", False):
+        raise LogFrozen(
+            f"an operator froze the log ({registry.frozen}); nothing is accepted until two "
+            "operators let it go on"
+        )
+
+
+def load_registry(log: EventLog, *, before: int | None = None) -> Registry:
+    """The register as all its events say it, or only those before a position.
+
+    A signature is judged by the register at its position, not by a clock.
+    """
     registry = Registry()
     for entry in log.registry_entries():
+        if before is not None and entry.position >= before:
+            break
         registry = registry.advanced(read_event(entry.state), entry.position, log.evidence)
     return registry

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,9 +33,10 @@ from hub.domain.agency import Agency
 from hub.domain.exchange import Exchange
 from hub.domain.log import Log
 from hub.domain.principal import Principal
+from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from hub.errors import ContentLost, LedgerMismatch, VerificationFailed
-from hub.ledger.sequencer import REGISTER_DIFFERS, RegisterIndex, read_entries
+from hub.ledger.sequencer import REGISTER_DIFFERS, RegisterIndex, keys_of_log, read_entries
 from hub.proof.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint_body
 from hub.proof.leaf import Event
 from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash
@@ -61,10 +62,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """All the stores of one hub."""
+    """All the stores of one hub. `keys` are those its signer holds."""
 
     origin: str
-    verifier_key: VerifierKey
+    keys: Sequence[VerifierKey]
     log: EventLog
     store: TreeStore
     signer: SignerMemory
@@ -119,6 +120,7 @@ class _TreeCheck:
         self._next_former = next(self._former, None)
         published = parts.store.latest_checkpoint()
         self._published = published[0] if published else 0
+        self._keys = keys_of_log(parts.log, parts.origin, parts.keys)
         self._signed = parts.signer.last
         empty = self._signed is not None and self._signed.size == 0
         self.root_signed: bytes | None = EMPTY_ROOT if empty else None
@@ -185,9 +187,8 @@ class _TreeCheck:
 
     def _check_checkpoint(self, size: int, note: bytes) -> Iterator[Finding]:
         try:
-            checkpoint = open_checkpoint(
-                note, log_keys=[self._parts.verifier_key], origin=self._parts.origin
-            )
+            keys = self._parts.keys if size == self._published else self._keys
+            checkpoint = open_checkpoint(note, log_keys=keys, origin=self._parts.origin)
         except VerificationFailed as error:
             yield Finding(f"the checkpoint of size {size} is not signed by the log: {error}")
             return
@@ -236,6 +237,7 @@ class _Events:
         self._seen_erased: set[UUID] = set()
         self._with_content = self._erased.intersection(parts.content.exchanges())
         self._request_count = 0
+        self._revoked: set[str] = set()
         self.witnesses: set[str] = set()
 
     def take(self, entry: LogEntry) -> Iterator[Finding]:
@@ -310,23 +312,36 @@ class _Events:
 
     def _check_parts(self, event: Event) -> Iterator[str]:
         if "statement" in event.data:
-            yield from self._check_payload(event)
+            yield from self._check_payload(event, event.data["statement"]["digest"])
+            if event.data["statement"]["key_id"] in self._revoked:
+                yield "its statement is signed with a key that was revoked before"
+        if event.topic == Agency.CertificateRevoked.TOPIC:
+            self._revoked.add(event.data["key_id"])
         yield from self._check_box_numbers(event)
         if event.topic == Exchange.Created.TOPIC:
             yield from self._check_content(event)
         if event.topic in {Agency.CertificateEnrolled.TOPIC, Principal.Created.TOPIC}:
             yield from self._check_certificate(event.data["certificate"])
+            said = (event.data.get("renewal"), event.data.get("possession"))
+            issuers = event.data.get("issuers", ())
+            yield from self._check_evidence([*issuers, *[each["digest"] for each in said if each]])
         if event.topic == Log.WitnessSetChanged.TOPIC:
             self.witnesses.update(event.data["witnesses"])
+        if event.topic == Log.TrustedRootPublished.TOPIC:
+            yield from self._check_trusted_root(event.data["digest"])
         if event.topic == Timestamp.Created.TOPIC:
             yield from self._check_timestamp(event.data)
+        if event.topic == Exchange.SignatureVerdictMade.TOPIC:
+            yield from self._check_payload(event, event.data["report"])
         if event.topic == Exchange.PayloadErased.TOPIC:
             self._seen_erased.add(event.id)
             if self._parts.vault.has_key(event.id):
                 yield f"the document was erased, but its key is still there{_ERASED_AGAIN}"
+        if event.topic == RevocationEvidence.Created.TOPIC:
+            yield from self._check_evidence([event.data["evidence"]])
 
-    def _check_payload(self, event: Event) -> Iterator[str]:
-        digest = bytes.fromhex(event.data["statement"]["digest"])
+    def _check_payload(self, event: Event, named: str) -> Iterator[str]:
+        digest = bytes.fromhex(named)
         sealed = self._parts.log.payload(digest)
         if exchange_of(event) in self._erased:
             if sealed is not None:
@@ -377,20 +392,28 @@ class _Events:
         if der is None or hashlib.sha256(der).hexdigest() != digest:
             yield "its certificate is missing from the evidence store, or another lies there"
 
+    def _check_trusted_root(self, digest: str) -> Iterator[str]:
+        data = self._parts.log.evidence(bytes.fromhex(digest))
+        if data is None or hashlib.sha256(data).hexdigest() != digest:
+            yield "its trusted root is missing from the evidence store, or another lies there"
+
     def _check_timestamp(self, data: Mapping[str, Any]) -> Iterator[str]:
         kept = [
             data["token"],
             *data["certificates"],
             *([data["message"]] if data["renews"] else []),
         ]
-        for digest in kept:
-            piece = self._parts.log.evidence(bytes.fromhex(digest))
-            if piece is None or hashlib.sha256(piece).hexdigest() != digest:
-                yield f"its evidence {digest} is missing, or something else lies there"
+        yield from self._check_evidence(kept)
         if not data["renews"]:
             covering = self._parts.store.checkpoint_covering(data["size"] - 1)
             if covering is None or hashlib.sha256(covering[1]).hexdigest() != data["message"]:
                 yield f"its timestamp is not over the checkpoint of size {data['size']}"
+
+    def _check_evidence(self, digests: Sequence[str]) -> Iterator[str]:
+        for digest in digests:
+            piece = self._parts.log.evidence(bytes.fromhex(digest))
+            if piece is None or hashlib.sha256(piece).hexdigest() != digest:
+                yield f"its evidence {digest} is missing, or something else lies there"
 
     def _note_request(self, position: int, event: Event) -> None:
         if request := request_of(event):

@@ -28,7 +28,9 @@ from hub.application.requests import request_of
 from hub.application.vault import Vault
 from hub.domain.agency import Agency
 from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.log import Log
 from hub.domain.principal import Principal
+from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from hub.errors import ContentLost, LedgerMismatch, Procedure
 from hub.ledger.sequencer import read_entries, require_columns
@@ -273,8 +275,8 @@ def _erased(log: EventLog) -> set[UUID]:
 
 def _payload_of(event: Event, log: EventLog, vault: Vault, kept: Keepsakes) -> list[SealedPayload]:
     request = request_of(event)
-    if request is None or request.digest is None:
-        return []
+    if request is None or request.digest is None or "statement" not in event.data:
+        return []  # What a renewal says is kept as evidence.
     if log.payload(request.digest) is not None:
         return []
     payload = kept.payload(request.digest)
@@ -308,9 +310,15 @@ def _named_evidence(event: Event) -> list[str]:
     data = event.data
     match event.topic:
         case Agency.CertificateEnrolled.TOPIC | Principal.Created.TOPIC:
-            return [data["certificate"]]
+            said = (data.get("renewal"), data.get("possession"))
+            issuers = data.get("issuers", ())
+            return [data["certificate"], *issuers, *[each["digest"] for each in said if each]]
+        case RevocationEvidence.Created.TOPIC:
+            return [data["evidence"]]
         case Timestamp.Created.TOPIC:
             return [data["token"], *data["certificates"], *[data["message"]] * data["renews"]]
+        case Log.TrustedRootPublished.TOPIC:
+            return [data["digest"]]
     return []
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
-from hub.application.ports import EventLog, LogEntry, Signer, TreeStore
+from hub.application.key_ring import KeyRing
+from hub.application.ports import EventLog, LogEntry, SignedTree, Signer, TreeStore
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.errors import LedgerMismatch, Procedure, VerificationFailed
 from hub.proof.checkpoint import Checkpoint, open_checkpoint
@@ -14,6 +16,10 @@ from hub.proof.tree import TILE_HEIGHT, TILE_WIDTH, GrowingTree, MissingHash, Tr
 
 _READ_MAX = 4096
 _LEAVES_PER_CHECKPOINT_MAX = 65_536
+
+
+class AnotherSigned(OSError):
+    """Another process signed or published while we meant to; what we hold is out of date."""
 
 
 class Sequencer:
@@ -30,13 +36,12 @@ class Sequencer:
         log: EventLog,
         store: TreeStore,
         signer: Signer,
-        verifier_key: VerifierKey,
     ) -> None:
         self._origin = origin
         self._log = log
         self._store = store
         self._signer = signer
-        self._verifier_key = verifier_key
+        self._ring = KeyRing()
         self._growing = GrowingTree(0, store.tile)
         self._published: tuple[int, bytes] | None = None
 
@@ -69,7 +74,7 @@ class Sequencer:
         if published:
             # (1) A checkpoint that does not verify was not made by us.
             size = published[0]
-            root = self._open(published[1], size).root
+            root = self._open(published[1], size, self._signer.keys).root
             # (2) Events and tiles, against each other and against the root.
             check_events(self._log, self._store, size)
             self._check_root(size, root)
@@ -82,12 +87,14 @@ class Sequencer:
         # (4) What stands beyond the head was committed by nobody, and must not be signed.
         self._check_end(size)
         self._growing = self._edge(size)
+        self._ring = self._ring_at(size)
         self._published = published
 
     def extend(self) -> list[LogEntry]:
         """Cover every event committed since the last checkpoint; returns those events.
 
-        If we stop between any two steps, the next `load` and `extend` finish the work.
+        If we stop between any two steps, the next `load` and `extend` finish the work. Raises
+        LedgerMismatch, and AnotherSigned when meanwhile another process did this very work.
         """
         taken: list[LogEntry] = []
         while entries := self._unsequenced():
@@ -98,14 +105,40 @@ class Sequencer:
             root = self._growing.tree.root(size)
             # (4) The signer checks that this extends the last tree, remembers it durably, signs.
             # Stop here: the events stand, nobody has a receipt; `load` finds the signer ahead.
-            note = self._signer.sign(size, root, self._consistency(size))
-            self._open(note, size)
             # (5) Tiles and checkpoint in one transaction, then publish.
-            self._store.publish(self._growing.changed, size, note)
+            ring = self._ring.advanced_by(entries)
+            note = self._sign_and_store(size, root, ring.signing(self._origin))
             self._growing.stored()
-            self._published = (size, note)
+            self._published, self._ring = (size, note), ring
             taken += entries
         return taken
+
+    def _sign_and_store(self, size: int, root: bytes, by: Sequence[VerifierKey]) -> bytes:
+        """Which keys sign a tree is said by the events in it, and by nothing else."""
+        before = self._signer.last
+        try:
+            note = self._signer.sign(size, root, self._consistency(before, size), by)
+            self._open(note, size, by or self._signer.keys[:1])
+            self._store.publish(self._growing.changed, size, note)
+        except LedgerMismatch as mismatch:
+            # With several hubs a leader may learn last that it is none. Then nothing is wrong
+            # with the log, or else the next `load` finds it.
+            if self._has_moved(before, size, root):
+                raise AnotherSigned("another process signed meanwhile: load again") from mismatch
+            raise
+        return note
+
+    def _has_moved(self, before: SignedTree | None, size: int, root: bytes) -> bool:
+        last = self._signer.last
+        ours = {(before.size, before.root) if before else None, (size, root)}
+        newest = self._store.latest_checkpoint()
+        return (last and (last.size, last.root)) not in ours or (
+            newest is not None and newest[0] != self.size
+        )
+
+    def _ring_at(self, size: int) -> KeyRing:
+        below = takewhile(lambda entry: entry.position < size, self._log.registry_entries())
+        return KeyRing.of(below)
 
     def _unsequenced(self) -> list[LogEntry]:
         entries: list[LogEntry] = []
@@ -115,15 +148,14 @@ class Sequencer:
             entries += chunk
         return entries
 
-    def _consistency(self, size: int) -> Sequence[bytes]:
-        last = self._signer.last
+    def _consistency(self, last: SignedTree | None, size: int) -> Sequence[bytes]:
         if last is None or last.size >= size:
             return ()
         return self._growing.tree.consistency(last.size, size)
 
-    def _open(self, note: bytes, size: int) -> Checkpoint:
+    def _open(self, note: bytes, size: int, keys: Sequence[VerifierKey]) -> Checkpoint:
         try:
-            checkpoint = open_checkpoint(note, log_keys=[self._verifier_key], origin=self._origin)
+            checkpoint = open_checkpoint(note, log_keys=keys, origin=self._origin)
         except VerificationFailed as error:
             raise LedgerMismatch(
                 f"the checkpoint of size {size} is not ours: {error}",
@@ -138,9 +170,9 @@ class Sequencer:
         tree = Tree(self._store.tile)
         if tree.root(size) == root:
             return
-        sound = 0
+        sound, keys = 0, keys_of_log(self._log, self._origin, self._signer.keys)
         for older, note in self._store.checkpoints():
-            if self._open(note, older).root != tree.root(older):
+            if self._open(note, older, keys).root != tree.root(older):
                 break
             sound = older
         raise LedgerMismatch(
@@ -238,6 +270,16 @@ def require_columns(entry: LogEntry) -> None:
             f"event {entry.position}: the columns beside its bytes say something else",
             position=entry.position,
         )
+
+
+def keys_of_log(log: EventLog, origin: str, held: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
+    """The keys that older checkpoints may be signed with: those held, and those that ended.
+
+    What ended is said by the events alone; so this is for checkpoints below one that a held
+    key has signed.
+    """
+    ended = (entry.key for entry in KeyRing.of(log.registry_entries()).of_log(origin))
+    return tuple(dict.fromkeys([*held, *ended]))
 
 
 REGISTER_DIFFERS = "it is hidden from the register, or slipped into it"

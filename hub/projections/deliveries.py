@@ -31,6 +31,11 @@ from hub.proof.leaf import Event
 from hub.proof.statements import Envelope, read_statement
 
 _CHUNK_MAX = 4096
+# What changes nothing but that recipients are told of it.
+_ONLY_TOLD = {
+    Exchange.DocumentUpdated.TOPIC: NoticeKind.UPDATED,
+    Exchange.SignatureVerdictMade.TOPIC: NoticeKind.SIGNATURES,
+}
 
 
 class DeliveryProjection:
@@ -66,12 +71,14 @@ class DeliveryProjection:
                 case Exchange.Created.TOPIC:
                     document = _document(event, position, envelopes.get(event.id))
                     stretch.open(document, event, position)
-                case Exchange.DocumentUpdated.TOPIC:
-                    stretch.notify_all(NoticeKind.UPDATED, event, position)
+                case topic if topic in _ONLY_TOLD:
+                    stretch.notify_all(_ONLY_TOLD[topic], event, position)
                 case Exchange.DocumentReplaced.TOPIC:
                     stretch.replace(event, position)
                 case Exchange.RecallRequested.TOPIC:
                     stretch.recall(event, position)
+                case Exchange.SignatureInDoubt.TOPIC:
+                    stretch.doubt(event, position)
                 case Delivery.DocumentHandedOver.TOPIC:
                     stretch.hand_over(event, position)
                 case Delivery.StatusReported.TOPIC:
@@ -148,6 +155,7 @@ def _order(event: Event, position: int) -> OrderRow:
         ordered_by=data["by"],
         ordered_at=event.time,
         lapses_at=parse_time(data["lapses_at"]),
+        hub_key=data["hub_key"],
     )
 
 
@@ -206,6 +214,25 @@ class _Stretch:
             row = self._delivery(event.id, consignment["agency"], position)
             self._put(replace(row, recall=RecallState.ASKED))
         self.notify_all(NoticeKind.RECALL, event, position)
+
+    def doubt(self, event: Event, position: int) -> None:
+        """A statement no longer counts for certain; whoever relies on it, and its author."""
+        self.notify_all(NoticeKind.IN_DOUBT, event, position)
+        self._notices.append(
+            NoticeRow(
+                outbox=True,
+                agency=event.data["sender"],
+                seq=event.data["outbox_seq"],
+                kind=NoticeKind.DELIVERY_IN_DOUBT,
+                exchange_id=event.id,
+                # What the sender signed concerns every recipient: the line names the first.
+                recipient=event.data["notices"][0]["agency"],
+                code="",
+                by_exchange=None,
+                position=position,
+                recorded_at=event.time,
+            )
+        )
 
     def hand_over(self, event: Event, position: int) -> None:
         """The recipient signed for it."""

@@ -29,9 +29,10 @@ from hub.proof.folders import (
     reason,
 )
 from hub.proof.policy import POLICY_BYTES_MAX, parse_policy
+from hub.proof.succession import SIGNED_ROOT_BYTES_MAX, next_edition, read_trusted_root
 from hub.proof.tiles import open_log
 from hub.proof.together import Together
-from hub.proof.trust import TRUSTED_ROOT_BYTES_MAX, TrustedRoot, parse_trusted_root
+from hub.proof.trust import TrustedRoot
 
 EXIT_STATUS = {Verdict.PROVEN: 0, Verdict.REFUTED: 1, Verdict.NOT_CHECKED: 2}
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # On one log is more than on one tree: with a log there is nothing left to compare.
     together = None if options.log else Together()
     try:
-        trust = trust_in(options.trust, options.policy)
+        trust = trust_in(options.trust, options.policy, options.editions)
         checks = Checks(
             trust,
             log=open_log(log_in(options.log), trust) if options.log else None,
@@ -72,11 +73,17 @@ class UnusableFile(Exception):
         self.why = why
 
 
-def trust_in(root: Path, policy: Path | None) -> TrustedRoot:
-    """The trusted root in a file, with the verifier's own policy. Raises UnusableFile."""
+def trust_in(root: Path, policy: Path | None, editions: Path | None = None) -> TrustedRoot:
+    """The trusted root in a file, with the verifier's own policy. Raises UnusableFile.
+
+    In the folder `editions` later ones lie, `2.json` and so on: those that follow are followed.
+    That the newest may have ended is no matter: what it judges was signed before.
+    """
     what = "trusted root"
     try:
-        trust = parse_trusted_root(read_at_most(root, TRUSTED_ROOT_BYTES_MAX))
+        trust = read_trusted_root(read_at_most(root, SIGNED_ROOT_BYTES_MAX))
+        while editions is not None and (path := editions / f"{trust.version + 1}.json").exists():
+            trust = next_edition(trust, read_at_most(path, SIGNED_ROOT_BYTES_MAX))
         if policy is not None:
             what = "policy"
             trust = replace(trust, policy=parse_policy(read_at_most(policy, POLICY_BYTES_MAX)))
@@ -104,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="ROOT",
         help="the trusted root: the only thing believed; get it by a way you trust",
+    )
+    parser.add_argument(
+        "--editions",
+        type=Path,
+        metavar="FOLDER",
+        help="later editions of the trusted root: each that follows the one before is believed",
     )
     parser.add_argument(
         "--policy",

@@ -38,6 +38,8 @@ OTHERS_MAX = 1_000
 TIMESTAMPS_MAX = 32
 RENEWALS_MAX = 64
 CERTIFICATES_MAX = 32
+STORED_BYTES_MAX = 16 << 20
+"""How much of what issuers said a bundle has room for, each piece counted once."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMES = frozenset(
@@ -54,7 +56,6 @@ _NAMES = frozenset(
 )
 _RECEIPT = frozenset({"leaf", "proof"})
 _ENROLMENT = frozenset({"leaf", "proof", "certificate", "issuers", "revocation"})
-_STORED = frozenset({"leaf", "proof", "data"})
 _CHECKPOINT = frozenset({"note", "timestamps"})
 _TOKEN = frozenset({"authority", "token", "certificates"})
 _LINK = frozenset({"old_size", "new_size", "hashes"})
@@ -83,7 +84,8 @@ class BundledEnrolment:
     """A certificate in DER with the receipt of its enrolment.
 
     `issuers` are certificates between it and an authority; `revocation` is what was known of
-    its revocation at the time. Both are empty where the hub has none.
+    its revocation at the time. Both are empty where the hub has none. In the file a piece that
+    several enrolments name has its data in the first of them only.
     """
 
     receipt: Receipt
@@ -175,7 +177,7 @@ def parse_bundle(data: bytes) -> Bundle:
     bundle = Bundle(
         exchange_id=_exchange_id(file.text("exchange")),
         facts=_list(file, "facts", _fact, FACTS_MAX, least=1),
-        enrolments=_list(file, "enrolments", _enrolment, OTHERS_MAX),
+        enrolments=_list(file, "enrolments", _Enrolments().read, OTHERS_MAX),
         hub_keys=_list(file, "hub_keys", _bare_receipt, OTHERS_MAX),
         checkpoints=_list(file, "checkpoints", _anchor, OTHERS_MAX),
         links=_list(file, "consistency", _link, FACTS_MAX + 3 * OTHERS_MAX),
@@ -217,19 +219,29 @@ def _fact(fields: JsonObject) -> Fact:
     return Fact(parse_receipt(fields), parse_statement(fields.child("statement")))
 
 
-def _enrolment(fields: JsonObject) -> BundledEnrolment:
-    fields.require_names(_ENROLMENT)
-    return BundledEnrolment(
-        receipt=parse_receipt(fields),
-        certificate=fields.octets("certificate"),
-        issuers=_octet_strings(fields, "issuers", CERTIFICATES_MAX),
-        revocation=_list(fields, "revocation", _stored, OTHERS_MAX),
-    )
+class _Enrolments:
+    """Reads enrolments one after the other: the first that names a list brings its data."""
 
+    def __init__(self) -> None:
+        self._brought: dict[bytes, bytes] = {}
 
-def _stored(fields: JsonObject) -> StoredEvidence:
-    fields.require_names(_STORED)
-    return StoredEvidence(parse_receipt(fields), fields.octets("data"))
+    def read(self, fields: JsonObject) -> BundledEnrolment:
+        fields.require_names(_ENROLMENT)
+        return BundledEnrolment(
+            receipt=parse_receipt(fields),
+            certificate=fields.octets("certificate"),
+            issuers=_octet_strings(fields, "issuers", CERTIFICATES_MAX),
+            revocation=_list(fields, "revocation", self._stored, OTHERS_MAX),
+        )
+
+    def _stored(self, fields: JsonObject) -> StoredEvidence:
+        fields.require_names(_RECEIPT, {"data"})
+        receipt = parse_receipt(fields)
+        if ("data" in fields.members) is (receipt.leaf in self._brought):
+            raise _refused(f"{fields.what} lacks its data, or has it once more")
+        if "data" in fields.members:
+            self._brought[receipt.leaf] = fields.octets("data")
+        return StoredEvidence(receipt, self._brought[receipt.leaf])
 
 
 def _bare_receipt(fields: JsonObject) -> Receipt:
@@ -305,7 +317,7 @@ def _encode(bundle: Bundle) -> bytes:
         "media_type": BUNDLE_MEDIA_TYPE,
         "exchange": bundle.exchange_id,
         "facts": [_fact_members(fact) for fact in bundle.facts],
-        "enrolments": [_enrolment_members(enrolment) for enrolment in bundle.enrolments],
+        "enrolments": _enrolments_members(bundle.enrolments),
         "hub_keys": [receipt_members(receipt) for receipt in bundle.hub_keys],
         "checkpoints": [_anchor_members(anchor) for anchor in bundle.checkpoints],
         "consistency": [
@@ -328,15 +340,25 @@ def _fact_members(fact: Fact) -> dict[str, Any]:
     return members
 
 
-def _enrolment_members(enrolment: BundledEnrolment) -> dict[str, Any]:
-    return receipt_members(enrolment.receipt) | {
-        "certificate": encode_base64(enrolment.certificate),
-        "issuers": _texts(enrolment.issuers),
-        "revocation": [
-            receipt_members(stored.receipt) | {"data": encode_base64(stored.data)}
-            for stored in enrolment.revocation
-        ],
-    }
+def _enrolments_members(enrolments: Iterable[BundledEnrolment]) -> list[dict[str, Any]]:
+    brought: set[bytes] = set()
+
+    def stored_members(stored: StoredEvidence) -> dict[str, Any]:
+        members: dict[str, Any] = receipt_members(stored.receipt)
+        if stored.receipt.leaf not in brought:
+            brought.add(stored.receipt.leaf)
+            members["data"] = encode_base64(stored.data)
+        return members
+
+    return [
+        receipt_members(enrolment.receipt)
+        | {
+            "certificate": encode_base64(enrolment.certificate),
+            "issuers": _texts(enrolment.issuers),
+            "revocation": [stored_members(stored) for stored in enrolment.revocation],
+        }
+        for enrolment in enrolments
+    ]
 
 
 def _anchor_members(anchor: Anchor) -> dict[str, Any]:

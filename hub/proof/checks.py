@@ -32,7 +32,7 @@ _REMEMBERED_MAX = 4096
 _HARMLESS = re.compile(
     rb"hub\.(?:Exchange|Delivery|Group|HubKey|Log|Principal|Relay)\.\w+"
     rb"|hub\.Agency\.(?:AgencyRegistered|AgencyRenamed|AgencySuspended|AgencyReinstated"
-    rb"|AgencySucceededBy|CertificateEnrolled|SubmissionRefused)"
+    rb"|AgencySucceededBy|CertificateEnrolled|RevocationReviewed|SubmissionRefused)"
 )
 _REVOKED = "hub.Agency.CertificateRevoked"
 _TOPIC = re.compile(rb'.*"topic":"(hub\.[\w.]+)"', re.DOTALL)

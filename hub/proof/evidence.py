@@ -33,6 +33,7 @@ from hub.proof.trust import TrustedRoot
 RECEIPT_FILE_MEDIA_TYPE = "application/vnd.lienthong.receipt.v1+json"
 RECEIPT_FILE_BYTES_MAX = 16 << 20
 ENROLMENT_TOPIC = "hub.Agency.CertificateEnrolled"
+DOUBT_TOPIC = "hub.Exchange.SignatureInDoubt"
 
 _REQUIRED = frozenset({"media_type", "leaf", "proof"})
 _OPTIONAL = frozenset({"statement", "enrolment"})
@@ -288,7 +289,18 @@ def _checkpoint_sentence(opened: OpenedCheckpoint, trust: TrustedRoot) -> str:
 
 def _event_sentence(event: Event) -> str:
     time = event.time.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
-    return f"The leaf is the event {event.topic}; by the hub's own clock it is of {time}."
+    sentence = f"The leaf is the event {event.topic}; by the hub's own clock it is of {time}."
+    if event.topic == DOUBT_TOPIC:
+        doubt = JsonObject(dict(event.data), "the event", "leaf")
+        sentence += (
+            f" It puts the signature recorded at position {doubt.integer('position', minimum=0)}"
+            f" in doubt: its key is revoked from {_printable(doubt.text('effective'))} on."
+        )
+    return sentence
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 def _statement_sentence(file: ReceiptFile) -> str:

@@ -33,6 +33,7 @@ from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Statement, Status
 from hub.proof.trust import ConsistencyNeeded, TrustedRoot
 
+_REVOCATION_STORED = "hub.Log.RevocationEvidenceStored"
 _ABOUT_THE_LOG = ("hub.Log.", "hub.HubKey.")
 
 
@@ -475,7 +476,8 @@ def _moments(used: list[_Found]) -> list[datetime]:
 
 def _stored_step(data: bytes, verified: VerifiedReceipt) -> Opinion:
     digest = hashlib.sha256(data).hexdigest()
-    if digest not in verified.event.data.values():
+    stored = verified.event.topic == _REVOCATION_STORED
+    if not stored or digest not in verified.event.data.values():
         raise VerificationFailed(
             f"the event at position {verified.position} stored other evidence", step="enrolment"
         )

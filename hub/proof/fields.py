@@ -115,6 +115,18 @@ class Fields:
             raise self.bad(name, f"must be {bytes_exactly} bytes in base64")
         return decoded
 
+    def octets(self, name: str, *, bytes_max: int) -> bytes:
+        """Standard base64 with padding, of one byte to so many."""
+        value = self._required(name, str)
+        try:
+            decoded = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            decoded = b""
+        canonical = base64.b64encode(decoded).decode() == value
+        if not 1 <= len(decoded) <= bytes_max or not canonical:
+            raise self.bad(name, f"must be 1 to {bytes_max} bytes in base64")
+        return decoded
+
     def instant(self, name: str) -> datetime:
         """An instant in RFC 3339 with the offset +07:00."""
         value = self.matching(name, _INSTANT, "a time like 2026-11-22T08:30:00+07:00")

@@ -20,6 +20,22 @@ from hub.errors import VerificationFailed
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192  # A larger modulus only serves to make verification expensive.
 
+# The y coordinates of the points of order 1, 2, 4 and 8 on edwards25519, little-endian, and
+# the two that are written as p and p + 1. Under such a key one signature fits many messages:
+# whoever enrolled it could say later that it signed another one.
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(y)
+    for y in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+
 SupportedKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
@@ -55,9 +71,12 @@ class PublicKey:
 
     @classmethod
     def of(cls, key: object, algorithm: Algorithm) -> PublicKey:
-        """Pair a key with an algorithm; VerificationFailed if they do not fit."""
+        """Pair a key with an algorithm; VerificationFailed if they do not fit.
+
+        Ed25519 keys of small order fit none.
+        """
         match algorithm, key:
-            case Algorithm.ED25519, ed25519.Ed25519PublicKey():
+            case Algorithm.ED25519, ed25519.Ed25519PublicKey() if not _is_of_small_order(key):
                 pass
             case Algorithm.ECDSA_P256_SHA256, ec.EllipticCurvePublicKey() if isinstance(
                 key.curve, ec.SECP256R1
@@ -119,6 +138,12 @@ def key_id_of(key: SupportedKey) -> str:
     """
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(spki).hexdigest()
+
+
+def _is_of_small_order(key: ed25519.Ed25519PublicKey) -> bool:
+    raw = key.public_bytes_raw()
+    # The highest bit is the sign of x, and says nothing about the order.
+    return raw[:31] + bytes([raw[31] & 0x7F]) in _SMALL_ORDER
 
 
 def _rsa_padding(algorithm: Algorithm) -> padding.AsymmetricPadding:

@@ -18,6 +18,9 @@ from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Action, Document
 from hub.proof.fields import Fields, MalformedField
 from hub.proof.ijson import parse_ijson
+from hub.proof.signatures import Algorithm
+
+_S = TypeVar("_S")
 
 T = TypeVar("T")
 
@@ -26,13 +29,19 @@ RECIPIENTS_MAX = 1000
 REASON_CHARS_MAX = 2000
 STATUS_CODES = ("01", "02", "03", "04", "05", "06")
 RECALL_ANSWER_CODES = ("15", "16")
+CERTIFICATE_PURPOSES = ("signing", "transport")
+# What 21,848 characters of base64 hold; less is enough, see `hub.application.certificates`.
+CERTIFICATE_BYTES_MAX = 16_386
 
+ACTIVATE, COMPROMISE, THAW = "activate-key", "compromise-key", "thaw"
+KEY_ACTIONS = (ACTIVATE, COMPROMISE, THAW)
 BASIS_CHARS_MAX = 200
 NOTE_CHARS_MAX = 2000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 CODE_WORD = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
 AGENCY_CODE = re.compile(r"(?=.{1,35}\Z)[0-9A-Za-z]+(?:[.-][0-9A-Za-z]+)*")
+CODE_WORD = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 AGENCY_CODE_WORDS = "an agency code: letters and digits, split by dots or hyphens, at most 35"
 
 
@@ -71,6 +80,7 @@ class Envelope:
 
     Recipients are always listed in full: groups are expanded before signing.
     `relates_to` names the envelope that an update or replacement speaks of.
+    `signatures_required` asks the hub to take it only if its own signatures are valid.
     """
 
     MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.envelope.v1+json"
@@ -82,6 +92,7 @@ class Envelope:
     sender_seq: int | None
     expires_at: datetime | None
     document: Document
+    signatures_required: bool = False
 
     @classmethod
     def read(cls, header: Header, fields: Fields) -> Envelope:
@@ -99,6 +110,7 @@ class Envelope:
             ),
             expires_at=fields.optional("expires_at", fields.instant),
             document=Document.read(fields.object("document")),
+            signatures_required=fields.optional("signatures_required", fields.boolean) or False,
         )
 
 
@@ -203,6 +215,47 @@ class RecallAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """Put this certificate of mine into force; signed with a key that is in force already.
+
+    `certificate` is X.509 in DER, `purpose` `signing` or `transport`. `algorithm` is the one
+    that its key signs the possession statement with, and for signing all that follows.
+    """
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.renewal.v1+json"
+
+    header: Header
+    purpose: str
+    algorithm: Algorithm
+    certificate: bytes
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Renewal:
+        """Read and check what a renewal adds to the header."""
+        return cls(
+            header,
+            fields.one_of("purpose", CERTIFICATE_PURPOSES),
+            Algorithm(fields.one_of("algorithm", [each.value for each in Algorithm])),
+            fields.octets("certificate", bytes_max=CERTIFICATE_BYTES_MAX),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Possession:
+    """I hold the key of the certificate that this renewal brings; signed with that key."""
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.possession.v1+json"
+
+    header: Header
+    renewal_digest: str
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> Possession:
+        """Read and check what a proof of possession adds to the header."""
+        return cls(header, fields.digest("renewal_digest"))
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureOrder:
     """Erase this document by law; said by an operator, done once another one approves.
 
@@ -252,24 +305,73 @@ class Approval:
         return cls(header, fields.digest("order_digest"))
 
 
+@dataclass(frozen=True, slots=True)
+class KeyOrder:
+    """Begin to sign with a key of the hub, give one up as stolen, or let a frozen log go on.
+
+    Said by an operator, done once another one approves. `action` is one of `KEY_ACTIONS`;
+    `hub_key` the C2SP verifier key, absent for `thaw`. `reason`, `basis` and `note` as in an
+    order to erase.
+    """
+
+    MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.key-order.v1+json"
+
+    header: Header
+    action: str
+    hub_key: str | None
+    reason: str
+    basis: str
+    note: str | None = None
+
+    @classmethod
+    def read(cls, header: Header, fields: Fields) -> KeyOrder:
+        """Read and check what an order adds to the header."""
+        action = fields.one_of("action", KEY_ACTIONS)
+        if fields.has("hub_key") is (action == THAW):
+            raise fields.bad("hub_key", "names the key of an order about a key, and only there")
+        basis = fields.text("basis", chars_max=BASIS_CHARS_MAX)
+        if _CONTROL.search(basis):
+            raise fields.bad("basis", "must be one line, without control characters")
+        return cls(
+            header,
+            action,
+            fields.optional("hub_key", lambda name: fields.text(name, chars_max=400)),
+            fields.matching("reason", CODE_WORD, "one code word of at most 40 characters"),
+            basis,
+            fields.optional("note", lambda name: fields.text(name, chars_max=NOTE_CHARS_MAX)),
+        )
+
+
 Statement = Envelope | Collect | Status | Recall | RecallAnswer
-OperatorStatement = ErasureOrder | Approval
+"""What is said about documents."""
+
+CertificateStatement = Renewal | Possession
+"""What an agency says about its own certificates."""
+OperatorStatement = ErasureOrder | KeyOrder | Approval
 
 _READERS: dict[str, Callable[[Header, Fields], Statement]] = {
     kind.MEDIA_TYPE: kind.read for kind in (Envelope, Collect, Status, Recall, RecallAnswer)
 }
+_CERTIFICATE_READERS: dict[str, Callable[[Header, Fields], CertificateStatement]] = {
+    kind.MEDIA_TYPE: kind.read for kind in (Renewal, Possession)
+}
 _OPERATOR_READERS: dict[str, Callable[[Header, Fields], OperatorStatement]] = {
-    kind.MEDIA_TYPE: kind.read for kind in (ErasureOrder, Approval)
+    kind.MEDIA_TYPE: kind.read for kind in (ErasureOrder, KeyOrder, Approval)
 }
 
 
 def read_statement(signed: SignedStatement) -> Statement:
-    """What an agency says in a signed payload. Says nothing about the signature.
+    """What an agency says about a document in a signed payload; not whether the signature holds.
 
     Raises VerificationFailed (as MalformedField where one field is at fault) when the
     payload is not what its media type promises.
     """
     return _read(signed, _READERS)
+
+
+def read_certificate_statement(signed: SignedStatement) -> CertificateStatement:
+    """What an agency says about its certificates, as `read_statement`."""
+    return _read(signed, _CERTIFICATE_READERS)
 
 
 def read_operator_statement(signed: SignedStatement) -> OperatorStatement:

@@ -42,8 +42,8 @@ class TimestampAuthority:
         return {
             "name": self.name,
             "certificates": [encode_base64(certificate) for certificate in self.certificates],
-            "from": _text(self.not_before),
-            "until": None if self.not_after is None else _text(self.not_after),
+            "from": format_instant(self.not_before),
+            "until": None if self.not_after is None else format_instant(self.not_after),
         }
 
 
@@ -71,15 +71,16 @@ def _parse(fields: JsonObject) -> TimestampAuthority:
     authority = TimestampAuthority(
         name,
         tuple(fields.octets_list("certificates")),
-        _instant(fields.text("from")),
-        _instant(fields.text("until")) if closed else None,
+        parse_instant(fields.text("from")),
+        parse_instant(fields.text("until")) if closed else None,
     )
     if not authority.certificates:
         raise _bad(f"the trusted root has no certificate for {name}")
     return authority
 
 
-def _instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
+    """An instant of the trusted root, whole seconds in UTC. Raises VerificationFailed."""
     try:
         if _INSTANT.fullmatch(text):
             return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC)
@@ -88,7 +89,8 @@ def _instant(text: str) -> datetime:
     raise _bad("a time of the trusted root is not YYYY-MM-DDTHH:MM:SSZ")
 
 
-def _text(at: datetime) -> str:
+def format_instant(at: datetime) -> str:
+    """What `parse_instant` reads."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -24,10 +25,17 @@ from hub.proof.merkle import HASH_BYTES
 from hub.proof.note import KeyType, VerifierKey, parse_note
 from hub.proof.policy import Policy
 from hub.proof.strict import JsonObject, encode_base64, read_back
-from hub.proof.timestamp_authority import TimestampAuthority, parse_timestamp_authorities
+from hub.proof.timestamp_authority import (
+    TimestampAuthority,
+    format_instant,
+    parse_instant,
+    parse_timestamp_authorities,
+)
 
 TRUSTED_ROOT_MEDIA_TYPE = "application/vnd.lienthong.trusted-root.v1+json"
 TRUSTED_ROOT_BYTES_MAX = 1 << 20
+ROOT_KEYS_MAX = 32
+_PROVEN_MAX = 4096
 
 
 class ConsistencyNeeded(VerificationFailed):
@@ -105,11 +113,23 @@ class CertificateAuthority:
 
 
 @dataclass(frozen=True, slots=True)
+class RootKeys:
+    """Whose signatures make the next edition: at least `threshold` of these offline keys.
+
+    Ed25519 keys with a name each, in the form of verifier keys; no log and no witness has one.
+    """
+
+    threshold: int
+    keys: tuple[VerifierKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedRoot:
     """What a verifier believes. `version` counts the editions of the file, from 1.
 
     `policy` does not come from that file but from the verifier's own, and asks more of every
-    checkpoint: that witnesses have seen it.
+    checkpoint: that witnesses have seen it. Nor does `proven`: those are checkpoints of closed
+    keys that were shown to lead to the closing roots, and so count as if they were these.
     """
 
     version: int
@@ -118,6 +138,9 @@ class TrustedRoot:
     certificate_authorities: tuple[CertificateAuthority, ...] = ()
     policy: Policy | None = None
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
+    root_keys: RootKeys | None = None
+    expires: datetime | None = None
+    proven: frozenset[Checkpoint] = frozenset()
 
     def open_checkpoint(self, note_bytes: bytes) -> OpenedCheckpoint:
         """The checkpoint in a signed note, once a key that was good at its size vouches for it.
@@ -165,9 +188,27 @@ class TrustedRoot:
         Raises VerificationFailed(step="trust"), and ConsistencyNeeded for a key that has been
         closed at a larger one.
         """
+        try:
+            _require_one_vouches(self._signers(opened), opened.checkpoint)
+        except ConsistencyNeeded:
+            if opened.checkpoint not in self.proven:
+                raise
+
+    def closing_for(self, opened: OpenedCheckpoint) -> Closing | None:
+        """The tree that a checkpoint of a closed key must lead to, the nearest if there are two."""
+        closings = (log_key.closed for log_key in self._signers(opened))
+        larger = (each for each in closings if each and each.size > opened.checkpoint.size)
+        return min(larger, key=lambda closing: closing.size, default=None)
+
+    def believing(self, checkpoint: Checkpoint) -> TrustedRoot:
+        """This root, once a checkpoint was shown to lead to a closing root."""
+        # Bounded: a client that runs for years may forget and have it shown again.
+        kept = self.proven if len(self.proven) < _PROVEN_MAX else frozenset[Checkpoint]()
+        return replace(self, proven=kept | {checkpoint})
+
+    def _signers(self, opened: OpenedCheckpoint) -> list[LogKey]:
         log = self._log(opened.checkpoint.origin)
-        signers = [log_key for log_key in log.keys if log_key.key in opened.signed_by]
-        _require_one_vouches(signers, opened.checkpoint)
+        return [log_key for log_key in log.keys if log_key.key in opened.signed_by]
 
     def lists(self, origin: str) -> bool:
         """Whether a log of this origin is, or ever was, one to trust."""
@@ -197,8 +238,15 @@ class TrustedRoot:
             document["timestamp_authorities"] = [
                 authority.members() for authority in self.timestamp_authorities
             ]
+        if self.root_keys is not None:
+            document["root_keys"] = {
+                "threshold": self.root_keys.threshold,
+                "keys": [key.format() for key in self.root_keys.keys],
+            }
+        if self.expires is not None:
+            document["expires"] = format_instant(self.expires)
         data = json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
-        return read_back(data, parse_trusted_root, replace(self, policy=None))
+        return read_back(data, parse_trusted_root, replace(self, policy=None, proven=frozenset()))
 
     @property
     def _policy_witnesses(self) -> Iterable[VerifierKey]:
@@ -239,7 +287,21 @@ def parse_trusted_root(data: bytes) -> TrustedRoot:
             if "timestamp_authorities" in root.members
             else []
         ),
+        root_keys=_parse_root_keys(root.child("root_keys"))
+        if "root_keys" in root.members
+        else None,
+        expires=parse_instant(root.text("expires")) if "expires" in root.members else None,
     )
+
+
+def _parse_root_keys(fields: JsonObject) -> RootKeys:
+    keys = tuple(_parse_key(vkey, KeyType.ED25519) for vkey in fields.texts("keys"))
+    # One holder under two names would count twice.
+    _require_distinct((key.public_key for key in keys), "two root keys are the same")
+    threshold = fields.integer("threshold", minimum=1)
+    if not threshold <= len(keys) <= ROOT_KEYS_MAX:
+        raise _bad(f"a trusted root has its threshold of root keys, and at most {ROOT_KEYS_MAX}")
+    return RootKeys(threshold, keys)
 
 
 def _parse_log(log: JsonObject) -> TrustedLog:

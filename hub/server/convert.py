@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,7 +14,7 @@ from hub.application.intake import INLINE_BYTES_MAX
 from hub.application.lane import Recorded
 from hub.application.mapper import read_event
 from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow
-from hub.application.registry import AgencyEntry, CertificateEntry, GroupEntry
+from hub.application.registry import AgencyEntry, CertificateEntry, GroupEntry, Revocation
 from hub.application.sealing import PART_BYTES
 from hub.application.timestamp_book import PositionTimestamp
 from hub.application.timestamping import AuthorityStatus, TimestampStatus
@@ -62,9 +62,11 @@ _OUTBOX_KINDS = {
     NoticeKind.RECALL_ANSWER: exchange_pb2.OUTBOX_ITEM_KIND_RECALL_ANSWER,
     NoticeKind.DELIVERY_EXPIRED: exchange_pb2.OUTBOX_ITEM_KIND_EXPIRED,
     NoticeKind.DELIVERY_ERASED: exchange_pb2.OUTBOX_ITEM_KIND_ERASED,
+    NoticeKind.DELIVERY_IN_DOUBT: exchange_pb2.OUTBOX_ITEM_KIND_IN_DOUBT,
 }
 _WARNINGS = {
     "CLOCK_SKEW": "created_at differs from the hub's clock by more than ten minutes",
+    "REVOCATION_STALE": "the newest revocation list of the certificate's issuer is old",
 }
 
 
@@ -207,6 +209,7 @@ def evidence(proven: Evidence) -> exchange_pb2.StatementEvidence:
         enrolment=exchange_pb2.Enrolment(
             receipt=receipt(proven.enrolment), certificate=proven.certificate
         ),
+        doubt=receipt(proven.doubt) if proven.doubt else None,
     )
 
 
@@ -274,6 +277,30 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
         ],
         replaced_by=str(view.document.replaced_by or ""),
         erased=view.document.erased,
+        doubts=[
+            exchange_pb2.SignatureDoubt(
+                position=doubt.statement,
+                recipient=doubt.recipient,
+                effective_time=timestamp(doubt.effective),
+                doubt_position=doubt.position,
+                revocation_position=doubt.revocation,
+            )
+            for doubt in view.doubts
+        ],
+        signatures=[
+            exchange_pb2.DocumentSignature(
+                attachment=each.attachment,
+                form=each.form,
+                outcome=each.outcome,
+                reason=each.reason,
+                signer=each.signer,
+                signing_time=timestamp(each.signed_at) if each.signed_at else None,
+                name=each.name,
+                organisation=each.organisation,
+                verdict_position=each.position,
+            )
+            for each in view.signatures
+        ],
     )
 
 
@@ -333,7 +360,26 @@ def _certificate(entry: CertificateEntry) -> registry_service_pb2.Certificate:
         not_before_time=timestamp(entry.not_before),
         not_after_time=timestamp(entry.not_after),
         position=entry.position,
+        revocation=_revocation(entry.revocation) if entry.revocation else None,
     )
+
+
+def _revocation(revocation: Revocation) -> registry_service_pb2.CertificateRevocation:
+    return registry_service_pb2.CertificateRevocation(
+        position=revocation.position,
+        effective_time=timestamp(revocation.effective),
+        reason=revocation.reason,
+    )
+
+
+def instant_or_none(message: Timestamp, is_set: bool, field: str) -> datetime | None:
+    """An instant that may be left out. Raises RequestMalformed."""
+    if not is_set:
+        return None
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise RequestMalformed(f"{field} is no instant", field=field) from error
 
 
 def position_timestamp(found: PositionTimestamp) -> ledger_service_pb2.PositionTimestamp:

@@ -83,6 +83,7 @@ def _order(row: OrderRow) -> orders_pb2.Order:
         ordered_by=row.ordered_by,
         order_time=convert.timestamp(row.ordered_at),
         lapse_time=convert.timestamp(row.lapses_at),
+        hub_key=row.hub_key or "",
         approved_by=row.approved_by or "",
         approval_time=convert.timestamp(row.approved_at) if row.approved_at else None,
     )

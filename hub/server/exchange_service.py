@@ -10,6 +10,7 @@ from hub.application.exchanges import Exchanges
 from hub.application.facts import Facts
 from hub.application.lane import Recorded
 from hub.application.listing import Listing
+from hub.application.renewal import Renewals
 from hub.application.uploads import CHUNK_BYTES_MAX, Uploads
 from hub.server import convert, convert_lists
 from hub.server.interceptors import current_caller
@@ -30,7 +31,10 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
         uploads: Uploads,
         watchers: Watchers,
         listing: Listing,
+        *,
+        renewals: Renewals,
     ) -> None:
+        self._renewals = renewals
         self._exchanges = exchanges
         self._facts = facts
         self._uploads = uploads
@@ -201,6 +205,17 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             more=len(found) > size,
             hub_key_positions=await self._facts.of_keys(),
         )
+
+    async def RenewCertificate(
+        self, request: pb.RenewCertificateRequest, context: Any
+    ) -> pb.RenewCertificateResponse:
+        """Put a new certificate of the caller into force."""
+        recorded, key_id = await self._renewals.renew(
+            current_caller().name,
+            convert.signed_statement(request.renewal),
+            convert.signed_statement(request.possession),
+        )
+        return pb.RenewCertificateResponse(receipt=convert.receipt(recorded), key_id=key_id)
 
     async def ListReceived(
         self, request: pb.ListReceivedRequest, context: Any

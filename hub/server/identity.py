@@ -35,14 +35,18 @@ class Identities:
             return None
         return self._registry().caller(hashlib.sha256(certificate).hexdigest())
 
+    def certificate(self, context: Any) -> str:
+        """SHA-256 of the client certificate's DER, in hexadecimal; empty where there is none."""
+        pem = context.auth_context().get("x509_pem_cert")
+        return _fingerprint(bytes(pem[0])) if pem else ""
+
     def require(self, context: Any, service: str) -> Caller:
         """The caller, if it may use the service.
 
         Raises PrincipalUnknown for a trusted certificate nobody was enrolled with, and
         RoleNotPermitted.
         """
-        pem = context.auth_context().get("x509_pem_cert")
-        caller = self._registry().caller(_fingerprint(bytes(pem[0]))) if pem else None
+        caller = self._registry().caller(self.certificate(context))
         if caller is None:
             raise PrincipalUnknown(
                 "this client certificate is trusted, but enrolled for nobody; ask the hub's "

@@ -18,11 +18,17 @@ from hub.server.identity import ROLES_OF_SERVICE, Identities
 
 _logger = structlog.get_logger("hub.access")
 _caller: ContextVar[Caller] = ContextVar("caller")
+_certificate: ContextVar[str] = ContextVar("certificate")
 
 
 def current_caller() -> Caller:
     """The authenticated principal of the call being served."""
     return _caller.get()
+
+
+def current_certificate() -> str:
+    """SHA-256 (hexadecimal) of the certificate the caller being served came with."""
+    return _certificate.get()
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -72,7 +78,7 @@ class _Call:
         async def handle(request: Any, context: Any) -> Any:
             started = time.perf_counter()
             try:
-                _caller.set(self._identities.require(context, self._service))
+                self._admit(context)
                 response = await serve(request, context)
             except Exception as error:
                 await self._refuse(error, context, started)
@@ -86,7 +92,7 @@ class _Call:
         async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()
             try:
-                _caller.set(self._identities.require(context, self._service))
+                self._admit(context)
                 async for response in serve(request, context):
                     # A revoked certificate ends its open streams at the next message.
                     self._identities.require(context, self._service)
@@ -109,6 +115,10 @@ class _Call:
             # A revoked certificate ends its open streams at the next message.
             self._identities.require(context, self._service)
             yield request
+
+    def _admit(self, context: Any) -> None:
+        _caller.set(self._identities.require(context, self._service))
+        _certificate.set(self._identities.certificate(context))
 
     async def _refuse(self, error: Exception, context: Any, started: float) -> None:
         if isinstance(error, OSError):

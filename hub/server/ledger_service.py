@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hub.application.audit import OwnReceipts
+from hub.application.certificate_evidence import KnownOfCertificates
 from hub.application.timestamps import Timestamps
+from hub.application.trusted_roots import TrustedRoots
 from hub.server import convert
 from hub.server.interceptors import current_caller
 from hub.v1 import ledger_service_pb2 as pb
@@ -15,9 +17,17 @@ from hub.v1 import ledger_service_pb2_grpc
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     """Serves any principal."""
 
-    def __init__(self, receipts: OwnReceipts, timestamps: Timestamps) -> None:
+    def __init__(
+        self,
+        receipts: OwnReceipts,
+        timestamps: Timestamps,
+        certificates: KnownOfCertificates,
+        roots: TrustedRoots,
+    ) -> None:
         self._receipts = receipts
+        self._certificates = certificates
         self._timestamps = timestamps
+        self._roots = roots
 
     async def GetCheckpoint(
         self, request: pb.GetCheckpointRequest, context: Any
@@ -74,6 +84,30 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return pb.GetTimestampsResponse(
             timestamps=[convert.position_timestamp(each) for each in found]
         )
+
+    async def GetCertificateEvidence(
+        self, request: pb.GetCertificateEvidenceRequest, context: Any
+    ) -> pb.GetCertificateEvidenceResponse:
+        """What there is about the certificate behind a statement."""
+        known = await self._certificates.behind(current_caller(), request.position)
+        return pb.GetCertificateEvidenceResponse(
+            issuers=known.issuers,
+            revocation=[convert.receipt(recorded) for recorded in known.revocation],
+        )
+
+    async def ReadRevocationEvidence(
+        self, request: pb.ReadRevocationEvidenceRequest, context: Any
+    ) -> pb.ReadRevocationEvidenceResponse:
+        """A piece of what an issuer said."""
+        data, size = await self._certificates.piece(request.position, request.offset)
+        return pb.ReadRevocationEvidenceResponse(data=data, size=size)
+
+    async def ListTrustedRoots(
+        self, request: pb.ListTrustedRootsRequest, context: Any
+    ) -> pb.ListTrustedRootsResponse:
+        """The editions that follow the caller's."""
+        found, more = await self._roots.after(current_caller(), request.after)
+        return pb.ListTrustedRootsResponse(trusted_roots=found, more=more)
 
     async def ListTimestampAuthorities(
         self, request: pb.ListTimestampAuthoritiesRequest, context: Any

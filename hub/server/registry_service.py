@@ -10,9 +10,12 @@ from hub.application.auditors import Auditors
 from hub.application.calendar import Calendar
 from hub.application.directory import Directory
 from hub.application.erasure import Orders
+from hub.application.hub_keys import HubKeys
 from hub.application.operators import Operators
 from hub.application.retention import Retention
-from hub.server import convert, convert_lists, convert_orders
+from hub.application.revocation import Revocations
+from hub.application.trusted_roots import TrustedRoots
+from hub.server import convert, convert_keys, convert_lists, convert_orders
 from hub.server.interceptors import current_caller
 from hub.v1 import registry_service_pb2 as pb
 from hub.v1 import registry_service_pb2_grpc
@@ -32,11 +35,17 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         operators: Operators,
         orders: Orders,
         retention: Retention,
+        revocations: Revocations,
+        hub_keys: HubKeys,
+        roots: TrustedRoots,
     ) -> None:
+        self._hub_keys = hub_keys
+        self._roots = roots
         self._operators = operators
         self._orders = orders
         self._retention = retention
         self._auditors = auditors
+        self._revocations = revocations
         self._agencies = agencies
         self._changes = changes
         self._directory = directory
@@ -70,6 +79,33 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             certificate=request.certificate,
         )
         return pb.EnrolCertificateResponse(receipt=convert.receipt(recorded), key_id=key_id)
+
+    async def RevokeCertificate(
+        self, request: pb.RevokeCertificateRequest, context: Any
+    ) -> pb.RevokeCertificateResponse:
+        """Put a certificate out of force."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._revocations.revoke(
+            current_caller().name,
+            request.request_id,
+            code=request.agency,
+            key_id=request.key_id,
+            reason=request.reason,
+            effective=convert.instant_or_none(
+                request.effective_time, request.HasField("effective_time"), "effective_time"
+            ),
+        )
+        return pb.RevokeCertificateResponse(receipt=convert.receipt(recorded))
+
+    async def RevokeAuditor(
+        self, request: pb.RevokeAuditorRequest, context: Any
+    ) -> pb.RevokeAuditorResponse:
+        """Put an auditor out."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._revocations.revoke_auditor(
+            current_caller().name, request.request_id, name=request.name, reason=request.reason
+        )
+        return pb.RevokeAuditorResponse(receipt=convert.receipt(recorded))
 
     async def EnrolAuditor(
         self, request: pb.EnrolAuditorRequest, context: Any
@@ -222,6 +258,73 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         signed = convert.signed_statement(request.approval)
         done = await self._orders.approve(current_caller().name, signed)
         return convert_orders.approve_order_response(done)
+
+    async def ListHubKeys(
+        self, request: pb.ListHubKeysRequest, context: Any
+    ) -> pb.ListHubKeysResponse:
+        """Every key of the hub."""
+        keys = self._hub_keys
+        return convert_keys.list_hub_keys_response(keys.all(), keys.root_at)
+
+    async def AnnounceHubKey(
+        self, request: pb.AnnounceHubKeyRequest, context: Any
+    ) -> pb.AnnounceHubKeyResponse:
+        """Make a key known before it signs."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._hub_keys.announce(current_caller().name, request.request_id)
+        return pb.AnnounceHubKeyResponse(receipt=convert.receipt(recorded))
+
+    async def OrderKeyAction(
+        self, request: pb.OrderKeyActionRequest, context: Any
+    ) -> pb.OrderKeyActionResponse:
+        """Order what takes two operators."""
+        signed = convert.signed_statement(request.order)
+        recorded = await self._orders.order_key_action(current_caller().name, signed)
+        return pb.OrderKeyActionResponse(receipt=convert.receipt(recorded))
+
+    async def RetireHubKey(
+        self, request: pb.RetireHubKeyRequest, context: Any
+    ) -> pb.RetireHubKeyResponse:
+        """End a key in good order."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._hub_keys.retire(
+            current_caller().name, request.request_id, request.hub_key
+        )
+        return pb.RetireHubKeyResponse(receipt=convert.receipt(recorded))
+
+    async def FreezeLog(self, request: pb.FreezeLogRequest, context: Any) -> pb.FreezeLogResponse:
+        """Stop the log."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._hub_keys.freeze(
+            current_caller().name, request.request_id, request.reason
+        )
+        return pb.FreezeLogResponse(receipt=convert.receipt(recorded))
+
+    async def PlanHubKeys(
+        self, request: pb.PlanHubKeysRequest, context: Any
+    ) -> pb.PlanHubKeysResponse:
+        """What is foreseen, and who would be left behind."""
+        roots = self._roots
+        newest = await roots.newest()
+        return convert_keys.plan_hub_keys_response(
+            self._hub_keys.plan(), newest.version, await roots.laggards(), await roots.changes()
+        )
+
+    async def DraftTrustedRoot(
+        self, request: pb.DraftTrustedRootRequest, context: Any
+    ) -> pb.DraftTrustedRootResponse:
+        """The next edition, to be signed."""
+        return pb.DraftTrustedRootResponse(trusted_root=await self._roots.draft())
+
+    async def PublishTrustedRoot(
+        self, request: pb.PublishTrustedRootRequest, context: Any
+    ) -> pb.PublishTrustedRootResponse:
+        """Publish the next edition."""
+        convert.uuid(request.request_id, "request_id")
+        recorded = await self._roots.publish(
+            current_caller().name, request.request_id, request.trusted_root
+        )
+        return pb.PublishTrustedRootResponse(receipt=convert.receipt(recorded))
 
     async def ListOrders(
         self, request: pb.ListOrdersRequest, context: Any

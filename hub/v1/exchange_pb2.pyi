@@ -88,6 +88,12 @@ class _InboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InboxIt
     """The document expired before it was collected."""
     INBOX_ITEM_KIND_ERASED: _InboxItemKind.ValueType  # 6
     """The document was erased by law: words and content are gone for good."""
+    INBOX_ITEM_KIND_IN_DOUBT: _InboxItemKind.ValueType  # 7
+    """The key behind a statement about the document was revoked, from before it was signed on:
+    the sender's statement, or this recipient's own. The fact names which.
+    """
+    INBOX_ITEM_KIND_SIGNATURES: _InboxItemKind.ValueType  # 8
+    """The document carries signatures, and not all of them are valid: see its `signatures`."""
 
 class InboxItemKind(_InboxItemKind, metaclass=_InboxItemKindEnumTypeWrapper):
     """What an item of an inbox says."""
@@ -106,6 +112,12 @@ INBOX_ITEM_KIND_EXPIRED: InboxItemKind.ValueType  # 5
 """The document expired before it was collected."""
 INBOX_ITEM_KIND_ERASED: InboxItemKind.ValueType  # 6
 """The document was erased by law: words and content are gone for good."""
+INBOX_ITEM_KIND_IN_DOUBT: InboxItemKind.ValueType  # 7
+"""The key behind a statement about the document was revoked, from before it was signed on:
+the sender's statement, or this recipient's own. The fact names which.
+"""
+INBOX_ITEM_KIND_SIGNATURES: InboxItemKind.ValueType  # 8
+"""The document carries signatures, and not all of them are valid: see its `signatures`."""
 Global___InboxItemKind: _TypeAlias = InboxItemKind  # noqa: Y015
 
 class _OutboxItemKind:
@@ -126,6 +138,10 @@ class _OutboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outbox
     """The document expired before the recipient collected it."""
     OUTBOX_ITEM_KIND_ERASED: _OutboxItemKind.ValueType  # 5
     """The document was erased by law: words and content are gone for good."""
+    OUTBOX_ITEM_KIND_IN_DOUBT: _OutboxItemKind.ValueType  # 6
+    """The key behind a statement about the document was revoked, from before it was signed on.
+    Where it is the sender's own statement, `recipient` is the first of the recipients.
+    """
 
 class OutboxItemKind(_OutboxItemKind, metaclass=_OutboxItemKindEnumTypeWrapper):
     """What an item of an outbox says."""
@@ -142,6 +158,10 @@ OUTBOX_ITEM_KIND_EXPIRED: OutboxItemKind.ValueType  # 4
 """The document expired before the recipient collected it."""
 OUTBOX_ITEM_KIND_ERASED: OutboxItemKind.ValueType  # 5
 """The document was erased by law: words and content are gone for good."""
+OUTBOX_ITEM_KIND_IN_DOUBT: OutboxItemKind.ValueType  # 6
+"""The key behind a statement about the document was revoked, from before it was signed on.
+Where it is the sender's own statement, `recipient` is the first of the recipients.
+"""
 Global___OutboxItemKind: _TypeAlias = OutboxItemKind  # noqa: Y015
 
 class _RecallState:
@@ -387,6 +407,7 @@ class StatementEvidence(_message.Message):
     STATEMENT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     ENROLMENT_FIELD_NUMBER: _builtins.int
+    DOUBT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def statement(self) -> Global___SignedStatement:
         """The statement as its author signed it."""
@@ -399,16 +420,21 @@ class StatementEvidence(_message.Message):
     def enrolment(self) -> Global___Enrolment:
         """The enrolment the hub relied on when it accepted it."""
 
+    @_builtins.property
+    def doubt(self) -> Global___Receipt:
+        """Only where the signature is in doubt: proof of `hub.Exchange.SignatureInDoubt`."""
+
     def __init__(
         self,
         *,
         statement: Global___SignedStatement | None = ...,
         receipt: Global___Receipt | None = ...,
         enrolment: Global___Enrolment | None = ...,
+        doubt: Global___Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "receipt", b"receipt", "statement", b"statement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["doubt", b"doubt", "enrolment", b"enrolment", "receipt", b"receipt", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "receipt", b"receipt", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["doubt", b"doubt", "enrolment", b"enrolment", "receipt", b"receipt", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -626,6 +652,8 @@ class Exchange(_message.Message):
     DELIVERIES_FIELD_NUMBER: _builtins.int
     REPLACED_BY_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    DOUBTS_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """A UUID."""
     sender: _builtins.str
@@ -646,6 +674,18 @@ class Exchange(_message.Message):
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
         """One entry a recipient, by code. A recipient sees only its own."""
 
+    @_builtins.property
+    def doubts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignatureDoubt]:
+        """Statements whose signature is in doubt, by rising `doubt_position`. A recipient sees those
+        of the sender and its own.
+        """
+
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentSignature]:
+        """What the hub found out about the signatures that the attachments carry in themselves or
+        beside them; at most 64. Empty until they are examined, and where there are none.
+        """
+
     def __init__(
         self,
         *,
@@ -657,11 +697,109 @@ class Exchange(_message.Message):
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
         replaced_by: _builtins.str = ...,
         erased: _builtins.bool = ...,
+        doubts: _abc.Iterable[Global___SignatureDoubt] | None = ...,
+        signatures: _abc.Iterable[Global___DocumentSignature] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "deliveries", b"deliveries", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "position", b"position", "replaced_by", b"replaced_by", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "deliveries", b"deliveries", "doubts", b"doubts", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "position", b"position", "replaced_by", b"replaced_by", "sender", b"sender", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Exchange: _TypeAlias = Exchange  # noqa: Y015
+
+@_typing.final
+class DocumentSignature(_message.Message):
+    """A signature that an attachment carries (PAdES in a PDF), or that lies beside it (detached CMS)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    SIGNING_TIME_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    VERDICT_POSITION_FIELD_NUMBER: _builtins.int
+    attachment: _builtins.int
+    """The attachment, counted from 0 in the order of the envelope."""
+    form: _builtins.str
+    """`pdf` or `cms`."""
+    outcome: _builtins.str
+    """`valid`, `invalid` or `unknown`, by what the hub knew when it accepted the document."""
+    reason: _builtins.str
+    """Why, as a code word of docs/events.md; empty where there is nothing to add."""
+    signer: _builtins.str
+    """Who signed, per NĐ 30/2020: `person`, `agency` or `unknown`."""
+    name: _builtins.str
+    """The name in the certificate. For the sender, and recipients that collected the document."""
+    organisation: _builtins.str
+    """The organisation in the certificate; likewise."""
+    verdict_position: _builtins.int
+    """The position of `hub.Exchange.SignatureVerdictMade`: its receipt proves the verdict."""
+    @_builtins.property
+    def signing_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was signed, by the signer's own word; unset where it says nothing."""
+
+    def __init__(
+        self,
+        *,
+        attachment: _builtins.int = ...,
+        form: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        signer: _builtins.str = ...,
+        signing_time: _timestamp_pb2.Timestamp | None = ...,
+        name: _builtins.str = ...,
+        organisation: _builtins.str = ...,
+        verdict_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signing_time", b"signing_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "form", b"form", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "verdict_position", b"verdict_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DocumentSignature: _TypeAlias = DocumentSignature  # noqa: Y015
+
+@_typing.final
+class SignatureDoubt(_message.Message):
+    """A statement that was accepted after the time from which its key was revoked later. It stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    DOUBT_POSITION_FIELD_NUMBER: _builtins.int
+    REVOCATION_POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the fact that records the statement, counted from 0."""
+    recipient: _builtins.str
+    """The code of the recipient whose statement it is; empty for the sender's."""
+    doubt_position: _builtins.int
+    """The position of `hub.Exchange.SignatureInDoubt`: its receipt proves the doubt."""
+    revocation_position: _builtins.int
+    """The position of the revocation."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on the key is revoked."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        recipient: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        doubt_position: _builtins.int = ...,
+        revocation_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["doubt_position", b"doubt_position", "effective_time", b"effective_time", "position", b"position", "recipient", b"recipient", "revocation_position", b"revocation_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignatureDoubt: _TypeAlias = SignatureDoubt  # noqa: Y015

@@ -850,6 +850,64 @@ class ListFactsResponse(_message.Message):
 Global___ListFactsResponse: _TypeAlias = ListFactsResponse  # noqa: Y015
 
 @_typing.final
+class RenewCertificateRequest(_message.Message):
+    """The request for [ExchangeService.RenewCertificate][hub.v1.ExchangeService.RenewCertificate]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RENEWAL_FIELD_NUMBER: _builtins.int
+    POSSESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def renewal(self) -> _exchange_pb2.SignedStatement:
+        """A statement of type `application/vnd.lienthong.renewal.v1+json`. Required."""
+
+    @_builtins.property
+    def possession(self) -> _exchange_pb2.SignedStatement:
+        """A statement of type `application/vnd.lienthong.possession.v1+json`. Required."""
+
+    def __init__(
+        self,
+        *,
+        renewal: _exchange_pb2.SignedStatement | None = ...,
+        possession: _exchange_pb2.SignedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["possession", b"possession", "renewal", b"renewal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["possession", b"possession", "renewal", b"renewal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificateRequest: _TypeAlias = RenewCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RenewCertificateResponse(_message.Message):
+    """The response of [ExchangeService.RenewCertificate][hub.v1.ExchangeService.RenewCertificate]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """The new key, as statements must name it."""
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Agency.CertificateEnrolled`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCertificateResponse: _TypeAlias = RenewCertificateResponse  # noqa: Y015
+
+@_typing.final
 class ListReceivedRequest(_message.Message):
     """The request for [ExchangeService.ListReceived][hub.v1.ExchangeService.ListReceived]."""
 

@@ -124,6 +124,11 @@ class ExchangeServiceStub:
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/hub.v1.ExchangeService/RenewCertificate',
+                request_serializer=hub_dot_v1_dot_exchange__service__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_exchange__service__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
         self.ListReceived = channel.unary_unary(
                 '/hub.v1.ExchangeService/ListReceived',
                 request_serializer=hub_dot_v1_dot_exchange__service__pb2.ListReceivedRequest.SerializeToString,
@@ -336,6 +341,21 @@ class ExchangeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """Puts a new certificate of the caller into force, by a key of it that is in force already.
+
+        `renewal` is signed with an enrolled signing key, whatever the new certificate is for;
+        `possession` with the new certificate's key. The old certificate stays in force until it
+        ends or is revoked, so nothing is interrupted. Idempotent by the renewal's `request_id`.
+        Fails with `STATEMENT_MALFORMED`, `TOO_LARGE`, `WRONG_HUB`, `AGENCY_MISMATCH`,
+        `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_REVOKED`, `KEY_NOT_YET_VALID`, `KEY_EXPIRED`,
+        `REVOCATION_STALE`, `SIGNATURE_INVALID`, `CERTIFICATE_UNSUITABLE`, `POSSESSION_UNPROVEN` or
+        `KEY_TAKEN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReceived(self, request, context):
         """Lists the documents the caller received, or an agency it succeeded, newest first.
 
@@ -481,6 +501,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.ListFacts,
                     request_deserializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsRequest.FromString,
                     response_serializer=hub_dot_v1_dot_exchange__service__pb2.ListFactsResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=hub_dot_v1_dot_exchange__service__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_exchange__service__pb2.RenewCertificateResponse.SerializeToString,
             ),
             'ListReceived': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReceived,
@@ -928,6 +953,33 @@ class ExchangeService:
             '/hub.v1.ExchangeService/ListFacts',
             hub_dot_v1_dot_exchange__service__pb2.ListFactsRequest.SerializeToString,
             hub_dot_v1_dot_exchange__service__pb2.ListFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.ExchangeService/RenewCertificate',
+            hub_dot_v1_dot_exchange__service__pb2.RenewCertificateRequest.SerializeToString,
+            hub_dot_v1_dot_exchange__service__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

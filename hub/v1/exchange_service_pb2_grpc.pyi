@@ -155,6 +155,17 @@ class ExchangeServiceStub:
 
     Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
     """
+    RenewCertificate: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.RenewCertificateRequest, _exchange_service_pb2.RenewCertificateResponse]
+    """Puts a new certificate of the caller into force, by a key of it that is in force already.
+
+    `renewal` is signed with an enrolled signing key, whatever the new certificate is for;
+    `possession` with the new certificate's key. The old certificate stays in force until it
+    ends or is revoked, so nothing is interrupted. Idempotent by the renewal's `request_id`.
+    Fails with `STATEMENT_MALFORMED`, `TOO_LARGE`, `WRONG_HUB`, `AGENCY_MISMATCH`,
+    `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_REVOKED`, `KEY_NOT_YET_VALID`, `KEY_EXPIRED`,
+    `REVOCATION_STALE`, `SIGNATURE_INVALID`, `CERTIFICATE_UNSUITABLE`, `POSSESSION_UNPROVEN` or
+    `KEY_TAKEN`.
+    """
     ListReceived: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListReceivedRequest, _exchange_service_pb2.ListReceivedResponse]
     """Lists the documents the caller received, or an agency it succeeded, newest first.
 
@@ -330,6 +341,17 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     what a bundle of evidence is made of, by `GetReceipt` and `GetStatement`.
 
     Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
+    """
+    RenewCertificate: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.RenewCertificateRequest, _exchange_service_pb2.RenewCertificateResponse]  # type: ignore[assignment]
+    """Puts a new certificate of the caller into force, by a key of it that is in force already.
+
+    `renewal` is signed with an enrolled signing key, whatever the new certificate is for;
+    `possession` with the new certificate's key. The old certificate stays in force until it
+    ends or is revoked, so nothing is interrupted. Idempotent by the renewal's `request_id`.
+    Fails with `STATEMENT_MALFORMED`, `TOO_LARGE`, `WRONG_HUB`, `AGENCY_MISMATCH`,
+    `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_REVOKED`, `KEY_NOT_YET_VALID`, `KEY_EXPIRED`,
+    `REVOCATION_STALE`, `SIGNATURE_INVALID`, `CERTIFICATE_UNSUITABLE`, `POSSESSION_UNPROVEN` or
+    `KEY_TAKEN`.
     """
     ListReceived: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListReceivedRequest, _exchange_service_pb2.ListReceivedResponse]  # type: ignore[assignment]
     """Lists the documents the caller received, or an agency it succeeded, newest first.
@@ -593,6 +615,23 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         what a bundle of evidence is made of, by `GetReceipt` and `GetStatement`.
 
         Read-only. A page is full unless it is the last. Fails with `EXCHANGE_UNKNOWN`.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: _exchange_service_pb2.RenewCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.RenewCertificateResponse, _abc.Awaitable[_exchange_service_pb2.RenewCertificateResponse]]:
+        """Puts a new certificate of the caller into force, by a key of it that is in force already.
+
+        `renewal` is signed with an enrolled signing key, whatever the new certificate is for;
+        `possession` with the new certificate's key. The old certificate stays in force until it
+        ends or is revoked, so nothing is interrupted. Idempotent by the renewal's `request_id`.
+        Fails with `STATEMENT_MALFORMED`, `TOO_LARGE`, `WRONG_HUB`, `AGENCY_MISMATCH`,
+        `REQUEST_ID_REUSED`, `KEY_UNKNOWN`, `KEY_REVOKED`, `KEY_NOT_YET_VALID`, `KEY_EXPIRED`,
+        `REVOCATION_STALE`, `SIGNATURE_INVALID`, `CERTIFICATE_UNSUITABLE`, `POSSESSION_UNPROVEN` or
+        `KEY_TAKEN`.
         """
 
     @_abc_1.abstractmethod

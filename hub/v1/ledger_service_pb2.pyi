@@ -499,6 +499,166 @@ class TimestampRenewal(_message.Message):
 Global___TimestampRenewal: _TypeAlias = TimestampRenewal  # noqa: Y015
 
 @_typing.final
+class GetCertificateEvidenceRequest(_message.Message):
+    """The request for [LedgerService.GetCertificateEvidence][hub.v1.LedgerService.GetCertificateEvidence]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the event that records the statement, counted from 0."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCertificateEvidenceRequest: _TypeAlias = GetCertificateEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class GetCertificateEvidenceResponse(_message.Message):
+    """The response of [LedgerService.GetCertificateEvidence][hub.v1.LedgerService.GetCertificateEvidence]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUERS_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def issuers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The certificates above that of the statement's key, X.509 in DER, as they were found when it
+        was enrolled: its issuer first. At most 32.
+        """
+
+    @_builtins.property
+    def revocation(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.Receipt]:
+        """The receipts of `hub.Log.RevocationEvidenceStored`, by rising position: of each issuer the
+        newest that was stored before the statement was recorded. At most 32.
+        """
+
+    def __init__(
+        self,
+        *,
+        issuers: _abc.Iterable[_builtins.bytes] | None = ...,
+        revocation: _abc.Iterable[_exchange_pb2.Receipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuers", b"issuers", "revocation", b"revocation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCertificateEvidenceResponse: _TypeAlias = GetCertificateEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class ReadRevocationEvidenceRequest(_message.Message):
+    """The request for [LedgerService.ReadRevocationEvidence][hub.v1.LedgerService.ReadRevocationEvidence]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of a `hub.Log.RevocationEvidenceStored`, counted from 0."""
+    offset: _builtins.int
+    """How many bytes to pass over."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadRevocationEvidenceRequest: _TypeAlias = ReadRevocationEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class ReadRevocationEvidenceResponse(_message.Message):
+    """The response of [LedgerService.ReadRevocationEvidence][hub.v1.LedgerService.ReadRevocationEvidence]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """At most 1 MiB from `offset` on."""
+    size: _builtins.int
+    """How many bytes there are in all: at most 16 MiB."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadRevocationEvidenceResponse: _TypeAlias = ReadRevocationEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class ListTrustedRootsRequest(_message.Message):
+    """The request for [LedgerService.ListTrustedRoots][hub.v1.LedgerService.ListTrustedRoots]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """The number of the edition that the caller holds and believes; 0 where it holds none."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrustedRootsRequest: _TypeAlias = ListTrustedRootsRequest  # noqa: Y015
+
+@_typing.final
+class ListTrustedRootsResponse(_message.Message):
+    """The response of [LedgerService.ListTrustedRoots][hub.v1.LedgerService.ListTrustedRoots]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRUSTED_ROOTS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there are more."""
+    @_builtins.property
+    def trusted_roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The signed files, at most 1 MiB each and 10 MiB together, without a gap from `after` on. To go
+        on, pass the last one's number as `after`.
+        """
+
+    def __init__(
+        self,
+        *,
+        trusted_roots: _abc.Iterable[_builtins.bytes] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "trusted_roots", b"trusted_roots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrustedRootsResponse: _TypeAlias = ListTrustedRootsResponse  # noqa: Y015
+
+@_typing.final
 class ListTimestampAuthoritiesRequest(_message.Message):
     """The request for
     [LedgerService.ListTimestampAuthorities][hub.v1.LedgerService.ListTimestampAuthorities].

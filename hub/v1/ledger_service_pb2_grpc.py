@@ -70,6 +70,21 @@ class LedgerServiceStub:
                 request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsResponse.FromString,
                 _registered_method=True)
+        self.GetCertificateEvidence = channel.unary_unary(
+                '/hub.v1.LedgerService/GetCertificateEvidence',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.GetCertificateEvidenceRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetCertificateEvidenceResponse.FromString,
+                _registered_method=True)
+        self.ReadRevocationEvidence = channel.unary_unary(
+                '/hub.v1.LedgerService/ReadRevocationEvidence',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.ReadRevocationEvidenceRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.ReadRevocationEvidenceResponse.FromString,
+                _registered_method=True)
+        self.ListTrustedRoots = channel.unary_unary(
+                '/hub.v1.LedgerService/ListTrustedRoots',
+                request_serializer=hub_dot_v1_dot_ledger__service__pb2.ListTrustedRootsRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_ledger__service__pb2.ListTrustedRootsResponse.FromString,
+                _registered_method=True)
         self.ListTimestampAuthorities = channel.unary_unary(
                 '/hub.v1.LedgerService/ListTimestampAuthorities',
                 request_serializer=hub_dot_v1_dot_ledger__service__pb2.ListTimestampAuthoritiesRequest.SerializeToString,
@@ -152,6 +167,38 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCertificateEvidence(self, request, context):
+        """Returns what there is about the certificate behind a signed statement: those above it, and
+        what its issuers said of revocation by the time the statement was recorded.
+
+        Read-only. Whoever may have the receipt of the position may have this. Empty for an event
+        that records no statement. Fails with `POSITION_UNKNOWN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadRevocationEvidence(self, request, context):
+        """Returns a piece of what an issuer said of revocation, as the hub fetched it.
+
+        Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+        for a position at which no such thing was stored, or where it does not go that far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrustedRoots(self, request, context):
+        """Returns the editions of the trusted root that follow the one a caller holds, by rising number.
+
+        Read-only, but for this: the hub remembers which edition the caller came to hold, so that its
+        operators see who would be left behind. Each edition proves itself by signatures; nothing
+        else here is to be believed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTimestampAuthorities(self, request, context):
         """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
 
@@ -198,6 +245,21 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.GetTimestamps,
                     request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsRequest.FromString,
                     response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetTimestampsResponse.SerializeToString,
+            ),
+            'GetCertificateEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCertificateEvidence,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.GetCertificateEvidenceRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.GetCertificateEvidenceResponse.SerializeToString,
+            ),
+            'ReadRevocationEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadRevocationEvidence,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.ReadRevocationEvidenceRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.ReadRevocationEvidenceResponse.SerializeToString,
+            ),
+            'ListTrustedRoots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrustedRoots,
+                    request_deserializer=hub_dot_v1_dot_ledger__service__pb2.ListTrustedRootsRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_ledger__service__pb2.ListTrustedRootsResponse.SerializeToString,
             ),
             'ListTimestampAuthorities': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTimestampAuthorities,
@@ -395,6 +457,87 @@ class LedgerService:
             '/hub.v1.LedgerService/GetTimestamps',
             hub_dot_v1_dot_ledger__service__pb2.GetTimestampsRequest.SerializeToString,
             hub_dot_v1_dot_ledger__service__pb2.GetTimestampsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCertificateEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/GetCertificateEvidence',
+            hub_dot_v1_dot_ledger__service__pb2.GetCertificateEvidenceRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.GetCertificateEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRevocationEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/ReadRevocationEvidence',
+            hub_dot_v1_dot_ledger__service__pb2.ReadRevocationEvidenceRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.ReadRevocationEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrustedRoots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.LedgerService/ListTrustedRoots',
+            hub_dot_v1_dot_ledger__service__pb2.ListTrustedRootsRequest.SerializeToString,
+            hub_dot_v1_dot_ledger__service__pb2.ListTrustedRootsResponse.FromString,
             options,
             channel_credentials,
             insecure,

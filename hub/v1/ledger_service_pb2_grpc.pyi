@@ -76,6 +76,26 @@ class LedgerServiceStub:
     until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
     and `RECEIPT_DELAYED` before a checkpoint covers the position.
     """
+    GetCertificateEvidence: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetCertificateEvidenceRequest, _ledger_service_pb2.GetCertificateEvidenceResponse]
+    """Returns what there is about the certificate behind a signed statement: those above it, and
+    what its issuers said of revocation by the time the statement was recorded.
+
+    Read-only. Whoever may have the receipt of the position may have this. Empty for an event
+    that records no statement. Fails with `POSITION_UNKNOWN`.
+    """
+    ReadRevocationEvidence: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReadRevocationEvidenceRequest, _ledger_service_pb2.ReadRevocationEvidenceResponse]
+    """Returns a piece of what an issuer said of revocation, as the hub fetched it.
+
+    Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+    for a position at which no such thing was stored, or where it does not go that far.
+    """
+    ListTrustedRoots: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTrustedRootsRequest, _ledger_service_pb2.ListTrustedRootsResponse]
+    """Returns the editions of the trusted root that follow the one a caller holds, by rising number.
+
+    Read-only, but for this: the hub remembers which edition the caller came to hold, so that its
+    operators see who would be left behind. Each edition proves itself by signatures; nothing
+    else here is to be believed.
+    """
     ListTimestampAuthorities: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTimestampAuthoritiesRequest, _ledger_service_pb2.ListTimestampAuthoritiesResponse]
     """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
 
@@ -129,6 +149,26 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Read-only. For any position and any principal: nothing in it tells what stands there. Empty
     until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
     and `RECEIPT_DELAYED` before a checkpoint covers the position.
+    """
+    GetCertificateEvidence: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetCertificateEvidenceRequest, _ledger_service_pb2.GetCertificateEvidenceResponse]  # type: ignore[assignment]
+    """Returns what there is about the certificate behind a signed statement: those above it, and
+    what its issuers said of revocation by the time the statement was recorded.
+
+    Read-only. Whoever may have the receipt of the position may have this. Empty for an event
+    that records no statement. Fails with `POSITION_UNKNOWN`.
+    """
+    ReadRevocationEvidence: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReadRevocationEvidenceRequest, _ledger_service_pb2.ReadRevocationEvidenceResponse]  # type: ignore[assignment]
+    """Returns a piece of what an issuer said of revocation, as the hub fetched it.
+
+    Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+    for a position at which no such thing was stored, or where it does not go that far.
+    """
+    ListTrustedRoots: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTrustedRootsRequest, _ledger_service_pb2.ListTrustedRootsResponse]  # type: ignore[assignment]
+    """Returns the editions of the trusted root that follow the one a caller holds, by rising number.
+
+    Read-only, but for this: the hub remembers which edition the caller came to hold, so that its
+    operators see who would be left behind. Each edition proves itself by signatures; nothing
+    else here is to be believed.
     """
     ListTimestampAuthorities: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTimestampAuthoritiesRequest, _ledger_service_pb2.ListTimestampAuthoritiesResponse]  # type: ignore[assignment]
     """Returns how it stands with each time-stamping authority the hub asks, and with renewals.
@@ -222,6 +262,44 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         Read-only. For any position and any principal: nothing in it tells what stands there. Empty
         until an authority has answered. Fails with `POSITION_UNKNOWN` beyond the newest checkpoint
         and `RECEIPT_DELAYED` before a checkpoint covers the position.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCertificateEvidence(
+        self,
+        request: _ledger_service_pb2.GetCertificateEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetCertificateEvidenceResponse, _abc.Awaitable[_ledger_service_pb2.GetCertificateEvidenceResponse]]:
+        """Returns what there is about the certificate behind a signed statement: those above it, and
+        what its issuers said of revocation by the time the statement was recorded.
+
+        Read-only. Whoever may have the receipt of the position may have this. Empty for an event
+        that records no statement. Fails with `POSITION_UNKNOWN`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadRevocationEvidence(
+        self,
+        request: _ledger_service_pb2.ReadRevocationEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReadRevocationEvidenceResponse, _abc.Awaitable[_ledger_service_pb2.ReadRevocationEvidenceResponse]]:
+        """Returns a piece of what an issuer said of revocation, as the hub fetched it.
+
+        Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+        for a position at which no such thing was stored, or where it does not go that far.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTrustedRoots(
+        self,
+        request: _ledger_service_pb2.ListTrustedRootsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListTrustedRootsResponse, _abc.Awaitable[_ledger_service_pb2.ListTrustedRootsResponse]]:
+        """Returns the editions of the trusted root that follow the one a caller holds, by rising number.
+
+        Read-only, but for this: the hub remembers which edition the caller came to hold, so that its
+        operators see who would be left behind. Each edition proves itself by signatures; nothing
+        else here is to be believed.
         """
 
     @_abc_1.abstractmethod

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hub/v1/orders.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x08Operator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0c\"\xc2\x02\n\x05Order\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x65xchange_id\x18\x04 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x05 \x01(\x0c\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x07 \x01(\t\x12\x12\n\nordered_by\x18\x08 \x01(\t\x12.\n\norder_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nlapse_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61pproved_by\x18\x0b \x01(\t\x12\x31\n\rapproval_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb3\x01\n\x0b\x44ueDocument\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05years\x18\x05 \x01(\r\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61ttachment_bytes\x18\x07 \x01(\x04\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13hub/v1/orders.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x08Operator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0c\"\xd3\x02\n\x05Order\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x13\n\x0b\x65xchange_id\x18\x04 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x05 \x01(\x0c\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x07 \x01(\t\x12\x12\n\nordered_by\x18\x08 \x01(\t\x12.\n\norder_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nlapse_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61pproved_by\x18\x0b \x01(\t\x12\x31\n\rapproval_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07hub_key\x18\r \x01(\t\"\xb3\x01\n\x0b\x44ueDocument\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x02 \x01(\x0c\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05years\x18\x05 \x01(\r\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61ttachment_bytes\x18\x07 \x01(\x04\"\x83\x02\n\x06HubKey\x12\x0f\n\x07hub_key\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.hub.v1.HubKeyState\x12.\n\nsince_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x61nnounced_position\x18\x04 \x01(\x04\x12\x1f\n\x12\x61\x63tivated_position\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x19\n\x0c\x63losing_size\x18\x06 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\x0c\x63losing_root\x18\x07 \x01(\x0c\x42\x15\n\x13_activated_positionB\x0f\n\r_closing_size\"x\n\x07KeyStep\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0f\n\x07hub_key\x18\x02 \x01(\t\x12,\n\x08\x64ue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remind\x18\x04 \x01(\x08\x12\x0e\n\x06urgent\x18\x05 \x01(\x08\"s\n\x12TrustedRootLaggard\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07\x65\x64ition\x18\x03 \x01(\r\x12.\n\nfetch_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9d\x01\n\x0bHubKeyState\x12\x1d\n\x19HUB_KEY_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17HUB_KEY_STATE_ANNOUNCED\x10\x01\x12\x18\n\x14HUB_KEY_STATE_ACTIVE\x10\x02\x12\x19\n\x15HUB_KEY_STATE_RETIRED\x10\x03\x12\x1d\n\x19HUB_KEY_STATE_COMPROMISED\x10\x04\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.orders_pb2', _global
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
+  _globals['_HUBKEYSTATE']._serialized_start=1152
+  _globals['_HUBKEYSTATE']._serialized_end=1309
   _globals['_OPERATOR']._serialized_start=64
   _globals['_OPERATOR']._serialized_end=124
   _globals['_ORDER']._serialized_start=127
-  _globals['_ORDER']._serialized_end=449
-  _globals['_DUEDOCUMENT']._serialized_start=452
-  _globals['_DUEDOCUMENT']._serialized_end=631
+  _globals['_ORDER']._serialized_end=466
+  _globals['_DUEDOCUMENT']._serialized_start=469
+  _globals['_DUEDOCUMENT']._serialized_end=648
+  _globals['_HUBKEY']._serialized_start=651
+  _globals['_HUBKEY']._serialized_end=910
+  _globals['_KEYSTEP']._serialized_start=912
+  _globals['_KEYSTEP']._serialized_end=1032
+  _globals['_TRUSTEDROOTLAGGARD']._serialized_start=1034
+  _globals['_TRUSTEDROOTLAGGARD']._serialized_end=1149
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _HubKeyState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HubKeyStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HubKeyState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HUB_KEY_STATE_UNSPECIFIED: _HubKeyState.ValueType  # 0
+    """Never sent."""
+    HUB_KEY_STATE_ANNOUNCED: _HubKeyState.ValueType  # 1
+    """Known, and signs nothing yet."""
+    HUB_KEY_STATE_ACTIVE: _HubKeyState.ValueType  # 2
+    """It signs."""
+    HUB_KEY_STATE_RETIRED: _HubKeyState.ValueType  # 3
+    """It ended in good order."""
+    HUB_KEY_STATE_COMPROMISED: _HubKeyState.ValueType  # 4
+    """Others may have had it."""
+
+class HubKeyState(_HubKeyState, metaclass=_HubKeyStateEnumTypeWrapper):
+    """Where a key of the hub is in its life; the last two are ends."""
+
+HUB_KEY_STATE_UNSPECIFIED: HubKeyState.ValueType  # 0
+"""Never sent."""
+HUB_KEY_STATE_ANNOUNCED: HubKeyState.ValueType  # 1
+"""Known, and signs nothing yet."""
+HUB_KEY_STATE_ACTIVE: HubKeyState.ValueType  # 2
+"""It signs."""
+HUB_KEY_STATE_RETIRED: HubKeyState.ValueType  # 3
+"""It ended in good order."""
+HUB_KEY_STATE_COMPROMISED: HubKeyState.ValueType  # 4
+"""Others may have had it."""
+Global___HubKeyState: _TypeAlias = HubKeyState  # noqa: Y015
 
 @_typing.final
 class Operator(_message.Message):
@@ -69,16 +102,17 @@ class Order(_message.Message):
     LAPSE_TIME_FIELD_NUMBER: _builtins.int
     APPROVED_BY_FIELD_NUMBER: _builtins.int
     APPROVAL_TIME_FIELD_NUMBER: _builtins.int
+    HUB_KEY_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the order's payload, 32 bytes: an approval names it."""
     position: _builtins.int
     """The position of the order in the log, counted from 0."""
     action: _builtins.str
-    """What is ordered: `erasure`."""
+    """What is ordered: `erasure`, `activate-key`, `compromise-key` or `thaw`."""
     exchange_id: _builtins.str
-    """The exchange it concerns, a UUID."""
+    """The exchange it concerns, a UUID; empty where it concerns none."""
     envelope_digest: _builtins.bytes
-    """SHA-256 of that document's envelope, 32 bytes."""
+    """SHA-256 of that document's envelope, 32 bytes; empty likewise."""
     reason: _builtins.str
     """Why, as one code word."""
     basis: _builtins.str
@@ -87,6 +121,8 @@ class Order(_message.Message):
     """Who ordered it."""
     approved_by: _builtins.str
     """Who approved it; empty while nobody has."""
+    hub_key: _builtins.str
+    """The key of the hub it concerns, as a C2SP verifier key; empty where it concerns none."""
     @_builtins.property
     def order_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded (the hub's clock)."""
@@ -114,10 +150,11 @@ class Order(_message.Message):
         lapse_time: _timestamp_pb2.Timestamp | None = ...,
         approved_by: _builtins.str = ...,
         approval_time: _timestamp_pb2.Timestamp | None = ...,
+        hub_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval_time", b"approval_time", "lapse_time", b"lapse_time", "order_time", b"order_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "approval_time", b"approval_time", "approved_by", b"approved_by", "basis", b"basis", "digest", b"digest", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "lapse_time", b"lapse_time", "order_time", b"order_time", "ordered_by", b"ordered_by", "position", b"position", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "approval_time", b"approval_time", "approved_by", b"approved_by", "basis", b"basis", "digest", b"digest", "envelope_digest", b"envelope_digest", "exchange_id", b"exchange_id", "hub_key", b"hub_key", "lapse_time", b"lapse_time", "order_time", b"order_time", "ordered_by", b"ordered_by", "position", b"position", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,3 +207,134 @@ class DueDocument(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DueDocument: _TypeAlias = DueDocument  # noqa: Y015
+
+@_typing.final
+class HubKey(_message.Message):
+    """A key that the hub signs, signed or will sign its log with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HUB_KEY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    ANNOUNCED_POSITION_FIELD_NUMBER: _builtins.int
+    ACTIVATED_POSITION_FIELD_NUMBER: _builtins.int
+    CLOSING_SIZE_FIELD_NUMBER: _builtins.int
+    CLOSING_ROOT_FIELD_NUMBER: _builtins.int
+    hub_key: _builtins.str
+    """The public key, as a C2SP signed-note verifier key."""
+    state: Global___HubKeyState.ValueType
+    """Where it is in its life."""
+    announced_position: _builtins.int
+    """The position of `HubKeyAnnounced`."""
+    activated_position: _builtins.int
+    """The position of `HubKeyActivated`: it signs trees of more events than this. Absent before."""
+    closing_size: _builtins.int
+    """The largest tree that it may have signed. Absent while it has not ended."""
+    closing_root: _builtins.bytes
+    """The root of that tree, 32 bytes; empty while it has not ended."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """When it came into that state (the hub's clock)."""
+
+    def __init__(
+        self,
+        *,
+        hub_key: _builtins.str = ...,
+        state: Global___HubKeyState.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        announced_position: _builtins.int = ...,
+        activated_position: _builtins.int | None = ...,
+        closing_size: _builtins.int | None = ...,
+        closing_root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_activated_position", b"_activated_position", "_closing_size", b"_closing_size", "activated_position", b"activated_position", "closing_size", b"closing_size", "since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activated_position", b"_activated_position", "_closing_size", b"_closing_size", "activated_position", b"activated_position", "announced_position", b"announced_position", "closing_root", b"closing_root", "closing_size", b"closing_size", "hub_key", b"hub_key", "since_time", b"since_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__activated_position: _TypeAlias = _typing.Literal["activated_position"]  # noqa: Y015
+    _WhichOneofArgType__activated_position: _TypeAlias = _typing.Literal["_activated_position", b"_activated_position"]  # noqa: Y015
+    _WhichOneofReturnType__closing_size: _TypeAlias = _typing.Literal["closing_size"]  # noqa: Y015
+    _WhichOneofArgType__closing_size: _TypeAlias = _typing.Literal["_closing_size", b"_closing_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__activated_position) -> _WhichOneofReturnType__activated_position | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__closing_size) -> _WhichOneofReturnType__closing_size | None: ...
+
+Global___HubKey: _TypeAlias = HubKey  # noqa: Y015
+
+@_typing.final
+class KeyStep(_message.Message):
+    """A step in the life of the hub's keys that can be foreseen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    HUB_KEY_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    REMIND_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """What is to be done: `announce`, `activate` or `retire`."""
+    hub_key: _builtins.str
+    """To which key; empty for one that is not announced yet."""
+    remind: _builtins.bool
+    """Whether a reminder of it is due."""
+    urgent: _builtins.bool
+    """Whether nothing can be signed before it is done."""
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When (the hub's clock); in the past for what is overdue."""
+
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        hub_key: _builtins.str = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        remind: _builtins.bool = ...,
+        urgent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "due_time", b"due_time", "hub_key", b"hub_key", "remind", b"remind", "urgent", b"urgent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyStep: _TypeAlias = KeyStep  # noqa: Y015
+
+@_typing.final
+class TrustedRootLaggard(_message.Message):
+    """Somebody enrolled who has not fetched the newest edition of the trusted root."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLER_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    EDITION_FIELD_NUMBER: _builtins.int
+    FETCH_TIME_FIELD_NUMBER: _builtins.int
+    caller: _builtins.str
+    """The agency's code, or the name of an operator or auditor."""
+    role: _builtins.str
+    """`agency`, `operator` or `auditor`."""
+    edition: _builtins.int
+    """The newest edition that was fetched; 0 where none ever was."""
+    @_builtins.property
+    def fetch_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was fetched (the hub's clock). Absent where none ever was."""
+
+    def __init__(
+        self,
+        *,
+        caller: _builtins.str = ...,
+        role: _builtins.str = ...,
+        edition: _builtins.int = ...,
+        fetch_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch_time", b"fetch_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "edition", b"edition", "fetch_time", b"fetch_time", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrustedRootLaggard: _TypeAlias = TrustedRootLaggard  # noqa: Y015

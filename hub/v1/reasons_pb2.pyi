@@ -81,7 +81,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_UNAVAILABLE: _Reason.ValueType  # 29
     """The hub cannot take this now, or does not know whether it did: repeat the same call."""
     REASON_LOG_FROZEN: _Reason.ValueType  # 30
-    """The log is frozen because a check failed: nothing is accepted."""
+    """The log is frozen, because a check failed or at an operator's word: nothing is accepted."""
     REASON_OVERLOADED: _Reason.ValueType  # 31
     """A bounded queue is full; `retry_after_ms` says when to come back."""
     REASON_CONTENT_WITHHELD: _Reason.ValueType  # 32
@@ -114,8 +114,26 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Another operator has this name; only its holder enrols further certificates for it."""
     REASON_NUMBER_UNKNOWN: _Reason.ValueType  # 91
     """The number is beyond the last one of the box: a log that has ended gave it, or nobody did."""
+    REASON_HUB_KEY_UNKNOWN: _Reason.ValueType  # 111
+    """No key of this hub has this verifier key."""
+    REASON_HUB_KEY_STATE: _Reason.ValueType  # 112
+    """This step does not follow from the state (`state`) in which the hub's key is."""
+    REASON_LOG_NOT_FROZEN: _Reason.ValueType  # 113
+    """No operator has frozen the log, so none need let it go on."""
+    REASON_TRUSTED_ROOT_REFUSED: _Reason.ValueType  # 114
+    """This cannot be the next edition of the trusted root; the message says why."""
     REASON_CASE_REFERENCE_MISSING: _Reason.ValueType  # 73
     """Subject and content are shown to an auditor for a case only, and none was named."""
+    REASON_KEY_REVOKED: _Reason.ValueType  # 98
+    """The certificate of this key was revoked; `effective` says from when on."""
+    REASON_AUDITOR_UNKNOWN: _Reason.ValueType  # 99
+    """No auditor of this name is in force."""
+    REASON_REVOCATION_STALE: _Reason.ValueType  # 100
+    """The hub has no recent word on revocation from the issuer of the certificate."""
+    REASON_POSSESSION_UNPROVEN: _Reason.ValueType  # 101
+    """Nothing proves that the agency holds the key of the certificate it wants to renew to."""
+    REASON_DOCUMENT_SIGNATURE_INVALID: _Reason.ValueType  # 102
+    """The document's own signatures are to be valid, and one is not, or none is there."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused: the closed list of reasons in `google.rpc.ErrorInfo.reason`,
@@ -181,7 +199,7 @@ REASON_RECEIPT_DELAYED: Reason.ValueType  # 28
 REASON_UNAVAILABLE: Reason.ValueType  # 29
 """The hub cannot take this now, or does not know whether it did: repeat the same call."""
 REASON_LOG_FROZEN: Reason.ValueType  # 30
-"""The log is frozen because a check failed: nothing is accepted."""
+"""The log is frozen, because a check failed or at an operator's word: nothing is accepted."""
 REASON_OVERLOADED: Reason.ValueType  # 31
 """A bounded queue is full; `retry_after_ms` says when to come back."""
 REASON_CONTENT_WITHHELD: Reason.ValueType  # 32
@@ -214,6 +232,24 @@ REASON_OPERATOR_EXISTS: Reason.ValueType  # 90
 """Another operator has this name; only its holder enrols further certificates for it."""
 REASON_NUMBER_UNKNOWN: Reason.ValueType  # 91
 """The number is beyond the last one of the box: a log that has ended gave it, or nobody did."""
+REASON_HUB_KEY_UNKNOWN: Reason.ValueType  # 111
+"""No key of this hub has this verifier key."""
+REASON_HUB_KEY_STATE: Reason.ValueType  # 112
+"""This step does not follow from the state (`state`) in which the hub's key is."""
+REASON_LOG_NOT_FROZEN: Reason.ValueType  # 113
+"""No operator has frozen the log, so none need let it go on."""
+REASON_TRUSTED_ROOT_REFUSED: Reason.ValueType  # 114
+"""This cannot be the next edition of the trusted root; the message says why."""
 REASON_CASE_REFERENCE_MISSING: Reason.ValueType  # 73
 """Subject and content are shown to an auditor for a case only, and none was named."""
+REASON_KEY_REVOKED: Reason.ValueType  # 98
+"""The certificate of this key was revoked; `effective` says from when on."""
+REASON_AUDITOR_UNKNOWN: Reason.ValueType  # 99
+"""No auditor of this name is in force."""
+REASON_REVOCATION_STALE: Reason.ValueType  # 100
+"""The hub has no recent word on revocation from the issuer of the certificate."""
+REASON_POSSESSION_UNPROVEN: Reason.ValueType  # 101
+"""Nothing proves that the agency holds the key of the certificate it wants to renew to."""
+REASON_DOCUMENT_SIGNATURE_INVALID: Reason.ValueType  # 102
+"""The document's own signatures are to be valid, and one is not, or none is there."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

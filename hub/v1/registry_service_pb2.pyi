@@ -83,6 +83,7 @@ class Certificate(_message.Message):
     NOT_BEFORE_TIME_FIELD_NUMBER: _builtins.int
     NOT_AFTER_TIME_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
     purpose: _trust_pb2.CertificatePurpose.ValueType
     """What it may be used for."""
     algorithm: _trust_pb2.KeyAlgorithm.ValueType
@@ -101,6 +102,10 @@ class Certificate(_message.Message):
     def not_after_time(self) -> _timestamp_pb2.Timestamp:
         """The end of its validity."""
 
+    @_builtins.property
+    def revocation(self) -> Global___CertificateRevocation:
+        """Only where it was revoked: the last revocation of it."""
+
     def __init__(
         self,
         *,
@@ -111,14 +116,47 @@ class Certificate(_message.Message):
         not_before_time: _timestamp_pb2.Timestamp | None = ...,
         not_after_time: _timestamp_pb2.Timestamp | None = ...,
         position: _builtins.int = ...,
+        revocation: Global___CertificateRevocation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["not_after_time", b"not_after_time", "not_before_time", b"not_before_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_after_time", b"not_after_time", "not_before_time", b"not_before_time", "revocation", b"revocation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "digest", b"digest", "key_id", b"key_id", "not_after_time", b"not_after_time", "not_before_time", b"not_before_time", "position", b"position", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "digest", b"digest", "key_id", b"key_id", "not_after_time", b"not_after_time", "not_before_time", b"not_before_time", "position", b"position", "purpose", b"purpose", "revocation", b"revocation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Certificate: _TypeAlias = Certificate  # noqa: Y015
+
+@_typing.final
+class CertificateRevocation(_message.Message):
+    """That a certificate is out of force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the revocation in the log, counted from 0."""
+    reason: _builtins.str
+    """Why, as `RevokeCertificateRequest.reason`."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on what it signed is in doubt."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "position", b"position", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateRevocation: _TypeAlias = CertificateRevocation  # noqa: Y015
 
 @_typing.final
 class RegisterAgencyRequest(_message.Message):
@@ -249,6 +287,127 @@ class EnrolCertificateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrolCertificateResponse: _TypeAlias = EnrolCertificateResponse  # noqa: Y015
+
+@_typing.final
+class RevokeCertificateRequest(_message.Message):
+    """The request for [RegistryService.RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    agency: _builtins.str
+    """The code of the agency. Required."""
+    key_id: _builtins.str
+    """The key of the certificate, 64 lower-case hexadecimal digits. Required."""
+    reason: _builtins.str
+    """Why, by RFC 5280 section 5.3.1: `unspecified`, `key-compromise`, `ca-compromise`,
+    `affiliation-changed`, `superseded`, `cessation-of-operation`, `certificate-hold`,
+    `privilege-withdrawn` or `aa-compromise`. Required.
+    """
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on what it signed is in doubt; not in the future. Not set: now."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "effective_time", b"effective_time", "key_id", b"key_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeCertificateRequest: _TypeAlias = RevokeCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RevokeCertificateResponse(_message.Message):
+    """The response of [RegistryService.RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Agency.CertificateRevoked`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeCertificateResponse: _TypeAlias = RevokeCertificateResponse  # noqa: Y015
+
+@_typing.final
+class RevokeAuditorRequest(_message.Message):
+    """The request for [RegistryService.RevokeAuditor][hub.v1.RegistryService.RevokeAuditor]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    name: _builtins.str
+    """The auditor's name. Required."""
+    reason: _builtins.str
+    """Why: one code word of small letters, digits and hyphens, at most 40. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAuditorRequest: _TypeAlias = RevokeAuditorRequest  # noqa: Y015
+
+@_typing.final
+class RevokeAuditorResponse(_message.Message):
+    """The response of [RegistryService.RevokeAuditor][hub.v1.RegistryService.RevokeAuditor]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Principal.PrincipalRevoked`, the first where there were several certificates."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAuditorResponse: _TypeAlias = RevokeAuditorResponse  # noqa: Y015
 
 @_typing.final
 class EnrolAuditorRequest(_message.Message):
@@ -1060,6 +1219,389 @@ class ApproveOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApproveOrderResponse: _TypeAlias = ApproveOrderResponse  # noqa: Y015
+
+@_typing.final
+class ListHubKeysRequest(_message.Message):
+    """The request for [RegistryService.ListHubKeys][hub.v1.RegistryService.ListHubKeys]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHubKeysRequest: _TypeAlias = ListHubKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListHubKeysResponse(_message.Message):
+    """The response of [RegistryService.ListHubKeys][hub.v1.RegistryService.ListHubKeys]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[_orders_pb2.HubKey]:
+        """The keys; there are few."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_orders_pb2.HubKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHubKeysResponse: _TypeAlias = ListHubKeysResponse  # noqa: Y015
+
+@_typing.final
+class AnnounceHubKeyRequest(_message.Message):
+    """The request for [RegistryService.AnnounceHubKey][hub.v1.RegistryService.AnnounceHubKey]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnnounceHubKeyRequest: _TypeAlias = AnnounceHubKeyRequest  # noqa: Y015
+
+@_typing.final
+class AnnounceHubKeyResponse(_message.Message):
+    """The response of [RegistryService.AnnounceHubKey][hub.v1.RegistryService.AnnounceHubKey]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.HubKey.HubKeyAnnounced`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnnounceHubKeyResponse: _TypeAlias = AnnounceHubKeyResponse  # noqa: Y015
+
+@_typing.final
+class OrderKeyActionRequest(_message.Message):
+    """The request for [RegistryService.OrderKeyAction][hub.v1.RegistryService.OrderKeyAction]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> _exchange_pb2.SignedStatement:
+        """A statement of type `application/vnd.lienthong.key-order.v1+json`, signed with the key of the
+        caller's enrolled certificate. Required.
+        """
+
+    def __init__(
+        self,
+        *,
+        order: _exchange_pb2.SignedStatement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderKeyActionRequest: _TypeAlias = OrderKeyActionRequest  # noqa: Y015
+
+@_typing.final
+class OrderKeyActionResponse(_message.Message):
+    """The response of [RegistryService.OrderKeyAction][hub.v1.RegistryService.OrderKeyAction]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Principal.ApprovalGiven`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderKeyActionResponse: _TypeAlias = OrderKeyActionResponse  # noqa: Y015
+
+@_typing.final
+class RetireHubKeyRequest(_message.Message):
+    """The request for [RegistryService.RetireHubKey][hub.v1.RegistryService.RetireHubKey]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    HUB_KEY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    hub_key: _builtins.str
+    """The key, as a C2SP verifier key. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        hub_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub_key", b"hub_key", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireHubKeyRequest: _TypeAlias = RetireHubKeyRequest  # noqa: Y015
+
+@_typing.final
+class RetireHubKeyResponse(_message.Message):
+    """The response of [RegistryService.RetireHubKey][hub.v1.RegistryService.RetireHubKey]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.HubKey.HubKeyRetired`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireHubKeyResponse: _TypeAlias = RetireHubKeyResponse  # noqa: Y015
+
+@_typing.final
+class FreezeLogRequest(_message.Message):
+    """The request for [RegistryService.FreezeLog][hub.v1.RegistryService.FreezeLog]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    reason: _builtins.str
+    """Why, as one code word: small letters, digits and hyphens, 1 to 40. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeLogRequest: _TypeAlias = FreezeLogRequest  # noqa: Y015
+
+@_typing.final
+class FreezeLogResponse(_message.Message):
+    """The response of [RegistryService.FreezeLog][hub.v1.RegistryService.FreezeLog]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Log.LogFrozen`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FreezeLogResponse: _TypeAlias = FreezeLogResponse  # noqa: Y015
+
+@_typing.final
+class PlanHubKeysRequest(_message.Message):
+    """The request for [RegistryService.PlanHubKeys][hub.v1.RegistryService.PlanHubKeys]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanHubKeysRequest: _TypeAlias = PlanHubKeysRequest  # noqa: Y015
+
+@_typing.final
+class PlanHubKeysResponse(_message.Message):
+    """The response of [RegistryService.PlanHubKeys][hub.v1.RegistryService.PlanHubKeys]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    EDITION_FIELD_NUMBER: _builtins.int
+    LAGGARDS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    edition: _builtins.int
+    """The number of the newest edition of the trusted root."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_orders_pb2.KeyStep]:
+        """The steps that can be foreseen, earliest first."""
+
+    @_builtins.property
+    def laggards(self) -> _containers.RepeatedCompositeFieldContainer[_orders_pb2.TrustedRootLaggard]:
+        """Who is enrolled and has not fetched that edition."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the next edition would change, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[_orders_pb2.KeyStep] | None = ...,
+        edition: _builtins.int = ...,
+        laggards: _abc.Iterable[_orders_pb2.TrustedRootLaggard] | None = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "edition", b"edition", "laggards", b"laggards", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanHubKeysResponse: _TypeAlias = PlanHubKeysResponse  # noqa: Y015
+
+@_typing.final
+class DraftTrustedRootRequest(_message.Message):
+    """The request for [RegistryService.DraftTrustedRoot][hub.v1.RegistryService.DraftTrustedRoot]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DraftTrustedRootRequest: _TypeAlias = DraftTrustedRootRequest  # noqa: Y015
+
+@_typing.final
+class DraftTrustedRootResponse(_message.Message):
+    """The response of [RegistryService.DraftTrustedRoot][hub.v1.RegistryService.DraftTrustedRoot]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRUSTED_ROOT_FIELD_NUMBER: _builtins.int
+    trusted_root: _builtins.bytes
+    """The file to sign, at most 1 MiB."""
+    def __init__(
+        self,
+        *,
+        trusted_root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trusted_root", b"trusted_root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DraftTrustedRootResponse: _TypeAlias = DraftTrustedRootResponse  # noqa: Y015
+
+@_typing.final
+class PublishTrustedRootRequest(_message.Message):
+    """The request for [RegistryService.PublishTrustedRoot][hub.v1.RegistryService.PublishTrustedRoot]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRUSTED_ROOT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    trusted_root: _builtins.bytes
+    """The signed file, at most 1 MiB. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        trusted_root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "trusted_root", b"trusted_root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishTrustedRootRequest: _TypeAlias = PublishTrustedRootRequest  # noqa: Y015
+
+@_typing.final
+class PublishTrustedRootResponse(_message.Message):
+    """The response of [RegistryService.PublishTrustedRoot][hub.v1.RegistryService.PublishTrustedRoot]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Log.TrustedRootPublished`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishTrustedRootResponse: _TypeAlias = PublishTrustedRootResponse  # noqa: Y015
 
 @_typing.final
 class ListOrdersRequest(_message.Message):

@@ -49,6 +49,16 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateResponse.FromString,
                 _registered_method=True)
+        self.RevokeCertificate = channel.unary_unary(
+                '/hub.v1.RegistryService/RevokeCertificate',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.RevokeCertificateRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.RevokeCertificateResponse.FromString,
+                _registered_method=True)
+        self.RevokeAuditor = channel.unary_unary(
+                '/hub.v1.RegistryService/RevokeAuditor',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.RevokeAuditorRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.RevokeAuditorResponse.FromString,
+                _registered_method=True)
         self.EnrolAuditor = channel.unary_unary(
                 '/hub.v1.RegistryService/EnrolAuditor',
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolAuditorRequest.SerializeToString,
@@ -119,6 +129,46 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderResponse.FromString,
                 _registered_method=True)
+        self.ListHubKeys = channel.unary_unary(
+                '/hub.v1.RegistryService/ListHubKeys',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ListHubKeysRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListHubKeysResponse.FromString,
+                _registered_method=True)
+        self.AnnounceHubKey = channel.unary_unary(
+                '/hub.v1.RegistryService/AnnounceHubKey',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.AnnounceHubKeyRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.AnnounceHubKeyResponse.FromString,
+                _registered_method=True)
+        self.OrderKeyAction = channel.unary_unary(
+                '/hub.v1.RegistryService/OrderKeyAction',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.OrderKeyActionRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.OrderKeyActionResponse.FromString,
+                _registered_method=True)
+        self.RetireHubKey = channel.unary_unary(
+                '/hub.v1.RegistryService/RetireHubKey',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.RetireHubKeyRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.RetireHubKeyResponse.FromString,
+                _registered_method=True)
+        self.FreezeLog = channel.unary_unary(
+                '/hub.v1.RegistryService/FreezeLog',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.FreezeLogRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.FreezeLogResponse.FromString,
+                _registered_method=True)
+        self.PlanHubKeys = channel.unary_unary(
+                '/hub.v1.RegistryService/PlanHubKeys',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.PlanHubKeysRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.PlanHubKeysResponse.FromString,
+                _registered_method=True)
+        self.DraftTrustedRoot = channel.unary_unary(
+                '/hub.v1.RegistryService/DraftTrustedRoot',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.DraftTrustedRootRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.DraftTrustedRootResponse.FromString,
+                _registered_method=True)
+        self.PublishTrustedRoot = channel.unary_unary(
+                '/hub.v1.RegistryService/PublishTrustedRoot',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.PublishTrustedRootRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.PublishTrustedRootResponse.FromString,
+                _registered_method=True)
         self.ListOrders = channel.unary_unary(
                 '/hub.v1.RegistryService/ListOrders',
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.ListOrdersRequest.SerializeToString,
@@ -153,6 +203,30 @@ class RegistryServiceServicer:
 
         In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
         or `KEY_TAKEN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeCertificate(self, request, context):
+        """Revokes a certificate of an agency, for good: its key can never be enrolled again.
+
+        In force when the call returns: for the next call, for the next message of open streams,
+        and for what waits to be recorded. What was accepted with a signing key from
+        `effective_time` on stands and gets `hub.Exchange.SignatureInDoubt`. A second revocation
+        can only name an earlier time. Fails with `AGENCY_UNKNOWN`, `KEY_UNKNOWN`, `KEY_REVOKED`
+        or `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAuditor(self, request, context):
+        """Puts an auditor out, with all of its certificates.
+
+        In force when the call returns, as with
+        [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
+        or `REQUEST_MALFORMED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -303,6 +377,84 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHubKeys(self, request, context):
+        """Lists every key that the hub ever signed its log with, in the order they were announced.
+
+        Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnnounceHubKey(self, request, context):
+        """Makes a new key and announces it; it signs nothing before it is activated.
+
+        Idempotent by `request_id`. Fails with `HUB_KEY_STATE` while another one waits, and with
+        `UNAVAILABLE` when the signer makes no key now: repeat the same call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OrderKeyAction(self, request, context):
+        """Orders that an announced key begins to sign, that a key be given up as stolen, or that a frozen
+        log go on. Nothing is done before another operator approves (`ApproveOrder`).
+
+        The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails as
+        any statement may, and with `HUB_KEY_UNKNOWN`, `HUB_KEY_STATE` or `LOG_NOT_FROZEN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireHubKey(self, request, context):
+        """Ends a key in good order while another signs: it signs no tree that holds this fact.
+
+        Idempotent by `request_id`. Fails with `HUB_KEY_UNKNOWN` and `HUB_KEY_STATE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FreezeLog(self, request, context):
+        """Stops the log at once, at one operator's word: nothing is accepted but what concerns its keys
+        and what puts somebody out, until two operators let it go on.
+
+        Idempotent by `request_id`. Fails with `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanHubKeys(self, request, context):
+        """Foresees the next steps of the hub's keys, and says who has not fetched the newest edition of
+        the trusted root. Changes nothing.
+
+        Read-only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DraftTrustedRoot(self, request, context):
+        """Makes the next edition of the trusted root as the log has it today, for the holders of the root
+        keys to sign. Publishes nothing.
+
+        Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishTrustedRoot(self, request, context):
+        """Publishes the next edition of the trusted root: from now on clients fetch it.
+
+        Idempotent by `request_id`. Fails with `TRUSTED_ROOT_REFUSED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOrders(self, request, context):
         """Lists orders by rising position.
 
@@ -334,6 +486,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.EnrolCertificate,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.EnrolCertificateResponse.SerializeToString,
+            ),
+            'RevokeCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeCertificate,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.RevokeCertificateRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.RevokeCertificateResponse.SerializeToString,
+            ),
+            'RevokeAuditor': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAuditor,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.RevokeAuditorRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.RevokeAuditorResponse.SerializeToString,
             ),
             'EnrolAuditor': grpc.unary_unary_rpc_method_handler(
                     servicer.EnrolAuditor,
@@ -405,6 +567,46 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.ApproveOrderResponse.SerializeToString,
             ),
+            'ListHubKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHubKeys,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListHubKeysRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ListHubKeysResponse.SerializeToString,
+            ),
+            'AnnounceHubKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnnounceHubKey,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.AnnounceHubKeyRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.AnnounceHubKeyResponse.SerializeToString,
+            ),
+            'OrderKeyAction': grpc.unary_unary_rpc_method_handler(
+                    servicer.OrderKeyAction,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.OrderKeyActionRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.OrderKeyActionResponse.SerializeToString,
+            ),
+            'RetireHubKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireHubKey,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.RetireHubKeyRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.RetireHubKeyResponse.SerializeToString,
+            ),
+            'FreezeLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeLog,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.FreezeLogRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.FreezeLogResponse.SerializeToString,
+            ),
+            'PlanHubKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanHubKeys,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.PlanHubKeysRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.PlanHubKeysResponse.SerializeToString,
+            ),
+            'DraftTrustedRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.DraftTrustedRoot,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.DraftTrustedRootRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.DraftTrustedRootResponse.SerializeToString,
+            ),
+            'PublishTrustedRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishTrustedRoot,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.PublishTrustedRootRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.PublishTrustedRootResponse.SerializeToString,
+            ),
             'ListOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrders,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListOrdersRequest.FromString,
@@ -475,6 +677,60 @@ class RegistryService:
             '/hub.v1.RegistryService/EnrolCertificate',
             hub_dot_v1_dot_registry__service__pb2.EnrolCertificateRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.EnrolCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/RevokeCertificate',
+            hub_dot_v1_dot_registry__service__pb2.RevokeCertificateRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.RevokeCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAuditor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/RevokeAuditor',
+            hub_dot_v1_dot_registry__service__pb2.RevokeAuditorRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.RevokeAuditorResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -853,6 +1109,222 @@ class RegistryService:
             '/hub.v1.RegistryService/ApproveOrder',
             hub_dot_v1_dot_registry__service__pb2.ApproveOrderRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.ApproveOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHubKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ListHubKeys',
+            hub_dot_v1_dot_registry__service__pb2.ListHubKeysRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ListHubKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnnounceHubKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/AnnounceHubKey',
+            hub_dot_v1_dot_registry__service__pb2.AnnounceHubKeyRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.AnnounceHubKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OrderKeyAction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/OrderKeyAction',
+            hub_dot_v1_dot_registry__service__pb2.OrderKeyActionRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.OrderKeyActionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireHubKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/RetireHubKey',
+            hub_dot_v1_dot_registry__service__pb2.RetireHubKeyRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.RetireHubKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/FreezeLog',
+            hub_dot_v1_dot_registry__service__pb2.FreezeLogRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.FreezeLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanHubKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/PlanHubKeys',
+            hub_dot_v1_dot_registry__service__pb2.PlanHubKeysRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.PlanHubKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DraftTrustedRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/DraftTrustedRoot',
+            hub_dot_v1_dot_registry__service__pb2.DraftTrustedRootRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.DraftTrustedRootResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishTrustedRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/PublishTrustedRoot',
+            hub_dot_v1_dot_registry__service__pb2.PublishTrustedRootRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.PublishTrustedRootResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,22 @@ class RegistryServiceStub:
     In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
     or `KEY_TAKEN`.
     """
+    RevokeCertificate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeCertificateRequest, _registry_service_pb2.RevokeCertificateResponse]
+    """Revokes a certificate of an agency, for good: its key can never be enrolled again.
+
+    In force when the call returns: for the next call, for the next message of open streams,
+    and for what waits to be recorded. What was accepted with a signing key from
+    `effective_time` on stands and gets `hub.Exchange.SignatureInDoubt`. A second revocation
+    can only name an earlier time. Fails with `AGENCY_UNKNOWN`, `KEY_UNKNOWN`, `KEY_REVOKED`
+    or `REQUEST_MALFORMED`.
+    """
+    RevokeAuditor: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeAuditorRequest, _registry_service_pb2.RevokeAuditorResponse]
+    """Puts an auditor out, with all of its certificates.
+
+    In force when the call returns, as with
+    [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
+    or `REQUEST_MALFORMED`.
+    """
     EnrolAuditor: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolAuditorRequest, _registry_service_pb2.EnrolAuditorResponse]
     """Enrols an auditor's certificate for the connection; with it one may call AuditService.
 
@@ -138,6 +154,52 @@ class RegistryServiceStub:
     `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
     is recorded but not finished: the hub goes on, and the same call waits for it again.
     """
+    ListHubKeys: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListHubKeysRequest, _registry_service_pb2.ListHubKeysResponse]
+    """Lists every key that the hub ever signed its log with, in the order they were announced.
+
+    Read-only.
+    """
+    AnnounceHubKey: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AnnounceHubKeyRequest, _registry_service_pb2.AnnounceHubKeyResponse]
+    """Makes a new key and announces it; it signs nothing before it is activated.
+
+    Idempotent by `request_id`. Fails with `HUB_KEY_STATE` while another one waits, and with
+    `UNAVAILABLE` when the signer makes no key now: repeat the same call.
+    """
+    OrderKeyAction: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.OrderKeyActionRequest, _registry_service_pb2.OrderKeyActionResponse]
+    """Orders that an announced key begins to sign, that a key be given up as stolen, or that a frozen
+    log go on. Nothing is done before another operator approves (`ApproveOrder`).
+
+    The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails as
+    any statement may, and with `HUB_KEY_UNKNOWN`, `HUB_KEY_STATE` or `LOG_NOT_FROZEN`.
+    """
+    RetireHubKey: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RetireHubKeyRequest, _registry_service_pb2.RetireHubKeyResponse]
+    """Ends a key in good order while another signs: it signs no tree that holds this fact.
+
+    Idempotent by `request_id`. Fails with `HUB_KEY_UNKNOWN` and `HUB_KEY_STATE`.
+    """
+    FreezeLog: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.FreezeLogRequest, _registry_service_pb2.FreezeLogResponse]
+    """Stops the log at once, at one operator's word: nothing is accepted but what concerns its keys
+    and what puts somebody out, until two operators let it go on.
+
+    Idempotent by `request_id`. Fails with `REQUEST_MALFORMED`.
+    """
+    PlanHubKeys: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PlanHubKeysRequest, _registry_service_pb2.PlanHubKeysResponse]
+    """Foresees the next steps of the hub's keys, and says who has not fetched the newest edition of
+    the trusted root. Changes nothing.
+
+    Read-only.
+    """
+    DraftTrustedRoot: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DraftTrustedRootRequest, _registry_service_pb2.DraftTrustedRootResponse]
+    """Makes the next edition of the trusted root as the log has it today, for the holders of the root
+    keys to sign. Publishes nothing.
+
+    Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+    """
+    PublishTrustedRoot: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PublishTrustedRootRequest, _registry_service_pb2.PublishTrustedRootResponse]
+    """Publishes the next edition of the trusted root: from now on clients fetch it.
+
+    Idempotent by `request_id`. Fails with `TRUSTED_ROOT_REFUSED`.
+    """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListOrdersRequest, _registry_service_pb2.ListOrdersResponse]
     """Lists orders by rising position.
 
@@ -170,6 +232,22 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
     or `KEY_TAKEN`.
+    """
+    RevokeCertificate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeCertificateRequest, _registry_service_pb2.RevokeCertificateResponse]  # type: ignore[assignment]
+    """Revokes a certificate of an agency, for good: its key can never be enrolled again.
+
+    In force when the call returns: for the next call, for the next message of open streams,
+    and for what waits to be recorded. What was accepted with a signing key from
+    `effective_time` on stands and gets `hub.Exchange.SignatureInDoubt`. A second revocation
+    can only name an earlier time. Fails with `AGENCY_UNKNOWN`, `KEY_UNKNOWN`, `KEY_REVOKED`
+    or `REQUEST_MALFORMED`.
+    """
+    RevokeAuditor: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeAuditorRequest, _registry_service_pb2.RevokeAuditorResponse]  # type: ignore[assignment]
+    """Puts an auditor out, with all of its certificates.
+
+    In force when the call returns, as with
+    [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
+    or `REQUEST_MALFORMED`.
     """
     EnrolAuditor: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolAuditorRequest, _registry_service_pb2.EnrolAuditorResponse]  # type: ignore[assignment]
     """Enrols an auditor's certificate for the connection; with it one may call AuditService.
@@ -260,6 +338,52 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
     is recorded but not finished: the hub goes on, and the same call waits for it again.
     """
+    ListHubKeys: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListHubKeysRequest, _registry_service_pb2.ListHubKeysResponse]  # type: ignore[assignment]
+    """Lists every key that the hub ever signed its log with, in the order they were announced.
+
+    Read-only.
+    """
+    AnnounceHubKey: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AnnounceHubKeyRequest, _registry_service_pb2.AnnounceHubKeyResponse]  # type: ignore[assignment]
+    """Makes a new key and announces it; it signs nothing before it is activated.
+
+    Idempotent by `request_id`. Fails with `HUB_KEY_STATE` while another one waits, and with
+    `UNAVAILABLE` when the signer makes no key now: repeat the same call.
+    """
+    OrderKeyAction: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.OrderKeyActionRequest, _registry_service_pb2.OrderKeyActionResponse]  # type: ignore[assignment]
+    """Orders that an announced key begins to sign, that a key be given up as stolen, or that a frozen
+    log go on. Nothing is done before another operator approves (`ApproveOrder`).
+
+    The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails as
+    any statement may, and with `HUB_KEY_UNKNOWN`, `HUB_KEY_STATE` or `LOG_NOT_FROZEN`.
+    """
+    RetireHubKey: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RetireHubKeyRequest, _registry_service_pb2.RetireHubKeyResponse]  # type: ignore[assignment]
+    """Ends a key in good order while another signs: it signs no tree that holds this fact.
+
+    Idempotent by `request_id`. Fails with `HUB_KEY_UNKNOWN` and `HUB_KEY_STATE`.
+    """
+    FreezeLog: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.FreezeLogRequest, _registry_service_pb2.FreezeLogResponse]  # type: ignore[assignment]
+    """Stops the log at once, at one operator's word: nothing is accepted but what concerns its keys
+    and what puts somebody out, until two operators let it go on.
+
+    Idempotent by `request_id`. Fails with `REQUEST_MALFORMED`.
+    """
+    PlanHubKeys: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PlanHubKeysRequest, _registry_service_pb2.PlanHubKeysResponse]  # type: ignore[assignment]
+    """Foresees the next steps of the hub's keys, and says who has not fetched the newest edition of
+    the trusted root. Changes nothing.
+
+    Read-only.
+    """
+    DraftTrustedRoot: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DraftTrustedRootRequest, _registry_service_pb2.DraftTrustedRootResponse]  # type: ignore[assignment]
+    """Makes the next edition of the trusted root as the log has it today, for the holders of the root
+    keys to sign. Publishes nothing.
+
+    Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+    """
+    PublishTrustedRoot: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PublishTrustedRootRequest, _registry_service_pb2.PublishTrustedRootResponse]  # type: ignore[assignment]
+    """Publishes the next edition of the trusted root: from now on clients fetch it.
+
+    Idempotent by `request_id`. Fails with `TRUSTED_ROOT_REFUSED`.
+    """
     ListOrders: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListOrdersRequest, _registry_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Lists orders by rising position.
 
@@ -301,6 +425,34 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         In force when the call returns. Fails with `AGENCY_UNKNOWN`, `CERTIFICATE_UNSUITABLE`
         or `KEY_TAKEN`.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeCertificate(
+        self,
+        request: _registry_service_pb2.RevokeCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RevokeCertificateResponse, _abc.Awaitable[_registry_service_pb2.RevokeCertificateResponse]]:
+        """Revokes a certificate of an agency, for good: its key can never be enrolled again.
+
+        In force when the call returns: for the next call, for the next message of open streams,
+        and for what waits to be recorded. What was accepted with a signing key from
+        `effective_time` on stands and gets `hub.Exchange.SignatureInDoubt`. A second revocation
+        can only name an earlier time. Fails with `AGENCY_UNKNOWN`, `KEY_UNKNOWN`, `KEY_REVOKED`
+        or `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeAuditor(
+        self,
+        request: _registry_service_pb2.RevokeAuditorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RevokeAuditorResponse, _abc.Awaitable[_registry_service_pb2.RevokeAuditorResponse]]:
+        """Puts an auditor out, with all of its certificates.
+
+        In force when the call returns, as with
+        [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
+        or `REQUEST_MALFORMED`.
         """
 
     @_abc_1.abstractmethod
@@ -474,6 +626,100 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         `ORDER_UNKNOWN`, `ORDER_EXECUTED`, `ORDER_LAPSED`, `SECOND_OPERATOR_NEEDED` or
         `PAYLOAD_ERASED` (by another order); nothing is recorded then. `UNAVAILABLE` may mean that it
         is recorded but not finished: the hub goes on, and the same call waits for it again.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHubKeys(
+        self,
+        request: _registry_service_pb2.ListHubKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListHubKeysResponse, _abc.Awaitable[_registry_service_pb2.ListHubKeysResponse]]:
+        """Lists every key that the hub ever signed its log with, in the order they were announced.
+
+        Read-only.
+        """
+
+    @_abc_1.abstractmethod
+    def AnnounceHubKey(
+        self,
+        request: _registry_service_pb2.AnnounceHubKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.AnnounceHubKeyResponse, _abc.Awaitable[_registry_service_pb2.AnnounceHubKeyResponse]]:
+        """Makes a new key and announces it; it signs nothing before it is activated.
+
+        Idempotent by `request_id`. Fails with `HUB_KEY_STATE` while another one waits, and with
+        `UNAVAILABLE` when the signer makes no key now: repeat the same call.
+        """
+
+    @_abc_1.abstractmethod
+    def OrderKeyAction(
+        self,
+        request: _registry_service_pb2.OrderKeyActionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.OrderKeyActionResponse, _abc.Awaitable[_registry_service_pb2.OrderKeyActionResponse]]:
+        """Orders that an announced key begins to sign, that a key be given up as stolen, or that a frozen
+        log go on. Nothing is done before another operator approves (`ApproveOrder`).
+
+        The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails as
+        any statement may, and with `HUB_KEY_UNKNOWN`, `HUB_KEY_STATE` or `LOG_NOT_FROZEN`.
+        """
+
+    @_abc_1.abstractmethod
+    def RetireHubKey(
+        self,
+        request: _registry_service_pb2.RetireHubKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RetireHubKeyResponse, _abc.Awaitable[_registry_service_pb2.RetireHubKeyResponse]]:
+        """Ends a key in good order while another signs: it signs no tree that holds this fact.
+
+        Idempotent by `request_id`. Fails with `HUB_KEY_UNKNOWN` and `HUB_KEY_STATE`.
+        """
+
+    @_abc_1.abstractmethod
+    def FreezeLog(
+        self,
+        request: _registry_service_pb2.FreezeLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.FreezeLogResponse, _abc.Awaitable[_registry_service_pb2.FreezeLogResponse]]:
+        """Stops the log at once, at one operator's word: nothing is accepted but what concerns its keys
+        and what puts somebody out, until two operators let it go on.
+
+        Idempotent by `request_id`. Fails with `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanHubKeys(
+        self,
+        request: _registry_service_pb2.PlanHubKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.PlanHubKeysResponse, _abc.Awaitable[_registry_service_pb2.PlanHubKeysResponse]]:
+        """Foresees the next steps of the hub's keys, and says who has not fetched the newest edition of
+        the trusted root. Changes nothing.
+
+        Read-only.
+        """
+
+    @_abc_1.abstractmethod
+    def DraftTrustedRoot(
+        self,
+        request: _registry_service_pb2.DraftTrustedRootRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.DraftTrustedRootResponse, _abc.Awaitable[_registry_service_pb2.DraftTrustedRootResponse]]:
+        """Makes the next edition of the trusted root as the log has it today, for the holders of the root
+        keys to sign. Publishes nothing.
+
+        Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishTrustedRoot(
+        self,
+        request: _registry_service_pb2.PublishTrustedRootRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.PublishTrustedRootResponse, _abc.Awaitable[_registry_service_pb2.PublishTrustedRootResponse]]:
+        """Publishes the next edition of the trusted root: from now on clients fetch it.
+
+        Idempotent by `request_id`. Fails with `TRUSTED_ROOT_REFUSED`.
         """
 
     @_abc_1.abstractmethod

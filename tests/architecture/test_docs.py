@@ -289,7 +289,7 @@ def anchors(page: Path) -> set[str]:
 OURS = re.compile(
     r"`((?:hub|adapters|keys|protos|tests|docs|requirements)/[\w./*-]*?)(?:::(\w+))?`"
 )
-IN_A_DATA_FOLDER = {"hub/clients", "hub/trusted_root.json", "keys/content-key"}
+IN_A_DATA_FOLDER = {"hub/clients", "hub/trusted_root.json", "keys/content-key", "keys/identity.age"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -73,10 +73,11 @@ SMOKE = Scale(
 
 
 class Place:
-    """A folder for one run. Hubs made in it differ from others in two settings.
+    """A folder for one run. Hubs made in it differ from others in three settings.
 
     The limit on what one agency may send in a second is lifted, for one sends it all here. And
-    they listen on free ports.
+    they listen on free ports. What documents sign for themselves is not examined: their files
+    here are no PDFs, whatever they are called.
     """
 
     def __init__(self, folder: Path, scale: Scale) -> None:
@@ -86,6 +87,7 @@ class Place:
         settings = self._origin.folder.settings
         with settings.open("a") as file:
             file.write("rate_per_agency = 1000000.0\nburst_per_agency = 1000000\n")
+            file.write('document_signatures = "off"\n')
         self._running = AsyncExitStack()
         self._served: tuple[Founded, int] | None = None
         self._bare: int | None = None

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 
 from adapters.storage.engine import Database
-from adapters.storage.migrate import migrate
+from tests.support.databases import new_database
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/hub.db"
-    migrate(url)
-    database = Database(url)
+    database = Database(new_database(tmp_path / "hub.db"))
     yield database
     database.close()

@@ -9,6 +9,7 @@ from eventsourcing.persistence import RecordConflictError
 from adapters.memory.events import MemoryEventLog
 from adapters.storage.events import EventRecorder
 from hub.application.ports import AcceptedRequest, EventLog, Head, HeadMoved, SealedPayload
+from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from tests.support.commits import (
     REGISTRY_TOPIC,
@@ -306,3 +307,14 @@ def test_timestamps_are_found_in_their_order_and_paged(log: EventLog):
     assert [entry.position for entry in log.timestamps(1, 1)] == [2]
     assert list(log.timestamps(4, 10)) == []
     assert {entry.topic for entry in log.timestamps(0, 10)} == {TIMESTAMP_TOPIC}
+
+
+def test_what_issuers_said_of_revocation_is_found_from_a_position_back(log: EventLog):
+    topic = RevocationEvidence.Created.TOPIC
+    topics = [topic, "hub.Agency.SubmissionRefused", topic, topic]
+    events = [new_event(topic=each) for each in topics]
+    log.commit(replace(new_commit(0, events), registry_offset=3))
+
+    assert [entry.position for entry in log.revocation_evidence(9, 10)] == [3, 2, 0]
+    assert [entry.position for entry in log.revocation_evidence(3, 1)] == [2]
+    assert list(log.revocation_evidence(0, 10)) == []

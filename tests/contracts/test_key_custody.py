@@ -7,14 +7,31 @@ import pytest
 from adapters.memory.document_keys import MemoryKeyCustody
 from hub.application.ports import KeyCustody
 from hub.errors import ContentLost
-from keys.custody import ContentCustody
+from keys.age import Identities, seal
+from keys.custody import ContentCustody, new_content_key
+from keys.file import SECRET_MODE, create_file
+from keys.pkcs11 import Token, TokenCustody
+from tests.support.tokens import MODULE, PIN, soft_token
+
+OPERATORS = Identities.generate(), Identities.generate()
 
 
-@pytest.fixture(params=["memory", "keys"])
-def custody(request: pytest.FixtureRequest, tmp_path: Path) -> KeyCustody:
+@pytest.fixture(params=["memory", "file", "age", "pkcs11"])
+def custody(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> KeyCustody:
     if request.param == "memory":
         return MemoryKeyCustody()
-    return ContentCustody.create(tmp_path / "content.key")
+    if request.param == "pkcs11":
+        token = Token(MODULE, soft_token(tmp_path_factory).label, PIN)
+        token.make_keys()
+        return TokenCustody(token)
+    path = tmp_path / "content-key"
+    if request.param == "file":
+        return ContentCustody.create(path)
+    recipients = [each for operator in OPERATORS for each in operator.recipients]
+    create_file(path, seal(new_content_key(), recipients), mode=SECRET_MODE)
+    return ContentCustody.open(path, OPERATORS[0].read)
 
 
 def test_a_key_comes_back_as_it_was_wrapped(custody: KeyCustody):

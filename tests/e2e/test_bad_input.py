@@ -416,8 +416,11 @@ def test_every_recorded_reason_has_a_submission_that_meets_it():
     met = {bad.reason for bad in BAD}
 
     # The first two need a key that is enrolled for another time; they are tested below. The
-    # others need an operator to change an agency: see test_agencies.
-    elsewhere = {"KEY_NOT_YET_VALID", "KEY_EXPIRED", "AGENCY_SUSPENDED", "AGENCY_SUCCEEDED"}
+    # others need an operator to change an agency: see test_agencies and test_revocation.
+    elsewhere = {
+        *("KEY_NOT_YET_VALID", "KEY_EXPIRED", "KEY_REVOKED"),
+        *("AGENCY_SUSPENDED", "AGENCY_SUCCEEDED"),
+    }
     assert met >= RECORDED_REASONS - elsewhere
 
 

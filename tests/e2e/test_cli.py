@@ -7,8 +7,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,10 +17,11 @@ import pytest
 
 from hub.proof.evidence import parse_receipt_file
 from hub.proof.leaf import parse_leaf
+from tests.support.forks import Forked, run_forked
 
 SENDER, FINANCE, HEALTH = "ubnd-quan-1", "so-tai-chinh", "so-y-te"
 FINANCE_CODE, HEALTH_CODE = "H29.2.7", "H29.2.9"
-PROGRAM = (sys.executable, "-m", "hub.cli.main")
+PROGRAM = "hub.cli.main"
 
 
 @dataclass
@@ -45,34 +44,21 @@ class Site:
     def __init__(self, folder: Path, language: str = "en") -> None:
         self.folder = folder
         self.language = language
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Forked | None = None
 
     def type(self, *arguments: object, profile: str | None = None, language: str = "") -> Ended:
         environment = self._environment(language or self.language)
         if profile:
             environment["LIENTHONG_PROFILE"] = str(self.folder / "clients" / profile)
-        ended = subprocess.run(
-            [*PROGRAM, *map(str, arguments)],
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=False,
-        )
+        ended = run_forked(PROGRAM, *arguments, env=environment, timeout=60)
         assert "Traceback" not in ended.stderr, ended.stderr
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
-    def start(self, *arguments: object, profile: str | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, profile: str | None = None) -> Forked:
         environment = self._environment(self.language)
         if profile:
             environment["LIENTHONG_PROFILE"] = str(self.folder / "clients" / profile)
-        return subprocess.Popen(
-            [*PROGRAM, *map(str, arguments)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
+        return Forked(PROGRAM, *arguments, env=environment)
 
     def serve(self) -> str:
         self.process = self.start("serve", self.folder)

@@ -176,10 +176,13 @@ def request_ids(_: Speaker, others: Others) -> list[tuple[Any, Any]]:
 
 
 NO_IDENTIFIER = "it takes no identifier: only public sizes"
+OWN_CERTIFICATE = "it takes only what the caller signs about its own; see the tests of renewals"
 OWN_CONTENT = "it takes only what the caller says of its own content; see the test of it"
 PUBLIC = "it tells every principal what the directory of agencies holds, and nothing else"
 HASHES_ONLY = "it takes any position, and answers with hashes and outside signatures over them"
 HASHES = "it tells every principal hashes and signed sizes, and nothing of what they stand for"
+EDITIONS = "it takes the number of an edition, and answers with what everybody is to have"
+PUBLISHED = "it takes any position, and answers with nothing but what an issuer publishes"
 OPERATORS_ONLY = "no agency gets any answer but ROLE_NOT_PERMITTED"
 AUDITORS_ONLY = "neither agency nor operator gets any answer but ROLE_NOT_PERMITTED"
 
@@ -199,6 +202,7 @@ TABLE: dict[str, Pairs | str] = {
     "ExchangeService.WatchOutbox": by_box(calls.WatchOutboxRequest),
     "ExchangeService.GetStatement": by_position(calls.GetStatementRequest),
     "ExchangeService.ListFacts": by_exchange(calls.ListFactsRequest),
+    "ExchangeService.RenewCertificate": OWN_CERTIFICATE,
     "ExchangeService.ListReceived": by_box(calls.ListReceivedRequest),
     "ExchangeService.ListSent": by_box(calls.ListSentRequest),
     "ExchangeService.GetLimits": NO_IDENTIFIER,
@@ -211,6 +215,9 @@ TABLE: dict[str, Pairs | str] = {
     "LedgerService.GetTile": HASHES,
     "LedgerService.GetReceipt": by_position(ledger_calls.GetReceiptRequest),
     "LedgerService.GetTimestamps": HASHES_ONLY,
+    "LedgerService.GetCertificateEvidence": by_position(ledger_calls.GetCertificateEvidenceRequest),
+    "LedgerService.ReadRevocationEvidence": PUBLISHED,
+    "LedgerService.ListTrustedRoots": EDITIONS,
     "LedgerService.ListTimestampAuthorities": OPERATORS_ONLY,
     "RegistryService.RegisterAgency": OPERATORS_ONLY,
     "RegistryService.EnrolCertificate": OPERATORS_ONLY,
@@ -227,9 +234,19 @@ TABLE: dict[str, Pairs | str] = {
     "RegistryService.ListOperators": OPERATORS_ONLY,
     "RegistryService.OrderErasure": OPERATORS_ONLY,
     "RegistryService.ApproveOrder": OPERATORS_ONLY,
+    "RegistryService.ListHubKeys": OPERATORS_ONLY,
+    "RegistryService.AnnounceHubKey": OPERATORS_ONLY,
+    "RegistryService.OrderKeyAction": OPERATORS_ONLY,
+    "RegistryService.RetireHubKey": OPERATORS_ONLY,
+    "RegistryService.FreezeLog": OPERATORS_ONLY,
+    "RegistryService.PlanHubKeys": OPERATORS_ONLY,
+    "RegistryService.DraftTrustedRoot": OPERATORS_ONLY,
+    "RegistryService.PublishTrustedRoot": OPERATORS_ONLY,
     "RegistryService.ListOrders": OPERATORS_ONLY,
     "RegistryService.PlanRetention": OPERATORS_ONLY,
     "RegistryService.EnrolAuditor": OPERATORS_ONLY,
+    "RegistryService.RevokeCertificate": OPERATORS_ONLY,
+    "RegistryService.RevokeAuditor": OPERATORS_ONLY,
     "AuditService.StreamEvents": AUDITORS_ONLY,
     "AuditService.ReadStatements": AUDITORS_ONLY,
     "AuditService.ReadAttachment": AUDITORS_ONLY,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -23,6 +21,7 @@ from hub.proof.checkpoint import open_checkpoint
 from hub.proof.merkle import leaf_hash, verify_inclusion
 from hub.v1 import ledger_service_pb2 as calls
 from hub.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from tests.support.forks import run_forked
 from tests.support.hubs import QUAN_1, TAI_CHINH, Founded, Running, raw_stub, refusal_of, serving
 
 LETTER = DocumentDraft(
@@ -36,17 +35,10 @@ LETTER = DocumentDraft(
 
 async def ledger(*arguments: object) -> tuple[int, str, str]:
     """A command typed on the hub's machine, while the hub goes on."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "hub.cli.main", "--lang", "en", "ledger"),
-        *map(str, arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode, out.decode(), err.decode()
+    typed = ("--lang", "en", "ledger", *arguments)
+    ended = await asyncio.to_thread(run_forked, "hub.cli.main", *typed, timeout=60)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 async def keep_sending(hub: Running, stop: asyncio.Event) -> int:

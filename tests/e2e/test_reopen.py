@@ -44,8 +44,9 @@ from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import parse_leaf
 from hub.proof.receipt import Receipt, parse_tlog_proof, verify_receipt
 from hub.proof.reopening import parse_signed
+from hub.proof.succession import read_trusted_root
 from hub.proof.tiles import open_log
-from hub.proof.trust import ConsistencyNeeded, parse_trusted_root
+from hub.proof.trust import ConsistencyNeeded
 from keys.last_signed import LastSigned
 from tests.e2e.test_restore import (
     History,
@@ -273,7 +274,7 @@ def test_a_log_is_reopened_twice(history, hub):
     again.all_of_it()
 
     assert findings_of(folder.root) == []
-    root = parse_trusted_root(folder.trusted_root.read_bytes())
+    root = read_trusted_root(folder.trusted_root.read_bytes())
     assert [log.origin for log in root.logs] == [ORIGIN, NEW, "lienthong.test/log3"]
     assert [log.keys[0].closed is None for log in root.logs] == [False, False, True]
 
@@ -285,7 +286,7 @@ def test_an_old_receipt_is_shown_by_the_new_log(history, hub, tmp_path):
     hub.all_of_it()
     folder = hub.folder
     export_hub(folder, tmp_path / "export")
-    trust = parse_trusted_root(folder.trusted_root.read_bytes())
+    trust = read_trusted_root(folder.trusted_root.read_bytes())
     old = Receipt(history.receipt.leaf, history.receipt.proof)
     proof = parse_tlog_proof(old.proof)
 
@@ -320,7 +321,7 @@ def closing_of(trust: Any) -> Any:
 def test_a_receipt_of_the_last_tree_is_proven_by_the_closing(history, hub):
     lose(hub.folder, "database")
     hub.all_of_it("--from-export", history.old_export, "--kept", certificates(history, hub))
-    trust = parse_trusted_root(hub.folder.trusted_root.read_bytes())
+    trust = read_trusted_root(hub.folder.trusted_root.read_bytes())
     newest = max(history.kept.glob("*.json"), key=position_in)
     file = json.loads(newest.read_text())
 
@@ -337,7 +338,7 @@ def test_the_old_key_signs_nothing_more(history, hub):
     stolen = hub.place / "stolen"
     shutil.copytree(hub.folder.root, stolen)
     hub.all_of_it(reason="log-key-compromised")
-    trust = parse_trusted_root(hub.folder.trusted_root.read_bytes())
+    trust = read_trusted_root(hub.folder.trusted_root.read_bytes())
 
     async def forge() -> Receipt:
         thief = Founded(DataFolder(stolen))
@@ -522,7 +523,7 @@ def test_a_reopening_that_was_broken_off_goes_on(history, hub, where, step, kept
     topics = [topic for (topic,) in rows(hub.folder, "SELECT topic FROM events")]
     assert topics.count("hub.Log.LogReopened") == 1
     assert Settings.load(hub.folder.root).origin == NEW
-    root = parse_trusted_root(hub.folder.trusted_root.read_bytes())
+    root = read_trusted_root(hub.folder.trusted_root.read_bytes())
     assert [log.origin for log in root.logs] == [ORIGIN, NEW]
     asyncio.run(start(hub.folder))
 

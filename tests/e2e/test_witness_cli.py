@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,14 @@ import pytest
 
 from hub.proof.note import VerifierKey
 from tests.e2e.test_cli import FINANCE_CODE, SENDER, Site, new_site
+from tests.support.forks import Forked
 
 
 @dataclass
 class Told:
     """A witness process, with what it said when it was up."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     first_line: str
 
     @property

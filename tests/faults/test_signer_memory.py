@@ -19,6 +19,7 @@ from tests.support.builders import (
     new_hub,
 )
 from tests.support.commands import submit_command
+from tests.support.signers import OneKey
 
 sender = Party(SENDER)
 
@@ -73,7 +74,7 @@ def key() -> FailingKey:
 
 @pytest.fixture
 def hub(memory: FailingLastSigned, key: FailingKey) -> MemoryHub:
-    return new_hub(Stores(signer=CheckpointSigner(ORIGIN, key, memory)))
+    return new_hub(Stores(signer=CheckpointSigner(ORIGIN, OneKey(key), memory)))
 
 
 @pytest.mark.parametrize("fault", ["lost", "kept", "conflict"])
@@ -135,7 +136,7 @@ def test_a_signer_with_an_older_memory_stops_the_start(hub, tmp_path):
     older = LastSigned.open(tmp_path / "restored.db")
     older.advance(None, Signed(ORIGIN, 4, bytes(32)))
     hub.stores.signer = CheckpointSigner(
-        ORIGIN, Ed25519PrivateKey.from_private_bytes(bytes(32)), older
+        ORIGIN, OneKey(Ed25519PrivateKey.from_private_bytes(bytes(32))), older
     )
 
     with pytest.raises(LedgerMismatch, match="older copy"):

@@ -6,10 +6,12 @@ one receipt, and a hub that starts from what is left agrees with itself.
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.memory.faults import Fault
+from adapters.memory.signer import MemorySigner
 from hub.application.agencies import RegisterAgency
 from hub.application.ports import ViewChanges
 from hub.application.refusals import RecordRefusal
@@ -529,7 +531,8 @@ READS = {
     "cosignatures": {"all", "best", "newest", "of"},
     "log": {"entries", "entries_of", "erased_below", "erasures", "evidence", "head"}
     | {"inbox_heads", "outbox_heads", "payload", "payloads", "registry_entries"}
-    | {"request_count", "request_of", "requests", "select_events", "timestamps"},
+    | {"request_count", "request_of", "requests", "select_events", "timestamps"}
+    | {"revocation_evidence", "verdicts"},
     "tree": {"checkpoint_covering", "checkpoints", "checkpoints_missing", "former_checkpoints"}
     | {"latest_checkpoint", "tile", "tiles"},
     "views": {"deliveries", "delivery", "document", "inbox", "order", "orders", "outbox"}
@@ -553,3 +556,50 @@ def test_every_write_of_every_store_is_broken_somewhere():
     }
     # "tree.close" is broken on the real store, by tests/e2e/test_reopen.py.
     assert unbroken == set()
+
+
+# --- Another leader -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("publishes", [True, False])
+def test_a_leader_that_was_overtaken_looks_again_and_freezes_nothing(
+    monkeypatch: pytest.MonkeyPatch, publishes: bool
+):
+    """Between our commit and our signature another process signed what we committed, and more."""
+    hub = new_hub()
+    command = submit_command(hub, sender, sender.envelope())
+    sign = MemorySigner.sign
+
+    def overtaken(signer: MemorySigner, *args: Any, **kwargs: Any) -> bytes:
+        monkeypatch.setattr(MemorySigner, "sign", sign)
+        other = hub.restarted()
+        if not publishes:
+            other.break_next("tree.publish", Fault.LOST)
+        other.process(RegisterAgency(OPERATOR, new_request_id(), "H88", "Mới"))
+        return sign(signer, *args, **kwargs)
+
+    monkeypatch.setattr(MemorySigner, "sign", overtaken)
+    (outcome,) = hub.process(command)
+
+    # Recorded, and nothing is wrong with the log: only what we held of it was old.
+    assert isinstance(outcome, ReceiptDelayed)
+    assert hub.engine.frozen is None
+    (again,) = hub.done(command)
+    assert (again.position, hub.receipts.size) == (10, 12)
+    check_whole(hub)
+    check_whole(hub.restarted())
+
+
+def test_a_start_that_is_overtaken_looks_again(monkeypatch: pytest.MonkeyPatch):
+    hub = new_hub()
+    hub.break_next("signer.sign", Fault.LOST)
+    hub.process(submit_command(hub, sender, sender.envelope()))
+    sign = MemorySigner.sign
+
+    def overtaken(signer: MemorySigner, *args: Any, **kwargs: Any) -> bytes:
+        monkeypatch.setattr(MemorySigner, "sign", sign)
+        hub.restarted().done(RegisterAgency(OPERATOR, new_request_id(), "H88", "Mới"))
+        return sign(signer, *args, **kwargs)
+
+    monkeypatch.setattr(MemorySigner, "sign", overtaken)
+    check_whole(hub.restarted())

@@ -32,9 +32,7 @@ def golden_ledger() -> dict[str, bytes]:
         events.append(StoredEvent(event.id, event.version, event.topic, leaf))
     registry = [n for n, event in enumerate(events) if event.topic in REGISTRY_TOPICS]
     log.commit(Commit(0, events, registry[-1], [], [], {}, {}, {}))
-    sequencer = Sequencer(
-        origin=ORIGIN, log=log, store=store, signer=signer, verifier_key=signer.verifier_key
-    )
+    sequencer = Sequencer(origin=ORIGIN, log=log, store=store, signer=signer)
     sequencer.extend()
     book = ReceiptBook(log, store)
     book.publish(sequencer.size, sequencer.checkpoint)

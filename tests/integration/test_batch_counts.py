@@ -31,6 +31,7 @@ from tests.support.builders import (
     new_hub,
 )
 from tests.support.commands import collect_command, status_command, submit_command
+from tests.support.signers import OneKey
 
 sender, recipient = Party(SENDER), Party(RECIPIENT)
 SIZES = (1, 32, 256)
@@ -69,7 +70,7 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
         tree=CountingTreeStore(database),
         views=Views(database),
         document_keys=DocumentKeys(keys),
-        signer=CheckpointSigner(ORIGIN, Ed25519PrivateKey.generate(), last_signed),
+        signer=CheckpointSigner(ORIGIN, OneKey(Ed25519PrivateKey.generate()), last_signed),
     )
     last_signed.close()
     keys.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.storage.compare import view_tables
+from adapters.storage.schema import view_tables
 from hub.bootstrap.assembly import open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.rebuild import Rebuilt, rebuild

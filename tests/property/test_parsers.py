@@ -23,10 +23,11 @@ from hub.proof.dsse import SignedStatement
 from hub.proof.evidence import parse_receipt_file
 from hub.proof.examination import examine_file
 from hub.proof.leaf import encode_leaf, parse_leaf
-from hub.proof.note import VerifierKey, format_note, parse_note
+from hub.proof.note import KeyType, VerifierKey, format_note, parse_note
 from hub.proof.policy import parse_policy
 from hub.proof.receipt import parse_tlog_proof
 from hub.proof.statements import Envelope, Status, read_statement
+from hub.proof.succession import RootSignature, SignedRoot, parse_signed_root
 from hub.proof.trust import parse_trusted_root
 from tests.unit.proof.building import WITNESS, Case, golden_files, trusted_root
 from tests.unit.proof.bundles import ARRIVED_AT, SUBMITTED_AT, Story
@@ -55,6 +56,10 @@ class Parser:
     write: Callable[[Any], bytes] | None = None
 
 
+SIGNED_ROOT = SignedRoot(
+    RECEIPTS["trusted_root.json"],
+    (RootSignature(VerifierKey("root", KeyType.ED25519, bytes(32)), bytes(64)),),
+).format()
 POLICY = f"witness w1 {WITNESS.key.format()}\ngroup g any w1\nquorum g\n".encode()
 PARSERS = {
     "note": Parser(parse_note, RECEIPTS["checkpoint"], format_note),
@@ -73,6 +78,7 @@ PARSERS = {
     "receipt": Parser(parse_receipt_file, Case().file().format(), lambda file: file.format()),
     "bundle": Parser(parse_bundle, BUNDLES["document.bundle.json"], lambda bundle: bundle.format()),
     "trusted root": Parser(parse_trusted_root, RECEIPTS["trusted_root.json"]),
+    "signed trusted root": Parser(parse_signed_root, SIGNED_ROOT),
     "policy": Parser(parse_policy, POLICY),
     "envelope": Parser(read_as(Envelope.MEDIA_TYPE), STORY.statements[SUBMITTED_AT].payload),
     "status": Parser(read_as(Status.MEDIA_TYPE), STORY.statements[ARRIVED_AT].payload),

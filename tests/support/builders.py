@@ -36,6 +36,7 @@ from hub.application.erasure import Eraser, Executed, Orders
 from hub.application.exchanges import Exchanges, HandedOver
 from hub.application.expiry import expire_overdue
 from hub.application.founding import FoundHub
+from hub.application.hub_keys import EndedKeys, HubKeys
 from hub.application.lane import Command, Recorded
 from hub.application.mapper import ClosedMapper
 from hub.application.operators import Operators
@@ -50,6 +51,7 @@ from hub.ledger.sequencer import Sequencer
 from hub.projections.deliveries import DeliveryProjection
 from hub.proof.dsse import SignedStatement, pre_authentication_encoding
 from hub.proof.leaf import Event, parse_leaf
+from hub.proof.note import VerifierKey
 from hub.proof.receipt import verify_receipt
 from hub.proof.signatures import Algorithm, key_id_of
 from hub.proof.statements import (
@@ -57,11 +59,13 @@ from hub.proof.statements import (
     Collect,
     Envelope,
     ErasureOrder,
+    KeyOrder,
     Recall,
     RecallAnswer,
     Status,
     encode_payload,
 )
+from hub.proof.tree import Tree
 from hub.proof.trust import LogKey, TrustedLog, TrustedRoot
 from keys.development_ca import DevelopmentCA, Issued
 from tests.support.make_statement_examples import sign
@@ -266,6 +270,13 @@ class OperatorParty:
         }
         return self.say(ErasureOrder.MEDIA_TYPE, **members | changes)
 
+    def key_order(self, action: str, key: VerifierKey | None = None, **changes: Any) -> Any:
+        """An order about a key of the hub, or about a frozen log."""
+        members: dict[str, Any] = {"action": action, "reason": "planned", "basis": "QĐ 12/QĐ-STTTT"}
+        if key is not None:
+            members["hub_key"] = key.format()
+        return self.say(KeyOrder.MEDIA_TYPE, **members | changes)
+
     def approval(self, order: SignedStatement, **changes: Any) -> SignedStatement:
         """The approval of exactly this order."""
         members = {"order_digest": order.digest.hex()}
@@ -357,7 +368,6 @@ class MemoryHub:
             log=self.log,
             store=self.stores.tree,
             signer=self.signer,
-            verifier_key=self.signer.verifier_key,
         )
         self.engine = BatchEngine(
             log=self.log,
@@ -367,7 +377,13 @@ class MemoryHub:
             vault=self.vault,
             clock=self.clock,
             randomness=self.randomness,
-            published=lambda: self.projection.catch_up(self.receipts.size),
+            published=self._published,
+        )
+        self.ended_keys = EndedKeys(
+            origin=ORIGIN,
+            registry=lambda: self.engine.registry,
+            receipts=self.receipts,
+            signer=self.signer,
         )
         self.uploads = Uploads(
             store=self.stores.uploads,
@@ -406,11 +422,25 @@ class MemoryHub:
             offload=at_once,
             clock=self.clock,
         )
+        self.hub_keys = HubKeys(
+            origin=ORIGIN,
+            lane=self.lane,
+            registry=lambda: self.engine.registry,
+            signer=self.signer,
+            root_at=lambda size: Tree(self.stores.tree.tile).root(size),
+            planner=lambda keys: [],
+            is_listed=lambda key: True,
+            offload=at_once,
+        )
         self.own_receipts = OwnReceipts(self.receipts, at_once, lambda: self.engine.registry)
         # Every receipt anybody was given, by position: it must never change.
         self.kept: dict[int, Recorded] = {}
         if load:
             self.start()
+
+    def _published(self) -> None:
+        self.projection.catch_up(self.receipts.size)
+        self.ended_keys()
 
     def start(self) -> None:
         """What a hub does before it serves."""
@@ -449,7 +479,9 @@ class MemoryHub:
     @property
     def trust(self) -> TrustedRoot:
         """What the hub's callers believe."""
-        return TrustedRoot(1, (TrustedLog(ORIGIN, (LogKey(self.signer.verifier_key, 0),)),))
+        keys = [entry.key for entry in self.engine.registry.hub_keys.of_log(ORIGIN)]
+        log = TrustedLog(ORIGIN, tuple(LogKey(key, 0) for key in keys or self.signer.keys))
+        return TrustedRoot(1, (log,))
 
     # --- doing ----------------------------------------------------------------------------
 
@@ -487,6 +519,9 @@ class MemoryHub:
 
     def approve(self, operator: str, signed: SignedStatement) -> Executed:
         return run(self.orders.approve(operator, signed))
+
+    def order_key(self, operator: str, signed: SignedStatement) -> Recorded:
+        return run(self.orders.order_key_action(operator, signed))
 
     def erase(self, envelope: SignedStatement) -> Executed:
         """Let two operators erase a document."""
@@ -545,7 +580,7 @@ class MemoryHub:
         stores = self.stores
         parts = Parts(
             origin=ORIGIN,
-            verifier_key=self.signer.verifier_key,
+            keys=self.signer.keys,
             log=self.log,
             store=stores.tree,
             signer=self.signer,

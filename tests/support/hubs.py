@@ -14,14 +14,13 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,11 +42,13 @@ from hub.ledger.fsck import Finding
 from hub.proof.dsse import pre_authentication_encoding
 from hub.proof.signatures import Algorithm, key_id_of
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
-from hub.proof.trust import TrustedRoot, parse_trusted_root
+from hub.proof.succession import read_trusted_root
+from hub.proof.trust import TrustedRoot
 from hub.v1 import exchange_pb2 as wire
 from hub.v1 import exchange_service_pb2 as calls
 from hub.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from keys.development_ca import DevelopmentCA, Issued
+from tests.support.forks import Forked
 from tests.support.make_statement_examples import sign
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +96,7 @@ class Speaker:
 
     @classmethod
     def of(cls, home: Path, sample: SampleAgency) -> Self:
-        key = load_pem_private_key((home / "signing.key.pem").read_bytes(), password=None)
+        key = _private_key((home / "signing.key.pem").read_bytes())
         return cls(sample.code, home, sample.algorithm, identity_in(home), key)
 
     @property
@@ -104,13 +105,19 @@ class Speaker:
 
     def with_key(self, issued: Issued, algorithm: Algorithm) -> Self:
         """The same agency with another signing key."""
-        key = load_pem_private_key(issued.private_key_pem, password=None)
+        key = _private_key(issued.private_key_pem)
         return replace(self, key=key, algorithm=algorithm)
 
     def profile(self, port: int) -> ClientProfile:
         """The profile for the SDK, at the port the hub happens to have."""
         profile = ClientProfile.load(self.home / "profile.toml")
         return replace(profile, target=f"127.0.0.1:{port}")
+
+
+@cache
+def _private_key(pem: bytes) -> Any:
+    # An RSA key is proven to be one when it is loaded, which takes as long as a small test.
+    return load_pem_private_key(pem, password=None)
 
 
 def identity_in(home: Path) -> Identity:
@@ -151,7 +158,7 @@ class Founded:
 
     @property
     def trust(self) -> TrustedRoot:
-        return parse_trusted_root(self.folder.trusted_root.read_bytes())
+        return read_trusted_root(self.folder.trusted_root.read_bytes())
 
 
 def found(tmp_path: Path, *, samples: Sequence[SampleAgency] = SAMPLES) -> Founded:
@@ -203,7 +210,7 @@ class HubProcess:
     def __init__(self, founded: Founded, port: int = 0) -> None:
         self.founded = founded
         self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -232,9 +239,10 @@ class HubProcess:
         log = port_file.with_suffix(".log")
         environment = {**os.environ, "LIENTHONG_LISTEN": f"127.0.0.1:{self.port}"}
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.serve", self.founded.folder.root, port_file],
-                cwd=ROOT,
+            self._process = Forked(
+                "tests.support.serve",
+                self.founded.folder.root,
+                port_file,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=output,

@@ -15,7 +15,6 @@ from adapters.memory.signer import MemorySigner
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.export import ExportFolder
-from adapters.storage.migrate import migrate
 from adapters.storage.tree import TreeStore
 from hub.ledger.export import Exported, export_log
 from hub.ledger.receipts import ReceiptBook
@@ -23,6 +22,7 @@ from hub.ledger.sequencer import Sequencer
 from hub.proof.leaf import Event, encode_leaf
 from hub.proof.receipt import parse_tlog_proof
 from hub.proof.trust import LogKey, TrustedLog, TrustedRoot
+from tests.support.databases import new_database
 
 ORIGIN = "lienthong.example/2026"
 TOPIC = "hub.Agency.SubmissionRefused"
@@ -39,9 +39,8 @@ class GrownLog:
 
     @classmethod
     def new(cls, folder: Path, size: int = 0, origin: str = ORIGIN) -> GrownLog:
-        url = f"sqlite:///{folder}/log.db"
-        migrate(url)
-        grown = cls(Database(url), CountedRandomness(), MemorySigner(origin))
+        database = Database(new_database(folder / "log.db"))
+        grown = cls(database, CountedRandomness(), MemorySigner(origin))
         if size:
             grown.grow(size)
         return grown
@@ -66,7 +65,6 @@ class GrownLog:
             log=self.log,
             store=self.store,
             signer=self.signer,
-            verifier_key=key,
         )
         sequencer.load()
         start = self.log.head().next_position

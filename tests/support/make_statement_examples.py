@@ -17,13 +17,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from hub.proof.dsse import pre_authentication_encoding
 from hub.proof.signatures import Algorithm, key_id_of
-from hub.proof.statements import Approval, Collect, Envelope, ErasureOrder, Status
+from hub.proof.statements import (
+    Approval,
+    Collect,
+    Envelope,
+    ErasureOrder,
+    KeyOrder,
+    Possession,
+    Renewal,
+    Status,
+)
 from keys.development_ca import DevelopmentCA
 from keys.file import PrivateKey
 
@@ -86,8 +96,11 @@ def document(**more: Any) -> dict[str, Any]:
     }
 
 
-def payloads() -> dict[str, tuple[str, bytes]]:
-    """Media type and payload of each example; indented, for JSON may be written in any way."""
+def payloads(certificate: bytes) -> dict[str, tuple[str, bytes]]:
+    """Media type and payload of each example; indented, for JSON may be written in any way.
+
+    `certificate` (DER) is the one that the renewal brings.
+    """
     envelope = encode(
         header("envelope", SENDER, 30)
         | {
@@ -128,6 +141,17 @@ def payloads() -> dict[str, tuple[str, bytes]]:
         "relates_to": digest,
         "document": document(),
     }
+    renewal = encode(
+        header("renewal", SENDER, 55)
+        | {
+            "purpose": "signing",
+            "algorithm": Algorithm.ED25519.value,
+            "certificate": base64.b64encode(certificate).decode(),
+        }
+    )
+    possession = header("possession", SENDER, 55) | {
+        "renewal_digest": hashlib.sha256(renewal).hexdigest()
+    }
     about = {"envelope_digest": digest}
     order = encode(
         header("erasure-order", OPERATOR, 55)
@@ -138,6 +162,12 @@ def payloads() -> dict[str, tuple[str, bytes]]:
             "note": "Theo đề nghị của chủ thể dữ liệu, hồ sơ kèm theo.",
         }
     )
+    key_order = header("key-order", OPERATOR, 56) | {
+        "action": "activate-key",
+        "hub_key": "lienthong.example/2026+bf9e43e3+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
+        "reason": "planned",
+        "basis": "Kế hoạch thay khóa 12/KH-STTTT",
+    }
     approval = header("approval", SECOND_OPERATOR, 58) | {
         "order_digest": hashlib.sha256(order).hexdigest()
     }
@@ -154,7 +184,10 @@ def payloads() -> dict[str, tuple[str, bytes]]:
             Status.MEDIA_TYPE,
             encode(header("refusal", RECIPIENT, 45) | about | refusal),
         ),
+        "renewal": (Renewal.MEDIA_TYPE, renewal),
+        "possession": (Possession.MEDIA_TYPE, encode(possession)),
         "erasure-order": (ErasureOrder.MEDIA_TYPE, order),
+        "key-order": (KeyOrder.MEDIA_TYPE, encode(key_order)),
         "approval": (Approval.MEDIA_TYPE, encode(approval)),
     }
 
@@ -183,13 +216,18 @@ def main() -> None:
     """Write all of it anew."""
     with TemporaryDirectory() as folder:
         ca = DevelopmentCA.create(Path(folder) / "ca", lambda: BEGIN)
-    for name, (_, payload) in payloads().items():
+    issued = {
+        algorithm: ca.issue_signing(f"Example {algorithm.value}", algorithm, BEGIN, END)
+        for algorithm in Algorithm
+    }
+    renewed = x509.load_pem_x509_certificate(issued[Algorithm.ED25519].certificate_pem)
+    made = payloads(renewed.public_bytes(Encoding.DER))
+    for name, (_, payload) in made.items():
         (EXAMPLES / f"{name}.payload.json").write_bytes(payload)
-    for algorithm in Algorithm:
-        issued = ca.issue_signing(f"Example {algorithm.value}", algorithm, BEGIN, END)
-        (EXAMPLES / f"{algorithm.value}.certificate.pem").write_bytes(issued.certificate_pem)
-        key: Any = load_pem_private_key(issued.private_key_pem, password=None)
-        for name, (payload_type, payload) in payloads().items():
+    for algorithm, one in issued.items():
+        (EXAMPLES / f"{algorithm.value}.certificate.pem").write_bytes(one.certificate_pem)
+        key: Any = load_pem_private_key(one.private_key_pem, password=None)
+        for name, (payload_type, payload) in made.items():
             example = signed_example(key, algorithm, payload_type, payload)
             (EXAMPLES / f"{name}.{algorithm.value}.json").write_bytes(example)
 

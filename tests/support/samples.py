@@ -11,14 +11,15 @@ from hub.domain.aggregate import StatementRecord
 from hub.domain.approval import Approval, approval_id
 from hub.domain.audit_trail import AuditTrail
 from hub.domain.delivery import Delivery
-from hub.domain.exchange import Consignment, ContentRecord, Exchange
+from hub.domain.exchange import Consignment, ContentRecord, Exchange, SignatureRecord
 from hub.domain.group import Group
 from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
-from hub.domain.values import sha256_hex, uuid7
+from hub.domain.values import format_time, sha256_hex, uuid7
 
 # From the fifth second of the fifth minute on: no digit of a time is like another by chance.
 FIRST = FixedClock()() + timedelta(minutes=5, seconds=5, microseconds=123456)
@@ -37,7 +38,7 @@ def sample_events() -> list[Any]:
         key_id=new_id(),
         at=next(steps),
         purpose="checkpoint",
-        verifier_key="lienthong.example/2026+00000000+AQAAAA==",
+        verifier_key="lienthong.example/2026+bf9e43e3+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
         by="init",
     )
     key.activate(at=next(steps), by="init")
@@ -180,7 +181,90 @@ def sample_events() -> list[Any]:
         *_of_auditors(exchange.id, steps),
         *_of_operators(principal, exchange, new_id(), steps),
         *_reopened(log, key, steps),
+        *_revoked(agency, exchange, steps),
+        *_examined(exchange, steps),
+        *_revocation_list(new_id(), next(steps)),
     ]
+
+
+def _revocation_list(evidence_id: UUID, at: datetime) -> list[Any]:
+    return RevocationEvidence.store(
+        evidence_id=evidence_id,
+        at=at,
+        source="ca.example",
+        kind="crl",
+        issuer=sha256_hex(b"the issuer's name"),
+        evidence=sha256_hex(b"list"),
+        number="4711",
+        this_update="2026-11-23T00:00:00.000000Z",
+        next_update="2026-11-24T00:00:00.000000Z",
+    ).collect_events()
+
+
+def _examined(exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
+    """The document's own signatures: that of a person holds, that of the agency does not."""
+    exchange.conclude(
+        at=next(steps),
+        document=6,
+        signatures=[
+            SignatureRecord(
+                attachment=0,
+                form="pdf",
+                outcome="valid",
+                reason="",
+                signer="person",
+                signed_at="2026-11-22T02:00:00.000000Z",
+            ),
+            SignatureRecord(
+                attachment=0,
+                form="pdf",
+                outcome="invalid",
+                reason="revoked",
+                signer="agency",
+                signed_at="2026-11-22T02:01:00.000000Z",
+            ),
+        ],
+        report=sha256_hex(b"report"),
+        notices=[
+            Consignment(agency="H29.2.7", inbox_seq=9),
+            Consignment(agency="H29.2.9", inbox_seq=49),
+        ],
+    )
+    return list(exchange.collect_events())
+
+
+def _revoked(agency: Agency, exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
+    """What became of a key that was stolen, and of what it signed."""
+    key_id = sha256_hex(b"agency's key")
+    agency.revoke(
+        at=next(steps),
+        key_id=key_id,
+        reason="key-compromise",
+        effective=FIRST,
+        evidence="",
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000401",
+    )
+    exchange.doubt(
+        at=next(steps),
+        position=6,
+        recipient="",
+        signer="H29.1.1",
+        key_id=key_id,
+        revocation=29,
+        effective=format_time(FIRST),
+        notices=[
+            Consignment(agency="H29.2.7", inbox_seq=8),
+            Consignment(agency="H29.2.9", inbox_seq=48),
+        ],
+        outbox_seq=17,
+    )
+    agency.review(at=next(steps), key_id=key_id, revocation=29, in_doubt=1)
+    aggregates = (agency, exchange)
+    return sorted(
+        (event for aggregate in aggregates for event in aggregate.collect_events()),
+        key=lambda event: event.timestamp,
+    )
 
 
 def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> list[Any]:
@@ -259,6 +343,7 @@ def _of_operators(
     principal.revoke(
         at=next(steps),
         reason="left-office",
+        effective=FIRST,
         by="operator",
         request_id="6f2a5c1e-0000-4000-8000-000000000201",
     )
@@ -274,6 +359,7 @@ def _of_operators(
         action="erasure",
         exchange=str(exchange.id),
         envelope_digest=exchange.envelope_digest,
+        hub_key=None,
         lapses_at="2026-11-30T01:35:08.123456Z",
         warnings=[],
         **why,
@@ -318,7 +404,30 @@ def _reopened(log: Log, key: HubKey, steps: Iterator[datetime]) -> list[Any]:
     )
     for compromised in (False, True):
         key.close(at=next(steps), compromised=compromised, size=29, by="operator")
-    return [*log.collect_events(), *key.collect_events()]
+    events = [*log.collect_events(), *key.collect_events()]
+    log.freeze(
+        at=next(steps),
+        reason="key-stolen",
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000301",
+    )
+    log.thaw(
+        at=next(steps),
+        order=sha256_hex(b"key-order"),
+        ordered_by="operator",
+        approval=sha256_hex(b"approval of the key-order"),
+        approved_by="operator-2",
+        reason="key-replaced",
+        basis="QĐ 46/QĐ-STTTT",
+    )
+    log.publish_trusted_root(
+        at=next(steps),
+        edition=2,
+        digest=sha256_hex(b"trusted root"),
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000302",
+    )
+    return [*events, *log.collect_events()]
 
 
 def statement(kind: str) -> StatementRecord:

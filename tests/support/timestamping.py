@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -64,10 +64,13 @@ def issue(
     critical: bool = True,
     key_usage: bool = True,
     key: Any = None,
+    path_length: int | None = None,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    subject: x509.Name | None = None,
 ) -> Holder:
     """A certificate of this name, issued by itself where nobody is named."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -76,7 +79,7 @@ def issue(
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
-        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+        .add_extension(x509.BasicConstraints(ca, path_length), critical=True)
     )
     if key_usage:
         builder = builder.add_extension(
@@ -84,6 +87,8 @@ def issue(
         )
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=critical)
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, critical=is_critical)
     return Holder(builder.sign(by.key if by else key, hashes.SHA256()), key)
 
 
@@ -282,6 +287,9 @@ def serving(respond: Respond) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             respond(self, self.rfile.read(int(self.headers["Content-Length"])))
+
+        def do_GET(self) -> None:
+            respond(self, b"")
 
         def log_message(self, *_: Any) -> None:
             pass

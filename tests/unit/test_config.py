@@ -45,6 +45,12 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "origin": "hub.example/log",
         "listen": "[::]:0",
         "http_listen": "[::]:1",
+        "custody": "pkcs11",
+        "key_secret_file": "secret",
+        "pkcs11_module": "/usr/lib/token.so",
+        "pkcs11_token": "lienthong",
+        "signer": "unix:/run/lienthong/signer.sock",
+        "signer_timeout_s": 0.5,
         "database_url": "sqlite:///other.db",
         "batch_max": 1,
         "queue_max": 1,
@@ -55,7 +61,16 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "timestamp_every_s": 60,
         "timestamp_timeout_s": 0.5,
         "timestamp_renew_before_days": 1,
+        "crl_every_s": 60,
+        "crl_timeout_s": 0.5,
+        "crl_age_max_h": 1,
+        "crl_stale": "refuse",
+        "document_signatures": "off",
+        "signature_timeout_s": 2.5,
         "upload_age_h": 1,
+        "key_lifetime_days": 100,
+        "key_announce_days": 10,
+        "key_overlap_days": 5,
         "witness_every_s": 0.5,
         "log_format": "text",
         "log_level": "debug",
@@ -67,6 +82,8 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
         for name, value in values.items()
     )
+    text += '\nkey_recipients = ["age1x", "age1y"]\n'
+    values["key_recipients"] = ("age1x", "age1y")
     values["retention"] = {"Công văn": 10, "LCT": 1}
     text += '\n[retention]\n"Công văn" = 10\nLCT = 1\n'
 
@@ -75,6 +92,10 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
     authority = {"name": "tsa", "url": "http://tsa", "certificates": "a.pem", "policy": "1.2.3"}
     text += "\n[[timestamp_authorities]]\n"
     text += "\n".join(f'{name} = "{value}"' for name, value in authority.items())
+    text = 'signatures_required_by = ["H29.2.7"]\n' + text
+    values["signatures_required_by"] = ("H29.2.7",)
+    text += '\n[[crls]]\nname = "ca"\nurl = "http://ca/ca.crl"\n'
+    values["crls"] = ({"name": "ca", "url": "http://ca/ca.crl"},)
 
     assert load(tmp_path, text).model_dump() == values | {"timestamp_authorities": (authority,)}
 

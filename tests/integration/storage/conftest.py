@@ -7,14 +7,12 @@ import pytest
 
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
-from adapters.storage.migrate import migrate
+from tests.support.databases import new_database
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/hub.db"
-    migrate(url)
-    return url
+    return new_database(tmp_path / "hub.db")
 
 
 @pytest.fixture

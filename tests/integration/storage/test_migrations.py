@@ -12,7 +12,7 @@ from adapters.storage import schema
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
-from adapters.storage.migrate import alembic_config, migrate, schema_is_current
+from adapters.storage.migrate import alembic_config, create_views, migrate, schema_is_current
 from adapters.storage.views import Views
 from hub.application.ports import Head, SealedPayload, ViewChanges
 from hub.proof.note import NoteSignature
@@ -44,6 +44,17 @@ def test_the_migrated_tables_are_word_for_word_those_of_the_schema(url: str, tmp
     engine.dispose()
 
     assert definitions(tmp_path / "hub.db") == definitions(tmp_path / "schema.db")
+
+
+def test_the_views_of_a_rebuild_are_word_for_word_the_migrated_ones(url: str, tmp_path: Path):
+    create_views(f"sqlite:///{tmp_path}/scratch.db")
+
+    migrated = definitions(tmp_path / "hub.db")
+    made = definitions(tmp_path / "scratch.db")
+    assert made == {name: sql for name, sql in migrated.items() if name.startswith("view_")}
+    scratch = Database(f"sqlite:///{tmp_path}/scratch.db")
+    assert Views(scratch).position() == 0
+    scratch.close()
 
 
 def test_a_new_database_is_an_empty_log_with_empty_views(database: Database):

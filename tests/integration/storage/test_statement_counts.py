@@ -119,6 +119,7 @@ def test_every_question_is_one_statement_along_an_index(
         lambda: log.entries(3, 2),
         lambda: list(log.registry_entries()),
         lambda: log.timestamps(3, 2),
+        lambda: log.revocation_evidence(3, 2),
         lambda: log.select_events(uuid4()),
         lambda: log.requests([("H01", f"0-{n}") for n in range(256)]),
         lambda: log.request_of(digest_of("0-1")),
@@ -152,15 +153,16 @@ def test_every_question_is_one_statement_along_an_index(
         assert "TEMP B-TREE" not in steps, f"{statement}: {steps}"
 
 
-def test_timestamps_are_found_without_looking_at_other_events(
-    database: Database, log: EventRecorder, statements: Statements
+@pytest.mark.parametrize("kind", ["timestamps", "revocation_evidence"])
+def test_rare_events_are_found_without_looking_at_others(
+    database: Database, log: EventRecorder, statements: Statements, kind: str
 ):
     log.commit(a_commit(0, 10))
     statements.take()
-    log.timestamps(3, 2)
+    getattr(log, kind)(3, 2)
     _begin, (statement, parameters) = statements.take()
 
     with database.reading() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
 
-    assert ["USING INDEX events_of_timestamps" in step.detail for step in plan] == [True]
+    assert [f"USING INDEX events_of_{kind}" in step.detail for step in plan] == [True]

@@ -91,6 +91,7 @@ def test_the_reasons_that_are_recorded_are_a_closed_list():
         "DIGEST_MISMATCH",
         "KEY_EXPIRED",
         "KEY_NOT_YET_VALID",
+        "KEY_REVOKED",
         "KEY_UNKNOWN",
         "RECIPIENT_UNKNOWN",
         "SECRET_DOCUMENT",

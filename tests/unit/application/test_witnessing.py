@@ -474,7 +474,7 @@ def findings(it: Scene) -> list[Finding]:
     stores = it.hub.stores
     parts = Parts(
         origin=it.hub.signer.verifier_key.name,
-        verifier_key=it.hub.signer.verifier_key,
+        keys=it.hub.signer.keys,
         log=it.hub.log,
         store=stores.tree,
         signer=it.hub.signer,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hub.bootstrap.folder import DataFolder
-from hub.bootstrap.timestamps import authorities_to_ask, read_offer, with_authorities
-from hub.bootstrap.trust import publish
+from hub.bootstrap.timestamps import authorities_of, authorities_to_ask, read_offer
+from hub.bootstrap.trust import held_root, publish
 from hub.config import ConfigInvalid, Settings
 from hub.proof.trust import TrustedRoot, parse_trusted_root
 from tests.support.timestamping import DAY, Authority
@@ -102,10 +102,11 @@ def test_what_is_offered_is_read_beside_the_offer(folder: DataFolder):
 
 
 def test_the_next_edition_lists_who_is_new_from_now_on(folder: DataFolder):
-    root = with_authorities(folder, settings(folder, ("tsa", "root.pem")), since=NOW)
+    told = settings(folder, ("tsa", "root.pem"))
 
-    (listed,) = root.timestamp_authorities
-    assert (root.version, listed.name) == (2, "tsa")
+    (listed,) = authorities_of(folder, told, held_root(folder), since=NOW)
+
+    assert listed.name == "tsa"
     assert (listed.not_before, listed.not_after) == (NOW.replace(microsecond=0), None)
 
 

@@ -25,9 +25,12 @@ HOMES = (
     "hub.config",
     "hub.bootstrap.folder",
     "hub.bootstrap.founding",
+    "keys.age",
     "keys.file",
     "keys.last_signed",
     "keys.custody",
+    "keys.pkcs11",
+    "keys.remote_signer",
     "hub.witness.state",
 )
 

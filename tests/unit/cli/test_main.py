@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 import pytest
 
-from hub.cli import main as module
+from hub.cli import inbox
+from hub.cli.main import build
 from hub.cli.messages import Language, language_of
 
 
@@ -41,6 +42,23 @@ def test_help_names_every_command_in_vietnamese(command):
         "status", "outbox", "recall", "answer", "evidence", "verify",
     ):  # fmt: skip
         assert f" {name} " in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "built"),
+    [
+        (["send", "--help"], ["send"]),
+        (["--lang", "vi", "--lang=en", "agency", "group", "list"], ["agency"]),
+        (["--help", "send"], None),
+        (["fetsh"], None),
+        (["--lang"], None),
+        ([], None),
+    ],
+)
+def test_only_the_command_that_is_run_is_built_or_all_for_help(arguments, built):
+    everything = list(build().commands)
+    assert len(everything) > 20
+    assert list(build(arguments).commands) == (built or everything)
 
 
 def test_the_version_is_the_packages(command):
@@ -98,8 +116,8 @@ def test_a_bug_is_raised_and_not_dressed_up(command, monkeypatch, tmp_path):
     def broken(*_arguments):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(module.inbox, "run", broken)
-    monkeypatch.setattr(module.inbox, "_list", lambda *_arguments: None)
+    monkeypatch.setattr(inbox, "run", broken)
+    monkeypatch.setattr(inbox, "_list", lambda *_arguments: None)
     with pytest.raises(ValueError, match="a bug"):
         command("inbox", "--profile", tmp_path)
 
@@ -108,8 +126,8 @@ def test_an_interrupted_command_is_130(command, monkeypatch, tmp_path):
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.inbox, "run", interrupted)
-    monkeypatch.setattr(module.inbox, "_list", lambda *_arguments: None)
+    monkeypatch.setattr(inbox, "run", interrupted)
+    monkeypatch.setattr(inbox, "_list", lambda *_arguments: None)
     assert command("inbox", "--profile", tmp_path).status == 130
 
 

@@ -73,7 +73,7 @@ def test_an_agency_remembers_its_keys():
     registered.enrol(at=START + timedelta(seconds=2), **enrolment("k2"))
 
     assert (registered.code, registered.name) == ("H01", "Sở Nội vụ")
-    assert registered.key_ids == ["k1", "k2"]
+    assert list(registered.enrolled) == ["k1", "k2"]
     assert [event.agency for event in registered.pending_events[1:]] == ["H01", "H01"]
 
 

@@ -11,6 +11,7 @@ from hub.proof.checkpoint import Checkpoint, open_checkpoint
 from hub.proof.merkle import EMPTY_ROOT, leaf_hash, root_of
 from keys.checkpoint_signer import CheckpointSigner
 from keys.last_signed import LastSigned, Signed, SignerConflict, SignerStoreError
+from tests.support.signers import OneKey
 from tests.unit.proof.building import consistency_path
 
 ORIGIN = "lienthong.example/2026"
@@ -28,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[LastSigned]:
 
 @pytest.fixture
 def signer(store: LastSigned) -> CheckpointSigner:
-    return CheckpointSigner(ORIGIN, KEY, store)
+    return CheckpointSigner(ORIGIN, OneKey(KEY), store)
 
 
 def sign(
@@ -62,7 +63,7 @@ def test_the_same_head_is_signed_again_to_the_same_bytes(
 ):
     first = sign(signer, 7)
     assert sign(signer, 7) == first
-    assert sign(CheckpointSigner(ORIGIN, KEY, store), 7) == first
+    assert sign(CheckpointSigner(ORIGIN, OneKey(KEY), store), 7) == first
     assert sign(signer, 7, after=3) == first, "nothing is left to prove"
 
 
@@ -126,7 +127,7 @@ def test_a_head_that_no_tree_has_is_refused(signer: CheckpointSigner, size: int,
 
 def test_the_memory_of_another_log_is_refused(signer: CheckpointSigner, store: LastSigned):
     sign(signer, 7)
-    other = CheckpointSigner("other.example/log", KEY, store)
+    other = CheckpointSigner("other.example/log", OneKey(KEY), store)
     with pytest.raises(LedgerMismatch, match="of the log lienthong"):
         sign(other, 7)
     with pytest.raises(LedgerMismatch, match="of the log lienthong"):
@@ -143,9 +144,9 @@ def test_two_signers_on_one_store_cannot_sign_two_histories(tmp_path: Path, stor
                 sign(first, 9, FORK, after=7)
             return last
 
-    first = CheckpointSigner(ORIGIN, KEY, store)
+    first = CheckpointSigner(ORIGIN, OneKey(KEY), store)
     sleeper = Sleeper.open(tmp_path / "last_signed.sqlite")
-    second = CheckpointSigner(ORIGIN, KEY, sleeper)
+    second = CheckpointSigner(ORIGIN, OneKey(KEY), sleeper)
     first.sign(7, root_of(FORK[:7]), [])
     honest = [*FORK[:7], *(leaf_hash(b"other %d" % n) for n in range(5))]
     with pytest.raises(SignerConflict):
@@ -173,7 +174,7 @@ def test_a_failed_write_signs_nothing_and_the_next_call_recovers(
     broken = BrokenStore.open(tmp_path / "last_signed.sqlite")
     broken.kept = kept
     with pytest.raises(SignerStoreError):
-        sign(CheckpointSigner(ORIGIN, KEY, broken), 9, after=7)
+        sign(CheckpointSigner(ORIGIN, OneKey(KEY), broken), 9, after=7)
     broken.close()
     assert signer.last == Signed(ORIGIN, 9 if kept else 7, root_of(LEAVES[: 9 if kept else 7]))
     assert opened(signer, sign(signer, 9, after=7)).size == 9
@@ -194,7 +195,7 @@ def test_a_crash_between_recording_and_signing_is_healed_by_signing_again(
         with pytest.raises(Crash):
             sign(signer, 9, after=7)
     after_restart = LastSigned.open(tmp_path / "last_signed.sqlite")
-    restarted = CheckpointSigner(ORIGIN, KEY, after_restart)
+    restarted = CheckpointSigner(ORIGIN, OneKey(KEY), after_restart)
     assert restarted.last == Signed(ORIGIN, 9, root_of(LEAVES[:9]))
     with pytest.raises(LedgerMismatch):
         sign(restarted, 9, FORK, after=7)
@@ -204,4 +205,4 @@ def test_a_crash_between_recording_and_signing_is_healed_by_signing_again(
 
 def test_an_origin_no_signature_line_can_carry_is_refused(store: LastSigned):
     with pytest.raises(VerificationFailed):
-        CheckpointSigner("two words", KEY, store)
+        CheckpointSigner("two words", OneKey(KEY), store)

@@ -45,7 +45,7 @@ def findings(hub: MemoryHub) -> list[Finding]:
     vault = Vault(stores.document_keys, stores.custody, hub.randomness)
     parts = Parts(
         origin=ORIGIN,
-        verifier_key=hub.signer.verifier_key,
+        keys=hub.signer.keys,
         log=stores.log,
         store=stores.tree,
         signer=stores.signer,
@@ -269,7 +269,7 @@ def test_all_positions_are_counted_as_it_goes(hub):
     stores = hub.stores
     parts = Parts(
         ORIGIN,
-        hub.signer.verifier_key,
+        hub.signer.keys,
         stores.log,
         stores.tree,
         stores.signer,
@@ -325,7 +325,7 @@ def test_no_more_of_the_tree_is_kept_than_its_edge(hub):
     for _ in range(300):
         hub.done(submit_command(hub, sender, sender.envelope()))
     stores = hub.stores
-    parts = Parts(ORIGIN, hub.signer.verifier_key, stores.log, stores.tree, stores.signer,
+    parts = Parts(ORIGIN, hub.signer.keys, stores.log, stores.tree, stores.signer,
                   stores.content, hub.vault)  # fmt: skip
     tree = _TreeCheck(parts)
     for entry in stores.log.entries(0, 10_000):

@@ -27,7 +27,7 @@ def findings(stamped: Stamped) -> list[Finding]:
         check_everything(
             Parts(
                 origin=ORIGIN,
-                verifier_key=hub.signer.verifier_key,
+                keys=hub.signer.keys,
                 log=hub.log,
                 store=stores.tree,
                 signer=hub.signer,

@@ -22,9 +22,7 @@ def roots(hub: MemoryHub) -> list[bytes]:
 
 
 def sequencer(hub: MemoryHub, store: MemoryTreeStore, signer: MemorySigner) -> Sequencer:
-    return Sequencer(
-        origin=ORIGIN, log=hub.log, store=store, signer=signer, verifier_key=signer.verifier_key
-    )
+    return Sequencer(origin=ORIGIN, log=hub.log, store=store, signer=signer)
 
 
 def test_an_empty_log_has_no_checkpoint():

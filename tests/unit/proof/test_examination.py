@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from hub.errors import VerificationFailed
-from hub.proof.bundle import Anchor, Link, StoredEvidence, Timestamp, Token
+from hub.proof.bundle import Anchor, Link, StoredEvidence, Timestamp, Token, parse_bundle
+from hub.proof.canonical import encode_canonical
 from hub.proof.checks import Checks, Opinion
 from hub.proof.evidence import ReceiptFile
 from hub.proof.examination import examine_bundle, examine_file
@@ -370,6 +372,44 @@ def test_revocation_evidence_counts_only_as_the_log_stored_it():
     good = replace(with_crl(b"crl"), links=links)
     assert said(examined(good), "stored what the issuer said of revocation") is PROVEN
     refuted(replace(with_crl(b"another"), links=links), "stored other evidence")
+
+
+def test_what_two_enrolments_need_stands_in_the_file_once():
+    story = Story(
+        data={4: {"digest": hashlib.sha256(b"crl").hexdigest()}},
+        topics={4: "hub.Log.RevocationEvidenceStored"},
+    )
+    stored = StoredEvidence(story.log().receipt(4, size=5), b"crl")
+    bundle = story.bundle()
+    both = tuple(replace(each, revocation=(stored,)) for each in bundle.enrolments)
+    whole = replace(bundle, enrolments=both)
+
+    assert whole.format().count(b'"data":') == 1
+    assert parse_bundle(whole.format()) == whole
+    other = replace(both[1], revocation=(replace(stored, data=b"other"),))
+    with pytest.raises(ValueError, match="something else"):
+        replace(bundle, enrolments=(both[0], other)).format()
+
+
+@pytest.mark.parametrize("change", ["once more", "left out"])
+def test_data_that_stands_there_twice_or_nowhere_is_refused(change):
+    story = Story(
+        data={4: {"digest": hashlib.sha256(b"crl").hexdigest()}},
+        topics={4: "hub.Log.RevocationEvidenceStored"},
+    )
+    stored = StoredEvidence(story.log().receipt(4, size=5), b"crl")
+    bundle = story.bundle()
+    both = tuple(replace(each, revocation=(stored,)) for each in bundle.enrolments)
+    file = json.loads(replace(bundle, enrolments=both).format())
+    first, second = (each["revocation"][0] for each in file["enrolments"])
+    if change == "once more":
+        second["data"] = first["data"]
+    else:
+        del first["data"]
+    del file["digest"]
+    file["digest"] = hashlib.sha256(encode_canonical(file)).hexdigest()
+    with pytest.raises(VerificationFailed, match="lacks its data, or has it once more"):
+        parse_bundle(encode_canonical(file))
 
 
 # --- Content ----------------------------------------------------------------------------

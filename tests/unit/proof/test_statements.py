@@ -28,8 +28,12 @@ from hub.proof.statements import (
     Collect,
     Envelope,
     ErasureOrder,
+    KeyOrder,
+    Possession,
+    Renewal,
     Status,
     encode_payload,
+    read_certificate_statement,
     read_operator_statement,
     read_statement,
 )
@@ -39,7 +43,18 @@ README = EXAMPLES.parent / "README.md"
 SIGNED = sorted(
     path for algorithm in Algorithm for path in EXAMPLES.glob(f"*.{algorithm.value}.json")
 )
-MEDIA_TYPES = {"envelope": Envelope, "collect": Collect, "status": Status}
+MEDIA_TYPES = {
+    "envelope": Envelope,
+    "collect": Collect,
+    "status": Status,
+}
+READ_BY: dict[str, tuple[type, Any]] = {
+    "renewal": (Renewal, read_certificate_statement),
+    "possession": (Possession, read_certificate_statement),
+    "erasure-order": (ErasureOrder, read_operator_statement),
+    "key-order": (KeyOrder, read_operator_statement),
+    "approval": (Approval, read_operator_statement),
+}
 KEYS: dict[Algorithm, Any] = {
     Algorithm.ED25519: ed25519.Ed25519PrivateKey.generate(),
     Algorithm.ECDSA_P256_SHA256: ec.generate_private_key(ec.SECP256R1()),
@@ -77,7 +92,7 @@ def read(kind: str, value: Any) -> Envelope | Collect | Status:
 
 def test_every_payload_is_signed_with_every_algorithm():
     payloads = list(EXAMPLES.glob("*.payload.json"))
-    assert len(payloads) == 7
+    assert len(payloads) == 10
     assert len(SIGNED) == len(payloads) * len(Algorithm)
 
 
@@ -87,15 +102,11 @@ def test_an_example_parses_and_verifies(path: Path):
     name = path.name.split(".")[0]
     assert signed.payload == (EXAMPLES / f"{name}.payload.json").read_bytes()
     assert signed.key_id == key.key_id
-    of_operators = {"erasure-order": ErasureOrder, "approval": Approval}
-    if name in of_operators:
-        assert isinstance(read_operator_statement(signed), of_operators[name])
+    kind, own = READ_BY.get(name) or (MEDIA_TYPES[name.split("-")[0]], read_statement)
+    assert isinstance(own(signed), kind)
+    for other in {read_statement, read_certificate_statement, read_operator_statement} - {own}:
         with pytest.raises(VerificationFailed, match="unknown payload type"):
-            read_statement(signed)
-    else:
-        assert isinstance(read_statement(signed), MEDIA_TYPES[name.split("-")[0]])
-        with pytest.raises(VerificationFailed, match="unknown payload type"):
-            read_operator_statement(signed)
+            other(signed)
     key.verify(signed.pae, signed.signature)
 
 

@@ -1,5 +1,6 @@
 """Wire messages to our types and back."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import pytest
 
 from hub.application import intake
 from hub.application.ports import NoticeKind
+from hub.application.registry import StoredCrl
 from hub.domain.delivery import DeliveryState, RecallState
 from hub.errors import Overloaded, RequestMalformed, TooLarge
 from hub.proof.dsse import SignedStatement
@@ -118,6 +120,10 @@ def test_an_acceptance_is_a_function_of_its_receipt(hub):
 
 def test_every_warning_there_is_has_its_words(hub):
     codes = intake.warnings_for(START, START + timedelta(days=1))
+    key = hub.engine.registry.signing_key(SENDER, sender.key_id, START)
+    old = StoredCrl("", START - timedelta(days=9), START, 0)
+    register = replace(hub.engine.registry, crls={key.issuers[0]: old})
+    codes += intake.WARNING_ONLY.judge(key, register, START)
 
     assert set(codes) == set(convert._WARNINGS)
 

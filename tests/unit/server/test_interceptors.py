@@ -49,6 +49,9 @@ class Identities:
         self.times -= 1
         return AGENCY
 
+    def certificate(self, context: Any) -> str:
+        return "00" * 32
+
 
 async def called(error: Exception) -> Context:
     async def serve(request: Any, context: Any) -> None:

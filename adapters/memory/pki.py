@@ -1,0 +1,47 @@
+"""Revocation lists and examinations without a network or another process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from hub.evidence.crls import CRL_BYTES_MAX
+from hub.evidence.found import Authorities, FoundSignature
+
+
+class MemoryCrlSource:
+    """The port CrlSource over a function; `is_gone` makes it unreachable."""
+
+    def __init__(self, answer: Callable[[], bytes]) -> None:
+        self._answer = answer
+        self.is_gone = False
+        self.asked = 0
+
+    async def fetch(self) -> bytes:
+        """What the function says; OSError while it is gone, and for more than 16 MiB."""
+        self.asked += 1
+        if self.is_gone:
+            raise ConnectionError("no connection")
+        data = self._answer()
+        if len(data) > CRL_BYTES_MAX:
+            raise ConnectionError(f"a list of more than {CRL_BYTES_MAX} bytes")
+        return data
+
+
+class DirectExaminer:
+    """The port SignatureExaminer in this process: for files that tests made themselves."""
+
+    async def examine(
+        self, content: bytes, signature: bytes | None, authorities: Authorities, at: datetime
+    ) -> Sequence[FoundSignature]:
+        """The signatures in a PDF, or the detached one of a content."""
+        # Here, for it takes a second, and few tests need it.
+        from hub.evidence.documents import examine_cms, examine_pdf  # noqa: PLC0415
+
+        if signature is None:
+            return await asyncio.to_thread(examine_pdf, content, authorities, at)
+        return await asyncio.to_thread(examine_cms, signature, content, authorities, at)
+
+    async def close(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,1 @@
+"""Public key infrastructure of others, asked over HTTP."""

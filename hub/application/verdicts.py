@@ -1,0 +1,448 @@
+"""The signatures that a document carries in itself: examined, recorded as a verdict, shown."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
+
+from cryptography import x509
+
+from hub.application.lane import Lane, NothingRecorded, Receipts
+from hub.application.mapper import read_event
+from hub.application.offload import Offloader
+from hub.application.ports import (
+    ContentStore,
+    EventLog,
+    LogEntry,
+    Randomness,
+    RequestKey,
+    SignatureExaminer,
+)
+from hub.application.session import Session
+from hub.application.vault import Vault
+from hub.domain.exchange import Consignment, Exchange, SignatureRecord
+from hub.domain.values import format_time, parse_time
+from hub.errors import ContentLost, DocumentSignatureInvalid, Unavailable
+from hub.evidence.crls import Listed
+from hub.evidence.found import EXAMINED_BYTES_MAX, Authorities, FoundSignature, Outcome
+from hub.proof.dsse import SignedStatement
+from hub.proof.envelope import Attachment
+from hub.proof.leaf import Event
+from hub.proof.statements import Envelope, read_statement
+from hub.proof.strict import encode_base64
+
+_ENTRIES_AT_ONCE = 1024
+_LOOKED_THROUGH = 1024
+_SIGNATURES_MAX = 64
+_CMS_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+_CMS_ENDINGS = (".p7s", ".sig.p7s")
+_CMS_BYTES_MAX = 1 << 20
+# How long a sender waits for what is demanded, however many attachments there are.
+_DEMANDED_S = 60
+
+
+class Lists(Protocol):
+    """What revocation lists that were fetched ahead say."""
+
+    def listed(self, certificate: x509.Certificate) -> Listed | None:
+        """Since when a certificate is revoked, if it is."""
+        ...
+
+    def knows(self, certificate: x509.Certificate) -> bool:
+        """Whether there is a list of its issuer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An attachment that may carry signatures; `signature` is where its detached one lies."""
+
+    attachment: int
+    signature: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A signature that an attachment carries, judged."""
+
+    attachment: int
+    found: FoundSignature
+
+    @property
+    def record(self) -> SignatureRecord:
+        """As events remember it: without any name."""
+        found = self.found
+        return SignatureRecord(
+            attachment=self.attachment,
+            form=found.form,
+            outcome=found.outcome.value,
+            reason=found.reason,
+            signer=found.signer.value,
+            signed_at=format_time(found.signed_at) if found.signed_at else "",
+        )
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """As the report has it, which can be erased with the document."""
+        return {
+            **self.record,
+            "name": self.found.name,
+            "organisation": self.found.organisation,
+            "chain": [encode_base64(der) for der in self.found.chain],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that was found out about a document, and the report of it."""
+
+    judged: Sequence[Judged]
+    report: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the report."""
+        return hashlib.sha256(self.report).digest()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is a signature, and every one of them is valid."""
+        return bool(self.judged) and all(
+            each.found.outcome is Outcome.VALID for each in self.judged
+        )
+
+
+def candidates(attachments: Sequence[Attachment]) -> list[Candidate]:
+    """The PDFs among attachments, and those that have a detached signature beside them."""
+    by_name = {attachment.name: index for index, attachment in enumerate(attachments)}
+    found = []
+    for index, attachment in enumerate(attachments):
+        name = attachment.name.casefold()
+        if attachment.media_type == "application/pdf" or name.endswith(".pdf"):
+            found.append(Candidate(index))
+        elif attachment.media_type in _CMS_TYPES or name.endswith(_CMS_ENDINGS):
+            content = by_name.get(attachment.name.rpartition(".")[0])
+            if content is not None:
+                found.append(Candidate(content, signature=index))
+    return found
+
+
+class Examination:
+    """Reads a document's attachments, has them examined, and looks into the lists."""
+
+    def __init__(
+        self,
+        *,
+        examiner: SignatureExaminer,
+        content: ContentStore,
+        authorities: Authorities,
+        lists: Lists,
+        offload: Offloader,
+        randomness: Randomness,
+    ) -> None:
+        self._examiner = examiner
+        self._content = content
+        self._authorities = authorities
+        self._lists = lists
+        self._offload = offload
+        self._randomness = randomness
+
+    async def verdict(
+        self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, at: datetime
+    ) -> Verdict:
+        """What the attachments of a stored document carry, as of the moment `at`."""
+        judged: list[Judged] = []
+        for candidate in candidates(attachments):
+            read = partial(self._read, exchange_id, attachments, key)
+            found = await self._examined(candidate, read, attachments, at)
+            judged += [Judged(candidate.attachment, self._revised(each, at)) for each in found]
+        return self._reported(judged[:_SIGNATURES_MAX])
+
+    async def _examined(
+        self,
+        candidate: Candidate,
+        read: Callable[[int], bytes],
+        attachments: Sequence[Attachment],
+        at: datetime,
+    ) -> Sequence[FoundSignature]:
+        form = "pdf" if candidate.signature is None else "cms"
+        if attachments[candidate.attachment].size > EXAMINED_BYTES_MAX:
+            return [FoundSignature(form, Outcome.UNKNOWN, "too-large")]
+        signature = None
+        try:
+            if candidate.signature is not None:
+                if attachments[candidate.signature].size > _CMS_BYTES_MAX:
+                    return [FoundSignature(form, Outcome.UNKNOWN, "too-large")]
+                signature = await self._offload(partial(read, candidate.signature))
+            content = await self._offload(partial(read, candidate.attachment))
+        except ContentLost:
+            return [FoundSignature(form, Outcome.UNKNOWN, "lost")]
+        return await self._examiner.examine(content, signature, self._authorities, at)
+
+    def _read(
+        self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, index: int
+    ) -> bytes:
+        return b"".join(self._content.read(exchange_id, index, attachments[index].size, key, 0))
+
+    def _revised(self, found: FoundSignature, at: datetime) -> FoundSignature:
+        """A valid signature in the light of revocation: which lists say, if there are any."""
+        if found.outcome is not Outcome.VALID:
+            return found
+        chain = [x509.load_der_x509_certificate(der) for der in found.chain]
+        for certificate in chain:
+            listed = self._lists.listed(certificate)
+            if listed is None or listed.effective > at:
+                continue
+            if found.signed_at is not None and found.signed_at < listed.effective:
+                # Only the signer says that it was before.
+                return replace(found, outcome=Outcome.UNKNOWN, reason="revoked-later")
+            return replace(found, outcome=Outcome.INVALID, reason="revoked")
+        below = [each for each in chain if each.issuer != each.subject]
+        if not all(map(self._lists.knows, below)):
+            return replace(found, reason="no-list")
+        return found
+
+    def _reported(self, judged: Sequence[Judged]) -> Verdict:
+        members = {
+            # So that the digest in the log confirms no guess of who signed.
+            "nonce": encode_base64(self._randomness(16)),
+            "signatures": [each.details for each in judged],
+        }
+        return Verdict(judged, json.dumps(members, ensure_ascii=False, sort_keys=True).encode())
+
+
+def conclude(
+    session: Session,
+    exchange: Exchange,
+    verdict: Verdict,
+    *,
+    vault: Vault,
+    key: bytes,
+    document: int | None,
+) -> None:
+    """Add a verdict to an exchange; its recipients are told where it is not all valid."""
+    told = [] if verdict.is_valid or not verdict.judged else exchange.recipients
+    session.add_payload(vault.seal_payload(exchange.id, verdict.digest, verdict.report, key))
+    numbers = session.next_inbox_seqs(told)
+    exchange.conclude(
+        at=session.at,
+        document=document,
+        signatures=[each.record for each in verdict.judged],
+        report=verdict.digest.hex(),
+        notices=[
+            Consignment(agency=agency, inbox_seq=number)
+            for agency, number in zip(told, numbers, strict=True)
+        ],
+    )
+
+
+def require_valid(verdict: Verdict) -> None:
+    """Refuse a document whose signatures are to be valid, and of which one is not, or none is."""
+    if verdict.is_valid:
+        return
+    for each in verdict.judged:
+        if each.found.outcome is not Outcome.VALID:
+            raise DocumentSignatureInvalid(
+                f"a signature that attachment {each.attachment} carries is not valid:"
+                f" {each.found.reason}",
+                attachment=str(each.attachment),
+                why=each.found.reason,
+            )
+    raise DocumentSignatureInvalid(
+        "no attachment carries a signature, but the sender or a recipient demands one", why="none"
+    )
+
+
+class Demands:
+    """Who demands that a document's own signatures are valid: its sender, or a recipient."""
+
+    def __init__(self, examination: Examination | None, required_by: Collection[str] = ()) -> None:
+        """`required_by` are the primary codes of recipients."""
+        self._examination = examination
+        self._required_by = frozenset(required_by)
+
+    def of(self, envelope: Envelope, recipients: Sequence[str]) -> bool:
+        """Whether anybody demands it. Raises DocumentSignatureInvalid where it cannot be."""
+        demanded = envelope.signatures_required or not self._required_by.isdisjoint(recipients)
+        if demanded and not candidates(envelope.document.attachments):
+            require_valid(Verdict((), b""))
+        return demanded
+
+    async def examined(
+        self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, at: datetime
+    ) -> Verdict:
+        """The verdict on a stored document; that nobody can tell where it takes a minute."""
+        if self._examination is None:
+            raise Unavailable("this hub examines no documents; repeat the call later")
+        try:
+            async with asyncio.timeout(_DEMANDED_S):
+                return await self._examination.verdict(exchange_id, attachments, key, at)
+        except TimeoutError:
+            return Verdict([Judged(0, FoundSignature("pdf", Outcome.UNKNOWN, "overtime"))], b"")
+
+
+NO_DEMANDS = Demands(None)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordVerdict:
+    """Record what was found out about a document that was accepted. Asked for by a job."""
+
+    exchange_id: UUID
+    document: int
+    verdict: Verdict
+    key: bytes = field(repr=False)
+    vault: Vault = field(repr=False)
+
+    @property
+    def request(self) -> RequestKey | None:
+        """None: the exchange knows whether it was examined."""
+        return None
+
+    def decide(self, session: Session) -> None:
+        """Record `SignatureVerdictMade`."""
+        exchange = session.history.exchange(self.exchange_id)
+        if exchange.examined or exchange.erased:
+            raise NothingRecorded("it was examined, or erased, meanwhile")
+        conclude(
+            session, exchange, self.verdict, vault=self.vault, key=self.key, document=self.document
+        )
+        session.record(exchange)
+
+
+class VerdictJob:
+    """Examines every document that carries something to examine, in the order of the log.
+
+    Each verdict names its document's position, so after a stop the job goes on behind the last.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        receipts: Receipts,
+        lane: Lane,
+        vault: Vault,
+        examination: Examination,
+        offload: Offloader,
+    ) -> None:
+        self._log = log
+        self._receipts = receipts
+        self._lane = lane
+        self._vault = vault
+        self._examination = examination
+        self._offload = offload
+        self._next: int | None = None
+
+    async def round(self) -> int:
+        """Examine all that a checkpoint covers by now; how many verdicts were recorded."""
+        if self._next is None:
+            self._next = await self._offload(self._beginning)
+        recorded, size = 0, self._receipts.size
+        while self._next < size:
+            start = self._next
+            entries = await self._offload(partial(self._entries, start, size))
+            for entry in entries:
+                if entry.topic == Exchange.Created.TOPIC:
+                    recorded += await self._examine(entry)
+                self._next = entry.position + 1
+        return recorded
+
+    def _beginning(self) -> int:
+        for entry in self._log.verdicts(self._receipts.size, _LOOKED_THROUGH):
+            document = read_event(entry.state).data["document"]
+            if document is not None:
+                return int(document) + 1
+        return 0
+
+    def _entries(self, start: int, size: int) -> Sequence[LogEntry]:
+        entries = self._log.entries(start, min(_ENTRIES_AT_ONCE, size - start))
+        if not entries:
+            raise LookupError(f"event {start} is missing")
+        return entries
+
+    async def _examine(self, entry: LogEntry) -> int:
+        event = read_event(entry.state)
+        opened = await self._offload(partial(self._opened, event))
+        if opened is None or not candidates(opened[0]):
+            return 0
+        attachments, key = opened
+        verdict = await self._examination.verdict(event.id, attachments, key, event.time)
+        command = RecordVerdict(event.id, entry.position, verdict, key, self._vault)
+        with suppress(NothingRecorded):
+            await self._lane.do(command)
+            return 1
+        return 0
+
+    def _opened(self, event: Event) -> tuple[Sequence[Attachment], bytes] | None:
+        """What it says of its attachments, and its key; None where that is gone."""
+        record = event.data["statement"]
+        sealed = self._log.payload(bytes.fromhex(record["digest"]))
+        if sealed is None:
+            return None
+        try:
+            payload = self._vault.open_payload(sealed)
+            key = self._vault.key_of(event.id)
+        except ContentLost:
+            return None
+        envelope = read_statement(SignedStatement(record["payload_type"], payload, "", b""))
+        return (envelope.document.attachments, key) if isinstance(envelope, Envelope) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSignature:
+    """A signature that a document carries, as it is shown; names only to who has the content."""
+
+    attachment: int
+    form: str
+    outcome: str
+    reason: str
+    signer: str
+    signed_at: datetime | None
+    position: int
+    name: str = ""
+    organisation: str = ""
+
+
+def signatures_of(
+    log: EventLog, vault: Vault, exchange_id: UUID, size: int, *, named: bool
+) -> list[SeenSignature]:
+    """The verdict on a document among the first `size` events; `named` with who signed."""
+    for entry in log.entries_of([exchange_id], 0, _ENTRIES_AT_ONCE):
+        if entry.topic == Exchange.SignatureVerdictMade.TOPIC and entry.position < size:
+            event = read_event(entry.state)
+            details = list(_details(event, log, vault)) if named else []
+            return [
+                _seen(record, entry.position, details[index] if index < len(details) else {})
+                for index, record in enumerate(event.data["signatures"])
+            ]
+    return []
+
+
+def _details(event: Event, log: EventLog, vault: Vault) -> Iterator[Mapping[str, Any]]:
+    sealed = log.payload(bytes.fromhex(event.data["report"]))
+    if sealed is not None:
+        with suppress(ContentLost):
+            yield from json.loads(vault.open_payload(sealed))["signatures"]
+
+
+def _seen(record: Mapping[str, Any], position: int, details: Mapping[str, Any]) -> SeenSignature:
+    return SeenSignature(
+        attachment=record["attachment"],
+        form=record["form"],
+        outcome=record["outcome"],
+        reason=record["reason"],
+        signer=record["signer"],
+        signed_at=parse_time(record["signed_at"]) if record["signed_at"] else None,
+        position=position,
+        name=details.get("name", ""),
+        organisation=details.get("organisation", ""),
+    )

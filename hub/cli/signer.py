@@ -1,0 +1,50 @@
+"""`lienthong signer serve`: the log key and its memory, in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hub.cli.console import say
+from hub.cli.messages import _
+from hub.cli.secret import ask_secret
+from hub.cli.serve import when_told_to_stop
+
+
+def serve(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="The signer's folder: what was `signer` in the hub's folder."
+        ),
+    ],
+    socket: Annotated[
+        Path, typer.Option(metavar="PATH", help="The Unix socket on which hubs ask it.")
+    ],
+) -> None:
+    """Sign checkpoints for the hubs of this machine, until SIGTERM or Ctrl-C.
+
+    It signs only what extends the tree it signed last. Hubs name it in `signer`, and hold no
+    log key themselves.
+    """
+    asyncio.run(_serve(folder, socket))
+
+
+async def _serve(folder: Path, socket: Path) -> None:
+    from hub.bootstrap.signer import open_signer, signer_serving
+    from hub.cli.logs import log_to_stderr
+    from hub.config import SignerSettings
+
+    settings = SignerSettings.load(folder)
+    log_to_stderr(settings.log_format, settings.log_level)
+    with open_signer(folder, settings, ask_secret) as signer:
+        stop = when_told_to_stop()
+        async with signer_serving(signer, socket, settings):
+            name = signer.verifier_key.name
+            print(_("The signer of {origin} listens on {socket}", origin=name, socket=socket),
+                  flush=True)  # fmt: skip
+            await stop.wait()
+    say(_("Stopped; everything that was signed is remembered."))

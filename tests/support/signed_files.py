@@ -1,0 +1,86 @@
+"""PDFs and files with signatures of their own, as a document system would make them."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+from functools import cache
+
+from asn1crypto import keys as asn1_keys
+from asn1crypto import x509 as asn1
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs7,
+)
+from cryptography.x509.oid import NameOID
+from pyhanko.pdf_utils import generic
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.pdf_utils.writer import PageObject, PdfFileWriter
+from pyhanko.sign import signers
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from tests.support.timestamping import Holder
+
+
+def subject(name: str, organisation: str = "", number: str = "") -> x509.Name:
+    """As Vietnamese authorities write it: whoever it is, their organisation, and a number."""
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    if organisation:
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
+    if number:
+        attributes.append(x509.NameAttribute(NameOID.USER_ID, number))
+    return x509.Name(attributes)
+
+
+@cache
+def plain_pdf(text: str = "V/v họp") -> bytes:
+    """One page with a few words."""
+    writer = PdfFileWriter()
+    content = writer.add_object(generic.StreamObject(stream_data=f"% {text}".encode()))
+    writer.insert_page(PageObject(content, media_box=generic.ArrayObject(
+        generic.NumberObject(each) for each in (0, 0, 595, 842)
+    )))  # fmt: skip
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def sign_pdf(
+    data: bytes, by: Holder, *, field: str = "Signature1", others: tuple[Holder, ...] = ()
+) -> bytes:
+    """The same with one more signature, over all that is there."""
+    store = SimpleCertificateStore()
+    store.register_multiple([asn1.Certificate.load(each.der) for each in others])
+    signer = signers.SimpleSigner(
+        signing_cert=asn1.Certificate.load(by.der),
+        signing_key=asn1_keys.PrivateKeyInfo.load(
+            by.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        ),
+        cert_registry=store,
+    )
+    out = signers.sign_pdf(
+        IncrementalPdfFileWriter(io.BytesIO(data)),
+        signers.PdfSignatureMetadata(field_name=field, md_algorithm="sha256"),
+        signer=signer,
+    )
+    signed: bytes = out.getvalue()
+    return signed
+
+
+def sign_cms(data: bytes, by: Holder, *, others: tuple[Holder, ...] = ()) -> bytes:
+    """A detached signature (RFC 5652) in DER."""
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(data)
+    builder = builder.add_signer(by.certificate, by.key, SHA256())
+    for each in others:
+        builder = builder.add_certificate(each.certificate)
+    return builder.sign(
+        Encoding.DER, [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary]
+    )
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
