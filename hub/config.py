@@ -79,6 +79,69 @@ class TimestampAuthority(BaseModel):
     """The policy (OID) to ask for; its own choice if left out."""
 
 
+class AxisSetting(BaseModel):
+    """The national document axis, or a provincial wrapper of one, that this hub is connected to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["national", "provincial"] = "national"
+    """Whose API it is: the operator's own, or a wrapper with a login and a bearer token."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$", max_length=500)]
+    """The address that calls are appended to."""
+
+    system_id: Annotated[str, Field(pattern=r"^[!-~]{1,100}$")]
+    """Who this hub is there, as the axis's operator has registered it."""
+
+    secrets: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+    """Files with one secret each; two while one replaces the other, the new one first."""
+
+    user: str = ""
+    """Of a wrapper: who logs in."""
+
+    application: str = ""
+    """Of a wrapper: the code of the application that logs in."""
+
+    password: str = ""
+    """Of a wrapper: a file with the password."""
+
+    send_every_s: Annotated[float, Field(ge=0.05, le=3600)] = 10.0
+    """How many seconds lie between two looks at what is to be sent, beside each new fact."""
+
+    poll_every_s: Annotated[float, Field(ge=0.05, le=86_400)] = 60.0
+    """How many seconds lie between two questions what waits for us."""
+
+    directory_every_s: Annotated[float, Field(ge=0.05, le=604_800)] = 86_400.0
+    """How many seconds lie between two looks at the axis's list of organisations."""
+
+    reconcile_every_s: Annotated[float, Field(ge=0.05, le=604_800)] = 86_400.0
+    """How many seconds lie between two comparisons of our ledger with the axis's lists."""
+
+    reconcile_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    """How many days back a comparison goes."""
+
+    retry_first_s: Annotated[float, Field(ge=0.05, le=86_400)] = 30.0
+    """How long after the first failure an attempt is repeated; doubled each time."""
+
+    retry_longest_s: Annotated[float, Field(ge=0.05, le=604_800)] = 3600.0
+    """How long it is at the most."""
+
+    early_s: Annotated[float, Field(ge=0, le=604_800)] = 900.0
+    """How long a package may wait for the document it speaks of before it is parked."""
+
+    call_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """How long one call may take in all."""
+
+    transfer_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 1800.0
+    """How long sending or fetching one package may take in all."""
+
+    @model_validator(mode="after")
+    def _names_its_login(self) -> Self:
+        if self.kind == "provincial" and not (self.user and self.application and self.password):
+            raise ValueError("a wrapper needs user, application and password")
+        return self
+
+
 class CrlSetting(BaseModel):
     """A revocation list that is fetched ahead."""
 
@@ -243,6 +306,9 @@ class Settings(CustodySettings):
 
     witness_every_s: Annotated[float, Field(ge=0.05, le=86_400)] = 60.0
     """How many seconds lie between two rounds to the witnesses."""
+
+    axis: AxisSetting | None = None
+    """The national axis this hub is connected to, if it is."""
 
     log_format: Literal["json", "text"] = "json"
     """One JSON object a line, or text for a person."""

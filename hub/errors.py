@@ -350,6 +350,27 @@ class TrustedRootRefused(HubError):
     reason = "TRUSTED_ROOT_REFUSED"
 
 
+# --- The national axis ------------------------------------------------------------
+
+
+class RelayUnknown(HubError):
+    """There is no package with this id on its way to the axis, or parked."""
+
+    reason = "RELAY_UNKNOWN"
+
+
+class RelayNotOpen(HubError):
+    """What is asked for does not fit the state the package is in."""
+
+    reason = "RELAY_NOT_OPEN"
+
+
+class AxisNotConfigured(HubError):
+    """This hub is connected to no axis."""
+
+    reason = "AXIS_NOT_CONFIGURED"
+
+
 # --- The state of the hub ---------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 from uuid import UUID
 
 from adapters.memory.faults import FaultSwitch, breakable
@@ -29,6 +30,15 @@ class MemoryContentStore:
         if (exchange_id, index) in self._attachments:
             raise FileExistsError(f"attachment {index} of {exchange_id} is stored already")
         self._attachments[exchange_id, index] = (bytes(content), bytes(key))
+
+    def put_from(
+        self, exchange_id: UUID, index: int, source: BinaryIO, size: int, key: bytes
+    ) -> None:
+        """As `put`, for bytes read from `source`."""
+        content = source.read(size)
+        if len(content) != size:
+            raise ValueError("the source is shorter than was said")
+        self.put(exchange_id, index, content, key)
 
     @breakable
     def read(

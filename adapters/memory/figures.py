@@ -16,6 +16,7 @@ from hub.application.ports import (
     NoticeKind,
     NoticeRow,
     OrderRow,
+    RelayRow,
 )
 from hub.domain.delivery import RecallState
 
@@ -34,7 +35,9 @@ class MemoryFigures:
 
 class _Snapshot:
     def __init__(
-        self, position: int, rows: Sequence[DocumentRow | DeliveryRow | NoticeRow | OrderRow]
+        self,
+        position: int,
+        rows: Sequence[DocumentRow | DeliveryRow | NoticeRow | OrderRow | RelayRow],
     ) -> None:
         self.position = position
         self._rows = rows

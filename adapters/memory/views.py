@@ -13,9 +13,11 @@ from hub.application.ports import (
     NoticeKind,
     NoticeRow,
     OrderRow,
+    RelayRow,
     ViewChanges,
 )
 from hub.domain.delivery import RecallState
+from hub.domain.relay import RelayState
 from hub.errors import LedgerMismatch
 
 # The lines of each box, of whose inbox or (True) outbox it is; line n stands at n - 1.
@@ -35,6 +37,7 @@ class MemoryViews:
         self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
         self._boxes: _Boxes = {}
         self._orders: dict[bytes, OrderRow] = {}
+        self._relays: dict[UUID, RelayRow] = {}
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -61,16 +64,17 @@ class MemoryViews:
         deliveries = self._with_deliveries(changes.deliveries, stretch)
         boxes = self._with_notices(changes.notices, stretch)
         orders = self._with_orders(changes.orders, stretch)
+        relays = self._with_relays(changes.relays)
         _require_fitting(documents, deliveries, changes.notices, start)
         self._documents, self._deliveries, self._boxes = documents, deliveries, boxes
-        self._orders = orders
+        self._orders, self._relays = orders, relays
         self._position = end
 
     @breakable
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
         self._documents, self._deliveries, self._boxes = {}, {}, {}
-        self._orders = {}
+        self._orders, self._relays = {}, {}
         self._position = 0
 
     @breakable
@@ -146,13 +150,25 @@ class MemoryViews:
         return sorted(found, key=lambda row: row.position)[:limit]
 
     @breakable
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow]:
-        """Every row: documents, deliveries, notices and orders, each by their key."""
+    def relay(self, relay_id: UUID) -> RelayRow | None:
+        """One package to or from the axis."""
+        return self._relays.get(relay_id)
+
+    @breakable
+    def relays_of(self, exchange_id: UUID) -> Sequence[RelayRow]:
+        """All packages of a document, by position and id."""
+        found = [row for row in self._relays.values() if row.exchange_id == exchange_id]
+        return sorted(found, key=lambda row: (row.position, row.relay_id))
+
+    @breakable
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow | RelayRow]:
+        """Every row: documents, deliveries, notices, orders and packages, each by their key."""
         documents = [self._documents[key] for key in sorted(self._documents)]
         deliveries = [self._deliveries[key] for key in sorted(self._deliveries)]
         notices = [line for key in sorted(self._boxes) for line in self._boxes[key]]
         orders = sorted(self._orders.values(), key=lambda row: row.position)
-        return iter([*documents, *deliveries, *notices, *orders])
+        relays = [self._relays[key] for key in sorted(self._relays)]
+        return iter([*documents, *deliveries, *notices, *orders, *relays])
 
     def _with_documents(
         self, rows: Sequence[DocumentRow], stretch: range
@@ -195,6 +211,17 @@ class MemoryViews:
             orders[row.digest] = row
         return orders
 
+    def _with_relays(self, rows: Sequence[RelayRow]) -> dict[UUID, RelayRow]:
+        relays = dict(self._relays)
+        for row in rows:
+            _require_utc(row.since)
+            _require_utc(row.updated_at)
+            former = relays.get(row.relay_id)
+            if former is not None:
+                _require_on_its_way(former, row)
+            relays[row.relay_id] = row
+        return relays
+
     def _with_notices(self, rows: Sequence[NoticeRow], stretch: range) -> _Boxes:
         boxes = {key: list(lines) for key, lines in self._boxes.items()}
         for row in rows:
@@ -232,6 +259,14 @@ def _require_forward(former: DeliveryRow, row: DeliveryRow) -> None:
         raise ValueError("a recall is answered a second time")
     if row.collected < former.collected or row.expired < former.expired:
         raise ValueError("what was collected or has expired stays so")
+
+
+def _require_on_its_way(former: RelayRow, row: RelayRow) -> None:
+    if former.direction is not row.direction or row.updated_at < former.updated_at:
+        raise ValueError("a package turns round, or goes back in time")
+    over = (RelayState.SENT, RelayState.TAKEN)
+    if former.state in over and row.state is not former.state:
+        raise ValueError("a package that is over goes on")
 
 
 def _require_fitting(

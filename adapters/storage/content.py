@@ -8,12 +8,14 @@ by law have been carried out here.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from adapters.storage import parts
@@ -53,6 +55,15 @@ class ContentStore:
         Raises FileExistsError when the attachment is stored already, and other OSErrors
         when the disk fails; what is then left is nothing, or the whole attachment.
         """
+        self.put_from(exchange_id, index, io.BytesIO(content), len(content), key)
+
+    def put_from(
+        self, exchange_id: UUID, index: int, source: BinaryIO, size: int, key: bytes
+    ) -> None:
+        """As `put`, for `size` bytes read from `source`, one part in memory.
+
+        Raises ValueError when it holds fewer.
+        """
         folder = self._made_folder(exchange_id)
         final = folder / str(index)
         if final.exists():
@@ -61,7 +72,7 @@ class ContentStore:
         try:
             # (1) The parts, their key, and the names of all. If we stop here, a folder with a
             # dot is left, which is nobody's content; it goes when the exchange is swept.
-            self._write(unfinished, content, key, (exchange_id, index))
+            self._write(unfinished, source, size, key, (exchange_id, index))
             sync_folder(unfinished)
             # (2) The attachment's own name. If we stop here, it may or may not be found.
             unfinished.rename(final)
@@ -164,12 +175,17 @@ class ContentStore:
             content_key = parts.read_key(folder, key, (exchange_id, index))
             yield from parts.read_parts(folder, size, content_key, offset)
 
-    def _write(self, folder: Path, content: bytes, key: bytes, place: tuple[UUID, int]) -> None:
+    def _write(
+        self, folder: Path, source: BinaryIO, size: int, key: bytes, place: tuple[UUID, int]
+    ) -> None:
         content_key = self._randomness(KEY_BYTES)
         parts.write_key(folder, content_key, key, place, self._randomness)
-        last = parts.last_part(len(content))
+        last = parts.last_part(size)
         for number in range(last + 1):
-            part = content[number * PART_BYTES : (number + 1) * PART_BYTES]
+            expected = min(PART_BYTES, size - number * PART_BYTES)
+            part = source.read(expected)
+            if len(part) != expected:
+                raise ValueError("the source is shorter than was said")
             parts.write_part(
                 folder,
                 number,

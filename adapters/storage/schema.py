@@ -229,6 +229,7 @@ view_documents = Table(
     Column("issued_on", Date, nullable=True),
     Column("due_on", Date, nullable=True),
     Column("erased", Boolean, nullable=False),
+    Column("origin", String, nullable=False, server_default=""),
     Index("view_documents_by_sender", "sender", "position"),
     sqlite_with_rowid=False,
 )
@@ -316,6 +317,47 @@ view_notices = Table(
         ["view_deliveries.exchange_id", "view_deliveries.recipient"],
     ),
     sqlite_with_rowid=False,
+)
+
+# What may still be sent by itself: waiting (1), queued (2), failed (3). What is over stays, and
+# is not looked at. A query must say the same words for the index to be used.
+MAY_BE_SENT = "NOT incoming AND state IN (1, 2, 3)"
+
+view_relays = Table(
+    "view_relays",
+    metadata,
+    Column("relay_id", ID, primary_key=True),
+    Column("incoming", Boolean, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("exchange_id", ID, nullable=False),
+    Column("agency", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("again_at_us", BigInteger, nullable=True),
+    Column("reason", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("axis_id", String, nullable=False),
+    Column("package", LargeBinary, nullable=False),
+    Column("package_bytes", BigInteger, nullable=False),
+    Column("request_bytes", BigInteger, nullable=False),
+    # How the sender calls a document that came, and what it says; zeros once it was erased.
+    Column("document_key", LargeBinary, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Index("view_relays_by_exchange", "exchange_id"),
+    Index("view_relays_by_axis_id", "axis_id"),
+    Index("view_relays_by_document", "document_key"),
+    Index("view_relays_by_state", "state", "position"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "view_relays_open",
+    view_relays.c.position,
+    sqlite_where=text(MAY_BE_SENT),
+    postgresql_where=text(MAY_BE_SENT),
 )
 
 NOT_APPROVED = "approved_by IS NULL"

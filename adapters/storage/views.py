@@ -17,10 +17,12 @@ from hub.application.ports import (
     NoticeKind,
     NoticeRow,
     OrderRow,
+    RelayRow,
     ViewChanges,
 )
 from hub.domain.delivery import DeliveryState, RecallState
 from hub.domain.folding import as_searched, fold
+from hub.domain.relay import Direction, RelayKind, RelayState
 from hub.errors import LedgerMismatch
 
 _state = schema.view_state.c
@@ -51,6 +53,7 @@ DOCUMENT = (
     _documents.issued_on,
     _documents.due_on,
     _documents.erased,
+    _documents.origin,
 )
 DELIVERY = (
     _deliveries.exchange_id,
@@ -79,6 +82,8 @@ _NOTICE = (
 )
 
 _ORDER = tuple(schema.view_orders.c)
+_relays = schema.view_relays.c
+RELAY = tuple(_relays)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -103,7 +108,7 @@ class Views:
         return position
 
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
-        """Take in events `start` to `end` (not included), in at most seven statements.
+        """Take in events `start` to `end` (not included), in at most eight statements.
 
         Raises ValueError for another `start` than `position`, or an `end` before it;
         LedgerMismatch for a delivery whose document or inbox number cannot be, and for a
@@ -115,6 +120,7 @@ class Views:
         deliveries = [_delivery_values(row) for row in changes.deliveries]
         notices = [_notice_values(row) for row in changes.notices]
         orders = [_order_values(row) for row in changes.orders]
+        relays = [_relay_values(row) for row in changes.relays]
         try:
             with self._database.writing(disposable=True) as connection:
                 _advance(connection, start, end)
@@ -124,6 +130,7 @@ class Views:
                 _write(connection, _REPLACE_DELIVERIES, deliveries)
                 insert_rows(connection, _INSERT_NOTICES, notices)
                 _write(connection, _REPLACE_ORDERS, orders)
+                _write(connection, _REPLACE_RELAYS, relays)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(
                 f"events {start} to {end} do not fit the views: {error.orig}", position=start
@@ -132,6 +139,7 @@ class Views:
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
         with self._database.writing(disposable=True) as connection:
+            connection.execute(sa.delete(schema.view_relays))
             connection.execute(sa.delete(schema.view_orders))
             connection.execute(sa.delete(schema.view_notices))
             connection.execute(sa.delete(schema.view_deliveries))
@@ -244,8 +252,28 @@ class Views:
         with self._database.reading() as connection:
             return [_order(row) for row in connection.execute(statement)]
 
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow]:
-        """Every row of one snapshot: documents, deliveries, notices and orders, by their key."""
+    def relay(self, relay_id: UUID) -> RelayRow | None:
+        """One package to or from the axis."""
+        statement = sa.select(*RELAY).where(_relays.relay_id == relay_id.bytes)
+        with self._database.reading() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else relay_of(row)
+
+    def relays_of(self, exchange_id: UUID) -> Sequence[RelayRow]:
+        """All packages of a document, by position and id."""
+        statement = (
+            sa.select(*RELAY)
+            .where(_relays.exchange_id == exchange_id.bytes)
+            .order_by(_relays.position, _relays.relay_id)
+        )
+        with self._database.reading() as connection:
+            return [relay_of(row) for row in connection.execute(statement)]
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow | RelayRow]:
+        """Every row of one snapshot, each list by its key: documents, deliveries, notices, orders,
+        packages.
+        """
+        relays = sa.select(*RELAY).order_by(_relays.relay_id)
         documents = sa.select(*DOCUMENT).select_from(DOCUMENTS).order_by(_documents.exchange_id)
         deliveries = sa.select(*DELIVERY).order_by(_deliveries.exchange_id, _deliveries.recipient)
         notices = sa.select(*_NOTICE).order_by(_notices.outbox, _notices.agency, _notices.seq)
@@ -255,6 +283,7 @@ class Views:
             yield from map(delivery_of, connection.execute(deliveries, execution_options=_STREAM))
             yield from map(_notice, connection.execute(notices, execution_options=_STREAM))
             yield from map(_order, connection.execute(orders, execution_options=_STREAM))
+            yield from map(relay_of, connection.execute(relays, execution_options=_STREAM))
 
 
 def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[Any]:
@@ -299,6 +328,7 @@ _BLANK_WORDS = (
 _REPLACE_DOCUMENTS = _replacing(schema.view_documents, "exchange_id")
 _REPLACE_DELIVERIES = _replacing(schema.view_deliveries, "exchange_id", "recipient")
 _REPLACE_ORDERS = _replacing(schema.view_orders, "position")
+_REPLACE_RELAYS = _replacing(schema.view_relays, "relay_id")
 # A notice never changes, so a second one with its number is a mistake.
 _INSERT_NOTICES = sa.insert(schema.view_notices)
 
@@ -324,6 +354,7 @@ def _document_values(row: DocumentRow) -> dict[str, Any]:
         "issued_on": row.issued_on,
         "due_on": row.due_on,
         "erased": row.erased,
+        "origin": row.origin,
     }
 
 
@@ -395,11 +426,57 @@ def _order_values(row: OrderRow) -> dict[str, Any]:
     }
 
 
+def _relay_values(row: RelayRow) -> dict[str, Any]:
+    return {
+        "relay_id": row.relay_id.bytes,
+        "incoming": row.direction is Direction.IN,
+        "kind": row.kind.value,
+        "exchange_id": row.exchange_id.bytes,
+        "agency": row.agency,
+        "status": row.status,
+        "state": int(row.state),
+        "position": row.position,
+        "since_us": microseconds(row.since),
+        "updated_at_us": microseconds(row.updated_at),
+        "attempts": row.attempts,
+        "again_at_us": None if row.again_at is None else microseconds(row.again_at),
+        "reason": row.reason,
+        "code": row.code,
+        "axis_id": row.axis_id,
+        "package": row.package,
+        "package_bytes": row.package_bytes,
+        "request_bytes": row.request_bytes,
+        "document_key": row.document_key,
+        "fingerprint": row.fingerprint,
+    }
+
+
+def relay_of(row: Sequence[Any]) -> RelayRow:
+    """The row that the columns of RELAY hold."""
+    relay_id, incoming, kind, exchange_id, agency, status, state, *others = row
+    position, since_us, updated_at_us, attempts, again_at_us, *more = others
+    return RelayRow(
+        UUID(bytes=relay_id),
+        Direction.IN if incoming else Direction.OUT,
+        RelayKind(kind),
+        UUID(bytes=exchange_id),
+        agency,
+        status,
+        RelayState(state),
+        position,
+        instant(since_us),
+        instant(updated_at_us),
+        attempts,
+        None if again_at_us is None else instant(again_at_us),
+        *more,
+    )
+
+
 def document_of(row: Sequence[Any]) -> DocumentRow:
     """The row that the columns of DOCUMENT hold."""
     exchange_id, sender, digest, position, accepted_at_us, *others = row
     code, type_name, subject, attachment_count, attachment_bytes, replaced_by, *more = others
-    type_code, priority, issued_on, due_on, erased = more
+    type_code, priority, issued_on, due_on, erased, origin = more
     if erased:
         code = type_name = subject = type_code = ""  # As many spaces as there were bytes.
     return DocumentRow(
@@ -419,6 +496,7 @@ def document_of(row: Sequence[Any]) -> DocumentRow:
         issued_on,
         due_on,
         erased,
+        origin,
     )
 
 

@@ -84,7 +84,7 @@ class EnrolCertificate:
     def decide(self, session: Session) -> None:
         """Record `CertificateEnrolled` and keep the certificate as evidence."""
         entry = session.registry.agencies.get(self.code)
-        if entry is None:
+        if entry is None or entry.via:
             raise AgencyUnknown(
                 f"no agency with the code {self.code}; register it first", code=self.code
             )
@@ -125,7 +125,7 @@ def operator_request(operator: str, request_id: str, *parts: str) -> RequestKey:
 def require_free(registry: Registry, codes: Sequence[str]) -> None:
     """Refuse codes that an agency has already, as its primary one or another."""
     for code in codes:
-        if registry.owner(code) is not None:
+        if registry.taken_by(code) is not None:
             raise AgencyExists(f"the code {code} is registered already", code=code)
 
 

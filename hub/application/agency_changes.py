@@ -133,9 +133,13 @@ def require_primary(registry: Registry, code: str) -> None:
     Operators name agencies by the code that events will name them by, so that a receipt
     says what was asked for word by word.
     """
+    owner = registry.owner(code)
+    if owner is not None and owner.via:
+        raise AgencyUnknown(
+            f"{owner.code} is behind the national axis, which alone says what it is", code=code
+        )
     if code in registry.agencies:
         return
-    owner = registry.owner(code)
     if owner is not None:
         raise AgencyUnknown(
             f"{code} is another code of {owner.code}; name it by its primary code", code=code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -153,7 +153,7 @@ class SpeakAsRecipient:
         exchange = session.history.exchange(self.exchange_id)
         agency = delivery_meant(statement, exchange.recipients, session.registry)
         delivery = session.history.delivery(self.exchange_id, agency, session.at)
-        self._require_possible(exchange, delivery)
+        self._require_possible(exchange, delivery, agency)
         sealed = _sealed(self.vault, self.exchange_id, self.spoken.signed)
         facts = _facts(self.spoken, judged, statement, session.at, of=agency) | {
             "exchange": str(self.exchange_id),
@@ -171,13 +171,13 @@ class SpeakAsRecipient:
         session.add_payload(sealed)
         session.record(delivery, self.request, self.exchange_id)
 
-    def _require_possible(self, exchange: Exchange, delivery: Delivery) -> None:
+    def _require_possible(self, exchange: Exchange, delivery: Delivery, agency: str) -> None:
         exchange.require_words()
         match self.statement:
             case Collect():
-                delivery.require_released(recalled=exchange.recalled)
+                delivery.require_released(recalled=exchange.is_recalled_at(agency))
             case RecallAnswer():
-                delivery.require_recall_open(recalled=exchange.recalled)
+                delivery.require_recall_open(recalled=exchange.is_recalled_at(agency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class RecallDocument:
         sealed = _sealed(self.vault, exchange.id, self.spoken.signed)
         exchange.recall(
             at=session.at,
-            notices=numbered(session, exchange.recipients),
+            notices=numbered(session, exchange.recipients, exchange.via),
             **_facts(self.spoken, judged, self.statement, session.at, of=exchange.sender),
         )
         session.add_payload(sealed)
@@ -275,11 +275,16 @@ def unknown_exchange() -> ExchangeUnknown:
     return ExchangeUnknown("no such exchange among those this agency takes part in")
 
 
-def numbered(session: Session, agencies: list[str] | tuple[str, ...]) -> list[Consignment]:
-    """The next number in the inbox of each of these agencies."""
+def numbered(
+    session: Session, agencies: Sequence[str], via: Mapping[str, str] | None = None
+) -> list[Consignment]:
+    """The next number in the inbox of each of these agencies; `via` as with the document."""
+    noted = via or {}
     numbers = session.next_inbox_seqs(agencies)
     return [
-        Consignment(agency=agency, inbox_seq=number)
+        Consignment(agency=agency, inbox_seq=number, via=noted[agency])
+        if agency in noted
+        else Consignment(agency=agency, inbox_seq=number)
         for agency, number in zip(agencies, numbers, strict=True)
     ]
 

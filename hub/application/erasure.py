@@ -101,7 +101,11 @@ class Eraser:
         below = found[-1].position + 1
         if store is self._log and self._views.position() < below:
             raise OSError("the lists are behind the log and may still hold erased words")
-        store.erase([erasure.exchange_id for erasure in found], below)
+        ids = [erasure.exchange_id for erasure in found]
+        if store is self._content:
+            # Packages of the axis that were made of it lie beside it, under its key.
+            ids += [row.relay_id for each in list(ids) for row in self._views.relays_of(each)]
+        store.erase(ids, below)
 
     def _outstanding(self, store: Erasable) -> Sequence[Erasure]:
         # What no checkpoint covers yet may still be lost, and nobody has seen it.

@@ -43,7 +43,7 @@ from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.application.verdicts import NO_DEMANDS, Demands, SeenSignature, signatures_of
 from hub.domain.delivery import RecallState
-from hub.domain.exchange import Exchange, erased
+from hub.domain.exchange import OPENING_TOPICS, Exchange, erased
 from hub.domain.values import uuid7
 from hub.errors import (
     AgencyUnknown,
@@ -67,12 +67,14 @@ from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 class Evidence:
     """A signed statement with all that is needed to check it offline.
 
-    `doubt` is there where its signature is in doubt, and proves that the hub said so.
+    `enrolment` is None, and there is no certificate, for the envelope that the hub made of a
+    package of the axis: nobody signed it. `doubt` is there where its signature is in doubt, and
+    proves that the hub said so.
     """
 
     statement: SignedStatement
     recorded: Recorded
-    enrolment: Recorded
+    enrolment: Recorded | None
     certificate: bytes
     doubt: Recorded | None = None
 
@@ -412,7 +414,7 @@ class Exchanges:
             return None
         recorded = self._receipts.receipt(accepted.position)
         event = read_event(recorded.receipt.leaf)
-        return _Opened(event, recorded) if event.topic == Exchange.Created.TOPIC else None
+        return _Opened(event, recorded) if event.topic in OPENING_TOPICS else None
 
     def _opened_by_id(self, exchange_id: UUID) -> _Opened:
         document = self._views.document(exchange_id)
@@ -434,7 +436,7 @@ class Exchanges:
         mine = self._represented(agency)
         if "statement" not in event.data or parties_of(event).isdisjoint(mine):
             raise PositionUnknown("no such position in the log", position=str(position))
-        if event.topic == Exchange.Created.TOPIC and event.data["sender"] not in mine:
+        if event.topic in OPENING_TOPICS and event.data["sender"] not in mine:
             # The envelope is the document too: nobody reads it here and denies it.
             rows = self._views.deliveries(event.id)
             _require_released([row for row in rows if row.recipient in mine], event.id)
@@ -449,7 +451,7 @@ class Exchanges:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A `DocumentSubmitted` that a checkpoint covers."""
+    """A `DocumentSubmitted`, or `AxisDocumentTaken`, that a checkpoint covers."""
 
     event: Event
     recorded: Recorded
@@ -477,6 +479,9 @@ def evidence_of(
     when the payload, its key or the certificate is gone.
     """
     event = read_event(recorded.receipt.leaf)
+    if event.topic == Exchange.AxisDocumentTaken.TOPIC:
+        shown = receipts.cosigned(recorded.position) if cosigned else recorded
+        return Evidence(statement_of(event, log, vault), shown, None, b"", None)
     relied_on, exchange_id = event.data["enrolment"], exchange_of(event)
     if cosigned:
         recorded = receipts.cosigned(recorded.position)
@@ -513,8 +518,9 @@ def statement_of(event: Event, log: EventLog, vault: Vault) -> SignedStatement:
     return SignedStatement(
         payload_type=record["payload_type"],
         payload=vault.open_payload(payload),
-        key_id=record["key_id"],
-        signature=base64.b64decode(record["signature"]),
+        # The envelope of a document from the axis has neither.
+        key_id=record.get("key_id", ""),
+        signature=base64.b64decode(record.get("signature", "")),
     )
 
 

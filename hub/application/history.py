@@ -18,6 +18,7 @@ from hub.domain.group import Group
 from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
+from hub.domain.relay import Relay
 
 _CACHED_AGGREGATES_MAX = 8192
 
@@ -64,6 +65,16 @@ class History:
         for stored in self._log.select_events(delivery.id):
             self._mapper.to_domain_event(stored).mutate(delivery)
         return delivery
+
+    def relay(self, relay_id: UUID, at: datetime) -> Relay:
+        """A package on its way to the axis, or from there, whatever was recorded of it."""
+        known = self._cached(relay_id)
+        if known is not None:
+            return cast(Relay, known)
+        relay = Relay.begin(relay_id, at)
+        for stored in self._log.select_events(relay_id):
+            self._mapper.to_domain_event(stored).mutate(relay)
+        return relay
 
     def group(self, group_id: UUID, at: datetime) -> Group:
         """A group of agencies, whether or not it was ever changed."""

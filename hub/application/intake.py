@@ -66,6 +66,8 @@ _CLOCK_SKEW_MAX = timedelta(minutes=10)
 # What one recipient takes in the event beside its code, with an inbox number of ten digits;
 # what one attachment takes; what all the rest takes at the most, its signature included.
 _RECIPIENT_BYTES, _ATTACHMENT_BYTES, _OTHER_BYTES_MAX = 37, 96, 3072
+# What `via` takes, for recipients behind the national axis.
+_VIA_BYTES = len('"via":"axis",')
 # What `addressed` takes beside the code, where the sender signed another than the primary one.
 _ADDRESSED_BYTES = len('"addressed":"",')
 
@@ -269,7 +271,7 @@ def require_allowed(envelope: Envelope, addressees: Sequence[Addressee]) -> None
 
 def _consignment_bytes(addressee: Addressee) -> int:
     addressed = _ADDRESSED_BYTES + len(addressee.signed)
-    own = len(addressee.agency) + _RECIPIENT_BYTES
+    own = len(addressee.agency) + _RECIPIENT_BYTES + (_VIA_BYTES if addressee.via else 0)
     return own if addressee.signed == addressee.agency else own + addressed
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from hub.application.ports import Randomness
+from hub.domain.aggregate import Aggregate
 from hub.domain.catalogue import AGGREGATES, EVENTS, upcast, version_of
 from hub.errors import LedgerMismatch, VerificationFailed
 from hub.proof.leaf import NONCE_BYTES, Event, encode_leaf, parse_leaf
@@ -144,9 +145,11 @@ def _kinds(hint: Any) -> frozenset[type]:
     return frozenset({get_origin(hint) or hint})
 
 
-# Not by a look into `Created.__dict__`: the library puts a subclass in the place of ours.
+# The events an aggregate begins with; it may have several kinds of them.
 _AGGREGATE_TOPICS = {
     topic: aggregate.TOPIC
+    for topic, event_class in EVENTS.items()
+    if issubclass(event_class, Aggregate.Created)
     for aggregate in AGGREGATES
-    if EVENTS.get(topic := getattr(aggregate.Created, "TOPIC", "")) is aggregate.Created
+    if event_class.__qualname__.startswith(f"{aggregate.__qualname__}.")
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ClassVar
 
 from hub.application.agencies import operator_request
@@ -73,7 +74,7 @@ class EnrolOperator:
 
 @dataclass(frozen=True, slots=True)
 class RevokeOperator:
-    """Put an operator out, with all of its certificates."""
+    """Put an operator out, with all of its certificates. `effective` None is now."""
 
     while_frozen: ClassVar = True
 
@@ -81,11 +82,13 @@ class RevokeOperator:
     request_id: str
     name: str
     reason: str
+    effective: datetime | None = None
 
     @property
     def request(self) -> RequestKey:
-        """Bound to the operator who puts out, the one put out, and the reason."""
-        parts = ("revoke-operator", self.name, self.reason)
+        """Bound to the operator who puts out, the one put out, the reason and the time named."""
+        since = (format_time(self.effective),) if self.effective else ()
+        parts = ("revoke-operator", self.name, self.reason, *since)
         return operator_request(self.operator, self.request_id, *parts)
 
     def decide(self, session: Session) -> None:
@@ -93,13 +96,14 @@ class RevokeOperator:
         entry = session.registry.operators.get(self.name)
         if entry is None:
             raise OperatorUnknown(f"no operator called {self.name} is in force", name=self.name)
+        effective = self.effective or session.at
         request: RequestKey | None = self.request
         for principal_id in entry.principals.values():
             principal = session.history.principal(principal_id)
             principal.revoke(
                 at=session.at,
                 reason=self.reason,
-                effective=session.at,
+                effective=effective,
                 by=self.operator,
                 # The first answers; the others happen with it, and no call can ask for them.
                 request_id=self.request_id if request else "",
@@ -134,7 +138,15 @@ class Operators:
         command = EnrolOperator(operator, request_id, name, certificate, self._suitability)
         return await self._lane.do(command)
 
-    async def revoke(self, operator: str, request_id: str, *, name: str, reason: str) -> Recorded:
+    async def revoke(
+        self,
+        operator: str,
+        request_id: str,
+        *,
+        name: str,
+        reason: str,
+        effective: datetime | None = None,
+    ) -> Recorded:
         """Put an operator out at once; the receipt of `PrincipalRevoked`.
 
         Nobody puts out itself, so one always remains. Raises RequestMalformed and
@@ -147,7 +159,7 @@ class Operators:
             )
         if name == operator:
             raise RequestMalformed("nobody puts out itself; ask another operator", field="name")
-        return await self._lane.do(RevokeOperator(operator, request_id, name, reason))
+        return await self._lane.do(RevokeOperator(operator, request_id, name, reason, effective))
 
     def operators(self) -> Sequence[OperatorEntry]:
         """The operators in force, by name; there are few."""

@@ -19,7 +19,9 @@ def parties_of(event: Event) -> frozenset[str]:
     # A successor that spoke for one of them; it may be succeeded itself one day.
     if by_agency := data.get("statement", {}).get("by_agency"):
         speakers.add(by_agency)
-    return frozenset(speakers | {consignment["agency"] for consignment in consignments_of(data)})
+    named = speakers | {consignment["agency"] for consignment in consignments_of(data)}
+    # Of a package that was parked on its arrival nobody knows who sent it.
+    return frozenset(code for code in named if code)
 
 
 def consignments_of(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

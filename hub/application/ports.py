@@ -15,13 +15,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
 from hub.domain.deadlines import Passed
 from hub.domain.delivery import DeliveryState, RecallState
+from hub.domain.relay import Direction, RelayKind, RelayState
 from hub.evidence.found import Authorities, FoundSignature
 from hub.proof.note import NoteSignature, VerifierKey
 from hub.proof.tiles import TilePath
@@ -559,6 +560,12 @@ class ContentStore(Protocol):
         """Raise ContentLost unless every attachment is there in its full length."""
         ...
 
+    def put_from(
+        self, exchange_id: UUID, index: int, source: BinaryIO, size: int, key: bytes
+    ) -> None:
+        """As `put`, for `size` bytes read from `source` a part at a time."""
+        ...
+
     def discard(self, exchange_id: UUID) -> None:
         """Remove everything of an exchange; no error when there is nothing."""
         ...
@@ -760,7 +767,8 @@ class DocumentRow:
 
     All but ids, times, counts and digests comes from the envelope's words and is empty once
     they were erased. `priority` is a value of `hub.proof.envelope.Priority`. `erased` says
-    that they were erased by law, not lost.
+    that they were erased by law, not lost. `origin` is `axis` for a document that came over the
+    national axis, whose sender is a claim.
     """
 
     exchange_id: UUID
@@ -779,6 +787,7 @@ class DocumentRow:
     issued_on: date | None = None
     due_on: date | None = None
     erased: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -820,6 +829,8 @@ class NoticeKind(IntEnum):
     DELIVERY_EXPIRED = 14
     DELIVERY_ERASED = 15
     DELIVERY_IN_DOUBT = 16
+    AXIS_STATUS = 17
+    AXIS_RECALL_ANSWER = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -869,6 +880,39 @@ class OrderRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayRow:
+    """A package to or from the axis.
+
+    `agency` is whose status it carries, empty for a document or recall. `position` is that of
+    the fact it tells, or that recorded it, `since` that fact's time. `attempts` failed so far;
+    `again_at` is when the next is due. `reason` and `code` say why it failed or was parked.
+    `document_key` and `fingerprint` are there for documents that came: what they are called by
+    their sender, and what they say; zeros once it was erased by law.
+    """
+
+    relay_id: UUID
+    direction: Direction
+    kind: RelayKind
+    exchange_id: UUID
+    agency: str
+    status: str
+    state: RelayState
+    position: int
+    since: datetime
+    updated_at: datetime
+    attempts: int = 0
+    again_at: datetime | None = None
+    reason: str = ""
+    code: str = ""
+    axis_id: str = ""
+    package: bytes = b""
+    package_bytes: int = -1
+    request_bytes: int = -1
+    document_key: bytes = b""
+    fingerprint: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class ViewChanges:
     """What a stretch of events changes in the views.
 
@@ -880,6 +924,7 @@ class ViewChanges:
     deliveries: Sequence[DeliveryRow]
     notices: Sequence[NoticeRow]
     orders: Sequence[OrderRow] = ()
+    relays: Sequence[RelayRow] = ()
 
 
 class SignatureExaminer(Protocol):
@@ -964,7 +1009,15 @@ class Views(Protocol):
         """Orders at a position above `after`, in order; `open_only`: those nobody approved."""
         ...
 
-    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow]:
+    def relay(self, relay_id: UUID) -> RelayRow | None:
+        """One package to or from the axis."""
+        ...
+
+    def relays_of(self, exchange_id: UUID) -> Sequence[RelayRow]:
+        """All packages of a document, by position and id."""
+        ...
+
+    def rows(self) -> Iterator[DocumentRow | DeliveryRow | NoticeRow | OrderRow | RelayRow]:
         """Every row in a fixed order, to be compared with a rebuild."""
         ...
 
@@ -1046,6 +1099,62 @@ class DocumentLists(Protocol):
 
         What the filter says of deliveries must hold for one of them, all of it.
         """
+        ...
+
+
+# --- What goes over the axis ------------------------------------------------------
+
+
+Place = tuple[int, UUID]
+"""Where a package stands in lists: its position, then its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTally:
+    """How many packages stand alike, and since when the oldest of them does."""
+
+    direction: Direction
+    kind: RelayKind
+    state: RelayState
+    count: int
+    oldest: datetime
+
+
+class RelayList(Protocol):
+    """The views once more, for what goes over the axis. Untrusted and disposable, like Views."""
+
+    def due(self, at: datetime, after: Place | None, limit: int) -> Sequence[RelayRow]:
+        """Outgoing packages that may be made or sent now, by their place, beyond one."""
+        ...
+
+    def known(self, axis_id: str) -> RelayRow | None:
+        """The package that came under this id of the axis."""
+        ...
+
+    def called(self, document_key: bytes) -> Sequence[RelayRow]:
+        """Documents that came and that their sender calls so; at most 100."""
+        ...
+
+    def sent_since(self, since: datetime, after: Place | None, limit: int) -> Sequence[RelayRow]:
+        """Outgoing packages the axis took at `since` or later, by their place, beyond one."""
+        ...
+
+    def listed(
+        self,
+        state: RelayState | None,
+        direction: Direction | None,
+        after: Place | None,
+        limit: int,
+    ) -> Sequence[RelayRow]:
+        """Packages by their place, beyond one; where no state is given, all that are not over."""
+        ...
+
+    def tallies(self) -> Sequence[RelayTally]:
+        """All packages, counted."""
+        ...
+
+    def oldest_unanswered(self) -> datetime | None:
+        """When the oldest document was sent of which a recipient has said nothing yet."""
         ...
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from hub.application.key_ring import KeyRing
 from hub.domain.agency import Agency
+from hub.domain.axis_link import AxisLink, ListedOnAxis
 from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.exchange import AXIS
 from hub.domain.group import Group
 from hub.domain.log import Log
 from hub.domain.principal import Principal
@@ -117,7 +119,11 @@ class CertificateEntry:
 
 @dataclass(frozen=True, slots=True)
 class AgencyEntry:
-    """An agency, as lists show it. `code` is its primary code, `successor` that of another."""
+    """An agency, as lists show it. `code` is its primary code, `successor` that of another.
+
+    `via` says how documents get there: `axis` where the agency is not on this hub, and `axis_id`
+    is then the axis's id of it; `suspended` means that the axis no longer has it.
+    """
 
     agency_id: UUID
     code: str
@@ -127,6 +133,8 @@ class AgencyEntry:
     other_codes: tuple[str, ...] = ()
     suspended: bool = False
     successor: str | None = None
+    via: str = ""
+    axis_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +204,17 @@ class Registry:
     def receiver(self, code: str) -> AgencyEntry | None:
         """The agency that gets what is addressed to this code: its owner, or who took over."""
         agency = self.owner(code)
-        while agency is not None and agency.successor is not None:
+        seen: set[str] = set()
+        # The axis says who succeeds whom there, and may say it in a ring.
+        while agency is not None and agency.successor is not None and agency.code not in seen:
+            seen.add(agency.code)
             agency = self.agencies.get(agency.successor)
         return agency
+
+    def taken_by(self, code: str) -> AgencyEntry | None:
+        """The agency of this hub that has this code; one behind the axis keeps nobody out."""
+        agency = self.owner(code)
+        return None if agency is None or agency.via else agency
 
     def represented(self, agency: str) -> frozenset[str]:
         """The primary codes of all an agency speaks for: itself, and all it succeeded."""
@@ -335,11 +351,53 @@ class Registry:
         code = event.data["code"]
         others = tuple(event.data["other_codes"])
         entry = AgencyEntry(event.id, code, event.data["name"], position, other_codes=others)
+        newer = self._without_axis_codes([code, *others])
         return replace(
-            self,
-            agencies={**self.agencies, code: entry},
-            other_codes={**self.other_codes, **dict.fromkeys(others, code)},
+            newer,
+            agencies={**newer.agencies, code: entry},
+            other_codes={**newer.other_codes, **dict.fromkeys(others, code)},
         )
+
+    def _without_axis_codes(self, codes: Sequence[str]) -> Registry:
+        """The register where nobody behind the axis has these codes: they are on the hub now."""
+        agencies, other_codes = dict(self.agencies), dict(self.other_codes)
+        for code in codes:
+            owner = self.owner(code)
+            if owner is not None and owner.via:
+                agencies.pop(owner.code, None)
+                for other in owner.other_codes:
+                    other_codes.pop(other, None)
+        return replace(self, agencies=agencies, other_codes=other_codes)
+
+    def _with_axis(self, changes: Sequence[ListedOnAxis], position: int) -> Registry:
+        """The register after the axis's list changed; what is on this hub stays as it is."""
+        agencies, other_codes = dict(self.agencies), dict(self.other_codes)
+        for change in changes:
+            code = change["code"]
+            known = agencies.get(code)
+            if (known is not None and not known.via) or other_codes.get(code, code) != code:
+                continue
+            if known is not None:
+                for other in known.other_codes:
+                    other_codes.pop(other, None)
+            free = tuple(
+                each
+                for each in change["other_codes"]
+                if each not in agencies and each not in other_codes
+            )
+            other_codes.update(dict.fromkeys(free, code))
+            agencies[code] = AgencyEntry(
+                uuid5(NAMESPACE_OID, f"axis:{code}"),
+                code,
+                change["name"],
+                position,
+                other_codes=free,
+                suspended=change.get("deleted", False),
+                successor=change.get("successor"),
+                via=AXIS,
+                axis_id=change["axis_id"],
+            )
+        return replace(self, agencies=agencies, other_codes=other_codes)
 
     def _with_changed(self, code: str, **changes: Any) -> Registry:
         agency = replace(self.agencies[code], **changes)
@@ -435,6 +493,8 @@ class Registry:
                 return replace(self, frozen="")
             case Log.TrustedRootPublished.TOPIC:
                 return self._with_trusted_root(event.data)
+            case AxisLink.DirectorySynchronised.TOPIC:
+                return self._with_axis(event.data["changes"], position)
         return replace(self, hub_keys=self.hub_keys.advanced(event, position))
 
     def _with_crl(self, event: Event, position: int) -> Registry:

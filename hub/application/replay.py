@@ -16,9 +16,11 @@ from hub.application.ports import EventLog, LogEntry
 from hub.domain.audit_trail import audit_trail_id
 from hub.domain.catalogue import EVENTS
 from hub.domain.delivery import delivery_id
-from hub.domain.exchange import Exchange
+from hub.domain.exchange import AXIS, OPENING_TOPICS, Exchange
+from hub.domain.relay import RelayKind, arrival_id, relay_id
 from hub.errors import ExchangeUnknown, LedgerMismatch, PositionUnknown, RequestMalformed
 from hub.proof.leaf import Event, parse_leaf
+from hub.proof.statements import RECALL_ANSWER_CODES, STATUS_CODES
 
 TOPICS_MAX = 64
 STRETCH_EVENTS_MAX = 256
@@ -192,7 +194,7 @@ def opened_exchange(log: EventLog, receipts: Receipts, exchange_id: UUID) -> tup
     entries = log.entries_of([exchange_id], 0, 1)
     if entries and entries[0].position < receipts.size:
         event = read_event(entries[0].state)
-        if event.topic == Exchange.Created.TOPIC:
+        if event.topic in OPENING_TOPICS:
             return entries[0], event
     raise ExchangeUnknown(
         "no exchange has this id, or no checkpoint covers it yet", exchange_id=str(exchange_id)
@@ -200,10 +202,25 @@ def opened_exchange(log: EventLog, receipts: Receipts, exchange_id: UUID) -> tup
 
 
 def aggregates_of(opened: Event) -> list[UUID]:
-    """All that the story of an exchange is made of: itself, its deliveries, its audits."""
+    """All that the story of an exchange is made of: itself, deliveries, audits, its relays."""
     recipients = [consignment["agency"] for consignment in opened.data["recipients"]]
     deliveries = [delivery_id(opened.id, recipient) for recipient in recipients]
-    return [opened.id, audit_trail_id(opened.id), *deliveries]
+    return [opened.id, audit_trail_id(opened.id), *deliveries, *relays_of(opened)]
+
+
+def relays_of(opened: Event) -> list[UUID]:
+    """Every package that an exchange can make, or was made of; most never come to be."""
+    recipients = opened.data["recipients"]
+    if opened.topic == Exchange.AxisDocumentTaken.TOPIC:
+        told = [
+            relay_id(opened.id, RelayKind.STATUS, each["agency"], code)
+            for each in recipients
+            for code in (*STATUS_CODES, *RECALL_ANSWER_CODES)
+        ]
+        return [arrival_id(opened.id), *told]
+    if any(each.get("via") == AXIS for each in recipients):
+        return [relay_id(opened.id, kind) for kind in (RelayKind.DOCUMENT, RelayKind.RECALL)]
+    return []
 
 
 def named_in(event: Event) -> frozenset[str]:
@@ -212,7 +229,7 @@ def named_in(event: Event) -> frozenset[str]:
     named = {data.get(name) for name in ("agency", "code", "sender", "successor")}
     named |= parties_of(event) | {each["agency"] for each in consignments_of(data)}
     named.update(data.get("members", ()))
-    return frozenset(code for code in named if isinstance(code, str))
+    return frozenset(code for code in named if code and isinstance(code, str))
 
 
 def _filter(wanted: Range) -> Callable[[bytes], bool]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from hub.application.registry import operator_key_owner
 from hub.domain.approval import Approval
 from hub.domain.catalogue import AUDIT_TOPICS
+from hub.domain.exchange import AXIS, Exchange
 from hub.proof.leaf import Event
 
 
@@ -36,7 +37,9 @@ def request_of(event: Event) -> RecordedRequest | None:
         role = "auditor" if event.topic in AUDIT_TOPICS else "operator"
         return RecordedRequest(f"{role}:{data['by']}", request_id, None, _exchange_of(event))
     record = data["statement"]
-    if event.topic == Approval.Created.TOPIC:
+    if event.topic == Exchange.AxisDocumentTaken.TOPIC:
+        caller = AXIS
+    elif event.topic == Approval.Created.TOPIC:
         caller = operator_key_owner(data["by"])
     else:
         caller = record.get("by_agency") or data.get("agency") or data["sender"]

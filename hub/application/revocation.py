@@ -99,7 +99,7 @@ def revoke_heirs(agency: Agency, at: datetime, key_id: str, since: datetime, by:
 
 @dataclass(frozen=True, slots=True)
 class RevokeAuditor:
-    """Put an auditor out, with all of its certificates."""
+    """Put an auditor out, with all of its certificates. `effective` None is now."""
 
     while_frozen: ClassVar = True
 
@@ -107,11 +107,13 @@ class RevokeAuditor:
     request_id: str
     name: str
     reason: str
+    effective: datetime | None = None
 
     @property
     def request(self) -> RequestKey:
-        """Bound to the operator, the auditor and the reason."""
-        parts = ("revoke-auditor", self.name, self.reason)
+        """Bound to the operator, the auditor, the reason and the time that is named."""
+        since = (format_time(self.effective),) if self.effective else ()
+        parts = ("revoke-auditor", self.name, self.reason, *since)
         return operator_request(self.operator, self.request_id, *parts)
 
     def decide(self, session: Session) -> None:
@@ -119,13 +121,14 @@ class RevokeAuditor:
         principals = session.registry.auditors.get(self.name)
         if not principals:
             raise AuditorUnknown(f"no auditor called {self.name} is in force", name=self.name)
+        effective = self.effective or session.at
         request: RequestKey | None = self.request
         for principal_id in principals.values():
             principal = session.history.principal(principal_id)
             principal.revoke(
                 at=session.at,
                 reason=self.reason,
-                effective=session.at,
+                effective=effective,
                 by=self.operator,
                 # The first answers; the others happen with it, and no call can ask for them.
                 request_id=self.request_id if request else "",
@@ -242,7 +245,13 @@ class Revocations:
         return await self._lane.do(command)
 
     async def revoke_auditor(
-        self, operator: str, request_id: str, *, name: str, reason: str
+        self,
+        operator: str,
+        request_id: str,
+        *,
+        name: str,
+        reason: str,
+        effective: datetime | None = None,
     ) -> Recorded:
         """Put an auditor out at once; the receipt of `PrincipalRevoked`.
 
@@ -253,7 +262,7 @@ class Revocations:
                 "reason must be one code word: small letters, digits and hyphens, at most 40",
                 field="reason",
             )
-        return await self._lane.do(RevokeAuditor(operator, request_id, name, reason))
+        return await self._lane.do(RevokeAuditor(operator, request_id, name, reason, effective))
 
 
 class DoubtReview:

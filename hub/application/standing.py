@@ -30,12 +30,16 @@ class Addressee:
 
     signed: str
     agency: str
+    via: str = ""
 
     def consigned(self, inbox_seq: int) -> Consignment:
         """What the event remembers of it."""
-        if self.signed == self.agency:
-            return Consignment(agency=self.agency, inbox_seq=inbox_seq)
-        return Consignment(agency=self.agency, inbox_seq=inbox_seq, addressed=self.signed)
+        consignment = Consignment(agency=self.agency, inbox_seq=inbox_seq)
+        if self.signed != self.agency:
+            consignment["addressed"] = self.signed
+        if self.via:
+            consignment["via"] = self.via
+        return consignment
 
 
 def require_may_send(agency: str, registry: Registry) -> None:
@@ -73,7 +77,7 @@ def addressees_of(envelope: Envelope, registry: Registry) -> list[Addressee]:
             continue
         if receiver.suspended:
             suspended.append(code)
-        found.append(Addressee(code, receiver.code))
+        found.append(Addressee(code, receiver.code, receiver.via))
     if refusal := _not_open(unknown, suspended):
         raise refusal
     _require_once(found, envelope.header.agency)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from hub.application.agencies import operator_request
 from hub.application.key_ring import RingKey
@@ -16,14 +16,19 @@ from hub.application.offload import Offloader
 from hub.application.ports import Clock, EventLog, RequestKey, RootFiles, TrustFetches
 from hub.application.registry import Caller, Registry
 from hub.application.session import Session
+from hub.application.trust_ends import TrustEnd, ended
 from hub.errors import TrustedRootRefused, VerificationFailed
 from hub.proof.succession import SIGNED_ROOT_BYTES_MAX, next_edition, read_trusted_root
+from hub.proof.timestamp_authority import format_instant
 from hub.proof.trust import Closing, LogKey, TrustedLog, TrustedRoot
+from hub.proof.window import Window
 
 LIFE = timedelta(days=5 * 365)
 """How long after its draft was made an edition may be the newest."""
 _RENEWED_BEFORE = timedelta(days=365)
 _EDITIONS_BYTES_MAX = 10 << 20
+
+_Listed = TypeVar("_Listed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,12 @@ class TrustedRoots:
         """What the next edition would say that the newest does not; empty if nothing."""
         return await self._offload(lambda: _differences(self._newest(), self._next()))
 
-    async def draft(self) -> bytes:
-        """The next edition, for the holders of the root keys to sign. Raises TrustedRootRefused."""
-        return await self._offload(self._draft)
+    async def draft(self, ends: Sequence[TrustEnd] = ()) -> bytes:
+        """The next edition, for the holders of the root keys to sign; it ends whom it is told.
+
+        Raises TrustedRootRefused.
+        """
+        return await self._offload(lambda: self._draft(ends))
 
     async def publish(self, operator: str, request_id: str, data: bytes) -> Recorded:
         """Publish the next edition; the receipt of `TrustedRootPublished`.
@@ -165,8 +173,8 @@ class TrustedRoots:
                 found.append(Laggard(callers[key], edition, at))
         return found
 
-    def _draft(self) -> bytes:
-        newest, following = self._newest(), self._next()
+    def _draft(self, ends: Sequence[TrustEnd]) -> bytes:
+        newest, following = self._newest(), ended(self._next(), ends)
         soon = newest.expires is None or newest.expires - self._clock() < _RENEWED_BEFORE
         if not soon and not _differences(newest, following):
             raise TrustedRootRefused(f"edition {newest.version} has everything and ends late")
@@ -262,15 +270,32 @@ def _differences(old: TrustedRoot, new: TrustedRoot) -> list[str]:
             said.append(f"lists the log key {name}, from size {key.from_size}")
         if key.closed and not (key.key in before and before[key.key].closed):
             said.append(f"closes the log key {name} at size {key.closed.size}")
-    said += [f"lists the witness {key.name}" for key in new.witnesses if key not in old.witnesses]
-    said += [
-        f"lists a certificate authority for {ca.purpose.value}"
-        for ca in new.certificate_authorities
-        if ca not in old.certificate_authorities
-    ]
+    said += _listings(
+        {each.key: each.window for each in old.witnesses},
+        {each.key: each.window for each in new.witnesses},
+        lambda key: f"the witness {key.name}",
+    )
+    said += _listings(
+        {(ca.certificate, ca.purpose): ca.window for ca in old.certificate_authorities},
+        {(ca.certificate, ca.purpose): ca.window for ca in new.certificate_authorities},
+        lambda ca: f"a certificate authority for {ca[1].value}",
+    )
     said += [
         f"changes the time-stamping authority {authority.name}"
         for authority in new.timestamp_authorities
         if authority not in old.timestamp_authorities
     ]
     return said
+
+
+def _listings(
+    old: Mapping[_Listed, Window],
+    new: Mapping[_Listed, Window],
+    named: Callable[[_Listed], str],
+) -> Iterator[str]:
+    for each, window in new.items():
+        if each not in old:
+            yield f"lists {named(each)}"
+        until = window.not_after
+        if until is not None and (each not in old or old[each].not_after != until):
+            yield f"ends {named(each)} at {format_instant(until)}"

@@ -116,7 +116,7 @@ class HubState:
     def _exchange(self, event: Event, position: int) -> None:
         data, exchange = event.data, str(event.id)
         match event.topic:
-            case "hub.Exchange.DocumentSubmitted":
+            case "hub.Exchange.DocumentSubmitted" | "hub.Exchange.AxisDocumentTaken":
                 self.documents[exchange] = _submitted(event, position)
             case "hub.Exchange.DocumentUpdated":
                 self.documents[exchange].updated_by.append(data["by_exchange"])
@@ -127,6 +127,10 @@ class HubState:
                 document.recalled = True
                 for standing in document.deliveries.values():
                     standing.recall = RecallState.ASKED
+            case "hub.Exchange.AxisRecallTaken":
+                document = self.documents[exchange]
+                for consignment in data["notices"]:
+                    document.deliveries[consignment["agency"]].recall = RecallState.ASKED
             case "hub.Exchange.PayloadErased":
                 self.documents[exchange].erased = True
 
@@ -144,6 +148,12 @@ class HubState:
                 standing.recall = RecallState.AGREED if agreed else RecallState.REFUSED
             case "hub.Delivery.DeliveryExpired":
                 standing.expired = True
+            case "hub.Delivery.AxisStatusTaken":
+                if data["code"] in _STATE_OF_CODE:
+                    _advance(standing, _STATE_OF_CODE[data["code"]], event, position)
+                else:
+                    agreed = data["code"] == "15"
+                    standing.recall = RecallState.AGREED if agreed else RecallState.REFUSED
 
     def _register(self, event: Event, position: int) -> None:
         data = event.data

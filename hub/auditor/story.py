@@ -17,6 +17,7 @@ class What(StrEnum):
     """What happened to a document."""
 
     SUBMITTED = "submitted"
+    TAKEN = "taken-from-axis"
     UPDATED = "updated"
     REPLACED = "replaced"
     RECALL_ASKED = "recall-asked"
@@ -34,6 +35,9 @@ class What(StrEnum):
 
 _WHAT = {
     "hub.Exchange.DocumentSubmitted": What.SUBMITTED,
+    "hub.Exchange.AxisDocumentTaken": What.TAKEN,
+    "hub.Exchange.AxisRecallTaken": What.RECALL_ASKED,
+    "hub.Delivery.AxisStatusTaken": What.STATUS,
     "hub.Exchange.DocumentUpdated": What.UPDATED,
     "hub.Exchange.DocumentReplaced": What.REPLACED,
     "hub.Exchange.RecallRequested": What.RECALL_ASKED,
@@ -139,7 +143,7 @@ def _line(logged: Logged, statement: VerifiedStatement | None) -> Line:
 
 def _signed(data: Mapping[str, Any], *, verified: bool) -> Signed | None:
     record = data.get("statement")
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or "signature" not in record:
         return None
     agency = str(data.get("agency", data.get("sender", "")))
     return Signed(
@@ -163,7 +167,8 @@ def _observed(what: What, data: Mapping[str, Any]) -> tuple[str, ...]:
             # The newer envelope is signed and names this one; that it was recorded here is ours.
             found = ["link"]
         case _:
-            found = []
+            # What came over the axis, nobody signed.
+            found = ["event"] if "axis_id" in data else []
     found += ["time", "position"]
     if any(name in data for name in ("inbox_seq", "outbox_seq", "recipients", "notices")):
         found.append("numbers")

@@ -26,6 +26,7 @@ from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.figures import Figures
 from adapters.storage.lists import DocumentLists
+from adapters.storage.relays import RelayList
 from adapters.storage.retention import RetentionList
 from adapters.storage.tree import TreeStore
 from adapters.storage.uploads import UploadStore
@@ -68,6 +69,7 @@ from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.keys import Keys, open_keys
 from hub.bootstrap.presence import require_content, require_document_keys
+from hub.bootstrap.relaying import AxisJob
 from hub.bootstrap.timestamps import authorities_to_ask, schedule_of
 from hub.bootstrap.upgrade import database_url, require_schema
 from hub.bootstrap.witnesses import WitnessJob
@@ -124,6 +126,7 @@ class Core:
     lists: DocumentLists
     figures: Figures
     retention: RetentionList
+    relays: RelayList
     content: ContentStore
     uploads: UploadStore
     vault: Vault
@@ -200,6 +203,7 @@ def _core(
         lists=DocumentLists(database),
         figures=Figures(database),
         retention=RetentionList(database),
+        relays=RelayList(database),
         content=content,
         uploads=UploadStore(folder.content, content, system_randomness),
         vault=vault,
@@ -269,6 +273,7 @@ class HubProcess:
         # What waits to be recorded when its caller is put out is recorded no more.
         self._callers_lane = CallersLane(self._lane, current_certificate)
         self.witnesses = WitnessJob(core, self._lane, self._offload)
+        self.axis = AxisJob(core, self._lane, self._offload)
         self._jobs: list[asyncio.Task[None]] = []
         core.on_published.append(self._watchers.published)
         self._book = TimestampBook(core.log, core.store, core.receipts)
@@ -309,9 +314,10 @@ class HubProcess:
         await self.server.start()
         await self._serve_log_files()
         await self._tell_readiness()
+        sweep = asyncio.create_task(self._sweep(started), name="sweep")
         self._jobs = [
             asyncio.create_task(self._watch_readiness(), name="readiness"),
-            asyncio.create_task(self._sweep(started), name="sweep"),
+            sweep,
             asyncio.create_task(self._expire(), name="expiry"),
             asyncio.create_task(self._stamp(), name="timestamps"),
             asyncio.create_task(self._review_doubts(), name="doubts"),
@@ -321,6 +327,7 @@ class HubProcess:
             asyncio.create_task(self._erase(), name="erasure"),
             asyncio.create_task(self.witnesses.run(), name="witnesses"),
             asyncio.create_task(self._remind(), name="reminders"),
+            asyncio.create_task(self._relay(sweep), name="axis"),
         ]
 
     async def stop(self) -> None:
@@ -450,6 +457,7 @@ class HubProcess:
                 revocations=Revocations(self._callers_lane),
                 hub_keys=self._hub_keys,
                 roots=self._roots,
+                relays=self.axis.operators,
             ),
             directory=DirectoryServicer(directory),
             audit=self._audit_servicer(),
@@ -671,6 +679,11 @@ class HubProcess:
             except Exception as error:
                 _logger.error("the upload job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_UPLOAD_SWEEP_EVERY_S)
+
+    async def _relay(self, swept: asyncio.Task[None]) -> None:
+        """Go on with the axis, once nothing is taken for an orphan that is only being made."""
+        await asyncio.wait([swept])
+        await self.axis.run()
 
     async def _erase(self) -> None:
         """Finish erasures that an approval could not; looked for every half minute."""

@@ -7,7 +7,7 @@ from adapters.storage.events import EventRecorder
 from adapters.storage.uploads import is_root, make_root
 from hub.application.mapper import read_leaf
 from hub.bootstrap.folder import DataFolder, StoreMissing
-from hub.domain.exchange import Exchange
+from hub.domain.exchange import OPENING_TOPICS
 
 _PAGE = 1000
 
@@ -38,7 +38,7 @@ def require_content(folder: DataFolder, content: ContentStore, log: EventRecorde
 
 def _names_content(log: EventRecorder) -> bool:
     start = 1
-    topics = [Exchange.Created.TOPIC]
+    topics = sorted(OPENING_TOPICS)
     while page := log.select_notifications(start, _PAGE, topics=topics):
         if any(read_leaf(each.state).data["attachments"] for each in page):
             return True

@@ -33,7 +33,13 @@ from hub.proof.succession import (
     parse_signed_root,
     read_trusted_root,
 )
-from hub.proof.trust import CertificateAuthority, Purpose, RootKeys, TrustedRoot
+from hub.proof.trust import (
+    CertificateAuthority,
+    Purpose,
+    RootKeys,
+    TrustedRoot,
+    TrustedWitness,
+)
 from keys.file import (
     KeyFileError,
     create_file,
@@ -141,10 +147,12 @@ def extended(
         for certificate in x509.load_pem_x509_certificates(path.read_bytes()):
             der = certificate.public_bytes(Encoding.DER)
             known.setdefault((purpose, der), CertificateAuthority(purpose, der))
-    witnesses = dict.fromkeys((*root.witnesses, *(each.key for each in settings.witnesses)))
+    witnesses = {each.key: each for each in root.witnesses}
+    for witness in settings.witnesses:
+        witnesses.setdefault(witness.key, TrustedWitness(witness.key))
     return replace(
         root,
-        witnesses=tuple(witnesses),
+        witnesses=tuple(witnesses.values()),
         certificate_authorities=tuple(known.values()),
         timestamp_authorities=authorities_of(folder, settings, root, since=since),
     )

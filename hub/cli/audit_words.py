@@ -15,6 +15,10 @@ _SENTENCES = {
     What.SUBMITTED: N_(
         "{agency} signed the envelope and sent it to {recipients}, with {count} attachment(s)."
     ),
+    What.TAKEN: N_(
+        "A document came over the national axis for {recipients}, with {count} attachment(s). It "
+        "names {agency} as its sender, which nothing proves."
+    ),
     What.UPDATED: N_("The hub linked this document to an update of it, exchange {other}."),
     What.REPLACED: N_(
         "The hub linked this document to its replacement, exchange {other}: it counts no more."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -11,7 +12,8 @@ import sqlite3
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,7 @@ SUBJECTS = {
     "126": "V/v thử nghiệm liên thông (thay số 125)",
     "127": "V/v lịch họp nội bộ",
     "128": "V/v gửi sau khi máy chủ đổi khóa",
+    "129": "V/v phối hợp công tác thuế",
 }
 # Numbers in the inbox of each recipient. 2 is letter 126, 3 tells that it replaces 125.
 FIRST, MISTAKE, RECALL = "1", "4", "5"
@@ -67,7 +70,12 @@ FINANCE = _Agency("H29.2.7", "Sở Tài chính", "so-tai-chinh")
 HEALTH = _Agency("H29.2.9", "Sở Y tế", "so-y-te")
 RECIPIENTS = (FINANCE, HEALTH)
 
-RECEIPTS_IN_ALL = 17
+# An agency of another hub, behind the national axis: here one that answers by itself.
+REMOTE = _Agency("G12.18", "Cục Thuế", "cuc-thue")
+AXIS, AXIS_SECRET = "axis", "axis-secret"
+
+RECEIPTS_IN_ALL = 21
+_WAIT_S, _LOOK_EVERY_S = 60.0, 0.2
 
 # What the forger makes of the event: Sở Y tế was never among the recipients.
 FORGED_CODE = "H29.2.8"
@@ -89,7 +97,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Run a hub and three agencies here, send, replace and recall, then rewrite history.
+    """Run a hub, three agencies and an axis here, send and recall, then rewrite history.
 
     Exit status: 0 when every step comes out as it is told, 1 when one does not.
     """
@@ -99,7 +107,7 @@ def demo(
     say(_("All of it is real: processes, mutual TLS, signatures, files in {folder}.",
           folder=stage.folder))  # fmt: skip
     _make_a_hub(stage)
-    with _hub_serving(stage):
+    with _axis_beside(stage), _hub_serving(stage):
         first = _send_a_letter(stage)
         _look_into_both_inboxes(stage)
         _collect_at_both(stage)
@@ -109,6 +117,8 @@ def demo(
         _be_denied(stage)
         _answer_the_recall(stage)
         _watch_the_outbox(stage)
+        _write_to_the_axis(stage)
+        _get_an_answer(stage)
         _change_the_key(stage)
     _verify_without_the_hub(stage)
     position = _forge_an_event(stage)
@@ -150,12 +160,35 @@ def _make_a_hub(stage: Stage) -> None:
 
 
 @contextmanager
+def _axis_beside(stage: Stage) -> Iterator[None]:
+    stage.step(
+        _("An axis to try against"),
+        _("It speaks as the national document axis does, and has one agency of another hub, "
+          "{name}, which answers by itself. The hub is told where it is.", name=REMOTE.name),
+    )  # fmt: skip
+    address, secret = f"127.0.0.1:{free_port()}", secrets.token_urlsafe(12)
+    (stage.folder / HUB / AXIS_SECRET).write_text(secret, encoding="utf-8")
+    with (stage.folder / HUB / "hub.toml").open("a", encoding="utf-8") as settings:
+        settings.write(
+            f'\n[axis]\nendpoint = "http://{address}"\nsystem_id = "{SENDER.code}"\n'
+            f'secrets = ["{AXIS_SECRET}"]\npoll_every_s = 0.5\n'
+        )
+    with stage.running(
+        "axis", "simulate", AXIS, "--listen", address, "--organisation",
+        f"{SENDER.code}={secret}", "--correspondent", REMOTE.code, lines=2,
+    ):  # fmt: skip
+        yield
+
+
+@contextmanager
 def _hub_serving(stage: Stage) -> Iterator[None]:
     stage.step(
         _("The hub starts"),
         _("Before it listens, it checks its whole log. Only certificates enrolled with it get in."),
     )
     with stage.serving(HUB) as served:
+        # Its list of agencies is a fact of the log: before the first letter, whatever is slow.
+        _wait_for(stage, REMOTE.code, "agency", "search", REMOTE.code)
         yield
         stage.step(
             _("The hub stops"),
@@ -274,6 +307,42 @@ def _watch_the_outbox(stage: Stage) -> None:
     )  # fmt: skip
 
 
+def _write_to_the_axis(stage: Stage) -> None:
+    stage.step(
+        _("A letter goes over the axis"),
+        _("An agency behind it is a recipient like any other. What it says of the letter comes "
+          "back, but nobody signed for that: it is the axis's word."),
+    )  # fmt: skip
+    _send(stage, "129", "--receipt", str(SENDER.evidence / "129.receipt.json"), to=(REMOTE,))
+    _wait_for(stage, code_in_words("03") + ",", "outbox", lines_of=REMOTE.code)
+    stage.run("outbox", by=SENDER.name, profile=SENDER.profile)
+
+
+def _get_an_answer(stage: Stage) -> None:
+    stage.step(
+        _("An answer comes in"),
+        _("It lies in the inbox like any other. Its sender is not proven, and everything says so; "
+          "that the hub took it in, and what it was, the receipt proves."),
+    )  # fmt: skip
+    _wait_for(stage, REMOTE.code, "inbox")
+    stage.run("inbox", by=SENDER.name, profile=SENDER.profile)
+    into = str(SENDER.evidence / "tu-truc")
+    stage.run("fetch", FIRST, "--into", into, by=SENDER.name, profile=SENDER.profile)
+    came = list((stage.folder / into).glob("*.txt"))
+    require(len(came) == 1, _("The answer did not come."))
+
+
+def _wait_for(stage: Stage, text: str, *command: str, lines_of: str = "") -> None:
+    """Wait until a command of the sender says something, in a line that names an agency."""
+    give_up = time.monotonic() + _WAIT_S
+    while True:
+        said = stage.ask(command, SENDER.profile)
+        if any(text in line for line in said.splitlines() if lines_of in line):
+            return
+        require(time.monotonic() < give_up, _("Nothing came over the axis."))
+        time.sleep(_LOOK_EVERY_S)
+
+
 def _change_the_key(stage: Stage) -> None:
     stage.step(
         _("The hub changes its key"),
@@ -301,13 +370,13 @@ def _change_the_key(stage: Stage) -> None:
     _send(stage, "128")
 
 
-def _send(stage: Stage, number: str, *options: str) -> str:
-    """Send a letter to both recipients; its exchange."""
+def _send(stage: Stage, number: str, *options: str, to: Sequence[_Agency] = RECIPIENTS) -> str:
+    """Send a letter to these recipients; its exchange."""
     letter = SENDER.evidence / _file(number)
     (stage.folder / letter).write_bytes(letter_pdf(_letter(number)))
-    to = [word for recipient in RECIPIENTS for word in ("--to", recipient.code)]
+    named = [word for recipient in to for word in ("--to", recipient.code)]
     said = stage.run(
-        "send", str(letter), *to, "--number", number, "--notation", "UBND-VP",
+        "send", str(letter), *named, "--number", number, "--notation", "UBND-VP",
         "--type", "Công văn", "--subject", SUBJECTS[number], *options,
         by=SENDER.name, profile=SENDER.profile,
     )  # fmt: skip
@@ -405,6 +474,7 @@ def _verify_one_receipt(stage: Stage) -> None:
 def _leave_only_the_evidence(folder: Path) -> None:
     shutil.rmtree(folder / HUB)
     (folder / _EDITION).unlink()
+    shutil.rmtree(folder / AXIS)
     (folder / HUB_LOG).unlink()
 
 

@@ -259,6 +259,18 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("Another operator has this name, or had it."),
         N_("Choose another name: only its holder enrols further certificates for it."),
     ),
+    "RELAY_UNKNOWN": (
+        N_("There is no package with this id."),
+        N_("Look at `lienthong axis status`."),
+    ),
+    "RELAY_NOT_OPEN": (
+        N_("The package is over, or in another state than this is for."),
+        N_("Look at `lienthong axis status`: there may be nothing to do."),
+    ),
+    "AXIS_NOT_CONFIGURED": (
+        N_("This hub is connected to no axis."),
+        N_("Set `axis` in its hub.toml, and start it again."),
+    ),
 }
 
 # All other failures, by the name of their class: a command that only talks to a hub must not

@@ -93,6 +93,7 @@ def _report(
             {
                 "exchange": document.exchange_id,
                 "sender": document.sender,
+                "sender_proven": document.sender_proven,
                 "number": said.number,
                 "notation": said.notation,
                 "subject": said.subject,
@@ -102,10 +103,14 @@ def _report(
             }
         )
         return
-    say(
-        _("Here, and verified: signature, enrolment, receipt and content hold."),
-        style="bold green",
-    )
+    if document.sender_proven:
+        held = _("Here, and verified: signature, enrolment, receipt and content hold.")
+        say(held, style="bold green")
+    else:
+        held = _(
+            "Here, over the national axis: receipt and content hold, the sender is not proven."
+        )
+        say(held, style="bold yellow")
     say_fields(
         [
             (_("From"), document.sender),

@@ -77,7 +77,7 @@ def _row(item: InboxItem) -> list[str]:
     return [
         str(item.inbox_seq),
         local_time(item.accepted_at),
-        item.sender,
+        _("{agency} (axis, not proven)", agency=item.sender) if item.origin else item.sender,
         _document(item) if is_document else _news(item),
         f"{item.attachment_count} ({size(item.attachment_bytes)})" if is_document else "",
         standing,
@@ -102,6 +102,7 @@ def _members(item: InboxItem) -> dict[str, Any]:
         "kind": item.kind.name.lower(),
         "exchange": item.exchange_id,
         "sender": item.sender,
+        "origin": item.origin,
         "envelope_digest": item.envelope_digest,
         "accepted_at": item.accepted_at.isoformat(),
         "position": item.position,

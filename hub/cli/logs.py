@@ -35,6 +35,8 @@ def log_to_stderr(form: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=severity, force=True)
     # It tells at every start how it would migrate.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It tells of every request that was made, and the axis is asked all day long.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 def _rendering(form: str) -> list[Processor]:

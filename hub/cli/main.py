@@ -115,6 +115,21 @@ def _development_authority() -> typer.Typer:
     return authority
 
 
+def _axis() -> typer.Typer:
+    from hub.cli import axis, relays
+
+    axes = typer.Typer(no_args_is_help=True, help="Work with packages of the national axis.")
+    axes.command("status")(relays.status)
+    axes.command("retry")(relays.retry)
+    axes.command("park")(relays.park)
+    axes.command("resume")(relays.resume)
+    axes.command("reconcile")(relays.reconcile)
+    axes.command("import")(axis.import_)
+    axes.command("export")(axis.export)
+    axes.command("simulate")(axis.simulate)
+    return axes
+
+
 def _calendars() -> typer.Typer:
     from hub.cli import calendar
 
@@ -268,7 +283,7 @@ _COMMANDS: Mapping[str, str] = {
 _GROUPS: Mapping[str, Callable[[], typer.Typer]] = {
     "agency": _agencies, "certificate": _certificates, "ca": _development_authority,
     "calendar": _calendars, "operator": _operators, "erase": _erasure, "retention": _retention,
-    "evidence": _evidence, "ledger": _ledgers, "witness": _witnesses, "keys": _keys,
+    "evidence": _evidence, "axis": _axis, "ledger": _ledgers, "witness": _witnesses, "keys": _keys,
     "trust": _trusted_roots, "signer": _signers, "auditor": _auditors, "audit": _audits,
 }  # fmt: skip
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hub.cli.agency import RequestOption, repeatable
+from hub.cli.ca import instant
 from hub.cli.console import say, say_fields, say_json, say_table
 from hub.cli.messages import _
 from hub.cli.session import (
@@ -23,6 +25,15 @@ from hub.client.registry import der_of
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The operator's name, one code word.")
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--effective",
+        metavar="TIME",
+        help="Since when somebody else may have acted with its certificates, such as "
+        "2026-11-22T08:30:00+07:00; now if left out.",
+    ),
 ]
 
 
@@ -64,14 +75,16 @@ def revoke(
         ),
     ],
     profile: ProfileOption,
+    effective: SinceOption = None,
     receipt: ReceiptOption = None,
     request_id: RequestOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Put another operator out at once; open orders of it are worth nothing any more."""
     require_place_for(receipt)
+    since = instant(effective)
     with repeatable():
-        fact = run(_revoke(profile, name, reason, request_id))
+        fact = run(_revoke(profile, name, reason, since, request_id))
     _report(fact, name, receipt, json_)
 
 
@@ -97,9 +110,13 @@ async def _enrol(
         return await registry.orders.enrol_operator(name, certificate, request_id=request_id)
 
 
-async def _revoke(profile: Path, name: str, reason: str, request_id: str | None) -> OperatorFact:
+async def _revoke(
+    profile: Path, name: str, reason: str, effective: datetime | None, request_id: str | None
+) -> OperatorFact:
     async with operator(profile) as registry:
-        return await registry.orders.revoke_operator(name, reason, request_id=request_id)
+        return await registry.orders.revoke_operator(
+            name, reason, effective=effective, request_id=request_id
+        )
 
 
 async def _list(profile: Path) -> list[Operator]:

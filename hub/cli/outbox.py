@@ -21,6 +21,8 @@ _WITHOUT_CODE = {
     OutboxItemKind.ERASED: N_("erased by law, for good"),
     OutboxItemKind.IN_DOUBT: N_("a signature is in doubt, its key was revoked"),
 }
+# What a recipient behind the axis says comes with nobody's signature.
+_BY_THE_AXIS = (OutboxItemKind.AXIS_STATUS, OutboxItemKind.AXIS_RECALL_ANSWER)
 
 
 def outbox(
@@ -80,9 +82,16 @@ def _cells(item: OutboxItem) -> list[str]:
         str(item.outbox_seq),
         local_time(item.recorded_at),
         shown(item.recipient),
-        code_in_words(item.code) if item.code else _(_WITHOUT_CODE.get(item.kind, _UNKNOWN)),
+        _what(item),
         _("position {position}", position=item.position),
     ]
+
+
+def _what(item: OutboxItem) -> str:
+    if not item.code:
+        return _(_WITHOUT_CODE.get(item.kind, _UNKNOWN))
+    said = code_in_words(item.code)
+    return _("{said}, by the axis's word", said=said) if item.kind in _BY_THE_AXIS else said
 
 
 def _document(item: OutboxItem) -> str:

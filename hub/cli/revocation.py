@@ -12,6 +12,7 @@ import typer
 from hub.cli.agency import CodeArgument, RequestOption, repeatable, report
 from hub.cli.auditor import report as report_auditor
 from hub.cli.ca import instant
+from hub.cli.operators import SinceOption
 from hub.cli.session import (
     JsonOption,
     ProfileOption,
@@ -81,14 +82,16 @@ def revoke_auditor(
         typer.Option(metavar="WORD", help="Why, as one code word; nothing about people."),
     ],
     profile: ProfileOption,
+    effective: SinceOption = None,
     receipt: ReceiptOption = None,
     request_id: RequestOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Put an auditor out, with all of its certificates; in force when this returns."""
     require_place_for(receipt)
+    since = instant(effective)
     with repeatable():
-        revoked = run(_revoke_auditor(profile, name, reason, request_id))
+        revoked = run(_revoke_auditor(profile, name, reason, since, request_id))
     report_auditor(revoked, name, receipt, json_)
 
 
@@ -108,7 +111,9 @@ async def _revoke(
 
 
 async def _revoke_auditor(
-    profile: Path, name: str, reason: str, request_id: str | None
+    profile: Path, name: str, reason: str, effective: datetime | None, request_id: str | None
 ) -> Registered:
     async with operator(profile) as registry:
-        return await registry.revoke_auditor(name, reason, request_id=request_id)
+        return await registry.revoke_auditor(
+            name, reason, effective=effective, request_id=request_id
+        )

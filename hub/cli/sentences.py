@@ -30,6 +30,14 @@ FINDINGS = (
         "A log key of the trusted root signed the checkpoint of {origin} at size {size}, "
         "cosigned by {witnesses}."
     ),
+    N_(
+        "The cosignature of {witness} does not count: it is of {time} UTC, when that witness was "
+        "not trusted yet."
+    ),
+    N_(
+        "The cosignature of {witness} does not count: it is of {time} UTC, when that witness was "
+        "no longer trusted."
+    ),
     N_("The leaf stands at position {position} of this log."),
     N_(
         "The leaf is the event {topic}; by the hub's own clock it is of {time}. It puts the "
@@ -126,6 +134,20 @@ FINDINGS = (
         "The sender signed size and SHA-256 of {count} attachments; their content was not looked "
         "at."
     ),
+    N_(
+        "The sender is not proven: the document came over the national axis, and nobody signed "
+        "this envelope."
+    ),
+    N_("The hub recorded this very envelope, which it made itself."),
+    N_("Position {position}: the event records this very envelope."),
+    N_(
+        "Position {position}: the sender is not proven: the document came over the national axis, "
+        "and nobody signed this envelope."
+    ),
+    N_(
+        "The hub recorded size and SHA-256 of {count} attachments; their content was not looked at."
+    ),
+    N_("The {count} attachments beside it are those the hub recorded."),
     N_("Attachments that are not there: {which}."),
     N_("The {count} attachments beside it are those the sender signed."),
     N_("Enrolment at position {position}: {finding}"),
@@ -158,6 +180,7 @@ REFUTATIONS = (
     N_("the log revoked the key at position {position}, before it was relied on"),
     N_("no checkpoint that covers all facts meets the policy"),
     N_("attachment {number} is not the one that the sender signed"),
+    N_("attachment {number} is not the one that the hub recorded"),
     N_("the file does not hold the one submission"),
     N_("position {position}: {failure}"),
     N_("it is not a regular file"),
@@ -165,7 +188,23 @@ REFUTATIONS = (
     N_("the receipt file is larger than {size} bytes"),
     N_("no log key of the trusted root signed the checkpoint"),
     N_("the checkpoint is of a log that the trusted root does not list"),
+    N_(
+        "the certificate led to an authority of the trusted root that was not trusted yet at the "
+        "time that the hub states"
+    ),
+    N_(
+        "the certificate led to an authority of the trusted root that was no longer trusted at the "
+        "time that the hub states"
+    ),
     N_("no log of the policy signed the checkpoint"),
+    N_(
+        "the policy's quorum of witnesses is not reached: the checkpoint was cosigned by none of "
+        "them, and when it did not count by {outside}"
+    ),
+    N_(
+        "the policy's quorum of witnesses is not reached: the checkpoint was cosigned by "
+        "{witnesses}, and when it did not count by {outside}"
+    ),
     N_(
         "the policy's quorum of witnesses is not reached: the checkpoint was cosigned by none of "
         "them"
@@ -431,10 +470,18 @@ def in_words(text: str) -> str:
     """The text in the reader's language, as far as it is known."""
     if language() is Language.EN:
         return text
+    if (words := _in_words(text)) is not None:
+        return words
+    # Behind "Enrolment at position 3: " a sentence begins small.
+    words = _in_words(f"{text[:1].upper()}{text[1:]}")
+    return text if words is None else f"{words[:1].lower()}{words[1:]}"
+
+
+def _in_words(text: str) -> str | None:
     for spoken, ending in ((text, ""), (_without_sentence_form(text), ".")):
         if spoken and (words := _translated(spoken)) is not None:
             return words if not ending else f"{words[:1].upper()}{words[1:]}{ending}"
-    return text
+    return None
 
 
 def _translated(text: str) -> str | None:

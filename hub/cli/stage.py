@@ -65,6 +65,10 @@ class Stage:
         )  # fmt: skip
         return ended.stdout
 
+    def ask(self, arguments: Sequence[str], profile: Path) -> str:
+        """What a `lienthong` command says, without showing it."""
+        return self.call(_LIENTHONG, arguments, {"LIENTHONG_PROFILE": str(profile)}).stdout
+
     def call(
         self, program: Sequence[str], arguments: Sequence[str], more: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
@@ -96,10 +100,16 @@ class Stage:
     @contextmanager
     def serving(self, hub: str) -> Iterator[Served]:
         """A hub that serves; stopped at the end of the block however that is reached."""
-        self.show_command(f"lienthong serve {hub}")
+        with self.running("serve", hub) as served:
+            yield served
+
+    @contextmanager
+    def running(self, *arguments: str, lines: int = 1) -> Iterator[Served]:
+        """A command that goes on and says so in its first lines; ended as `serving` is."""
+        self.show_command(f"lienthong {shlex.join(arguments)}")
         with (self.folder / HUB_LOG).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - likewise
-                [*_LIENTHONG, "serve", hub],
+                [*_LIENTHONG, *arguments],
                 cwd=self.folder,
                 # The PDF carries no signature of its own: a verdict on that, whenever it came,
                 # would move the positions that are told.
@@ -111,7 +121,8 @@ class Stage:
             )
         served = Served(process)
         try:
-            self.show_output(served.first_line())
+            for _line in range(lines):
+                self.show_output(served.next_line())
             yield served
         finally:
             served.kill()
@@ -123,12 +134,18 @@ class Served:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def first_line(self) -> str:
-        """The line that says where it listens. Raises CommandFailed when none comes."""
+    def next_line(self) -> str:
+        """A line in which it says where it listens. Raises CommandFailed when none comes."""
+        line = b""
         out = self._process.stdout
-        line = out.readline() if out and select.select([out], [], [], _STEP_S)[0] else ""
+        while out and not line.endswith(b"\n") and select.select([out], [], [], _STEP_S)[0]:
+            # Byte by byte: what a buffer has read ahead, `select` does not know of.
+            byte = os.read(out.fileno(), 1)
+            if not byte:
+                break
+            line += byte
         require(bool(line), _("The hub does not listen; its log is {log}.", log=HUB_LOG))
-        return line
+        return line.decode("utf-8", "replace")
 
     def stop(self) -> int:
         """Ask it to stop, as an operator does, and return its exit status."""

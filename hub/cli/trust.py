@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hub.cli.agency import RequestOption, repeatable
+from hub.cli.ca import instant
 from hub.cli.console import say, say_fields, say_json, shown
 from hub.cli.errors import CommandFailed
 from hub.cli.messages import _
@@ -24,7 +28,8 @@ from hub.proof.succession import (
     parse_signed_root,
     read_trusted_root,
 )
-from hub.proof.trust import TrustedRoot, parse_trusted_root
+from hub.proof.trust import Purpose, TrustedRoot, parse_trusted_root
+from hub.proof.window import Window
 
 _KEY_BYTES_MAX = 32 * 1024
 
@@ -36,6 +41,14 @@ FileArgument = Annotated[
 def draft(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the draft.")],
     *,
+    end: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHO=TIME",
+            help="The last instant at which a witness or an authority could be relied on, such as "
+            "tsa=2026-11-22T08:30:00+07:00; WHO as `trust show` names it. May be repeated.",
+        ),
+    ] = None,
     profile: ProfileOption,
     json_: JsonOption = False,
 ) -> None:
@@ -43,7 +56,7 @@ def draft(
 
     Each of them reads it (`lienthong trust show`) and signs it where its root key lies.
     """
-    data = run(_draft(profile))
+    data = run(_draft(profile, [_end(each) for each in end or ()]))
     write_durably(file, data)
     _show(parse_trusted_root(data), (), file, json_)
 
@@ -146,6 +159,7 @@ def _show(root: TrustedRoot, signers: tuple[str, ...], file: Path, as_json: bool
                     }
                     for log in root.logs
                 ],
+                **_windows_json(root),
             }
         )
         return
@@ -156,9 +170,44 @@ def _show(root: TrustedRoot, signers: tuple[str, ...], file: Path, as_json: bool
             closed = "" if each.closed is None else f" – {each.closed.size}"
             window = f"{each.from_size}{closed}"
             fields.append((_("Log key"), f"{shown(each.key.format())}  {window}"))
+    fields += [
+        (name, f"{shown(who)}  {_in_words(window)}") for _kind, name, who, window in _windows(root)
+    ]
     have = ", ".join(map(shown, signers)) or "–"
     fields.append((_("Signed by"), _("{names}; needed: {count}", names=have, count=needed)))
     say_fields(fields)
+
+
+def _windows(root: TrustedRoot) -> Iterator[tuple[str, str, str, Window]]:
+    """Witnesses and authorities as `--end` names them, each with its window."""
+    for witness in root.witnesses:
+        yield "witnesses", _("Witness"), witness.key.format(), witness.window
+    for ca in root.certificate_authorities:
+        who = hashlib.sha256(ca.certificate).hexdigest()
+        signing = ca.purpose is Purpose.SIGNING
+        name = _("Signing authority") if signing else _("Transport authority")
+        yield f"{ca.purpose.value}_authorities", name, who, ca.window
+    for authority in root.timestamp_authorities:
+        window = Window(authority.not_before, authority.not_after)
+        yield "timestamp_authorities", _("Time-stamping authority"), authority.name, window
+
+
+def _windows_json(root: TrustedRoot) -> dict[str, list[dict[str, Any]]]:
+    kinds: dict[str, list[dict[str, Any]]] = {
+        "witnesses": [],
+        "signing_authorities": [],
+        "transport_authorities": [],
+        "timestamp_authorities": [],
+    }
+    for kind, _name, who, window in _windows(root):
+        kinds[kind].append({"who": who, "from": None, "until": None} | window.members())
+    return kinds
+
+
+def _in_words(window: Window) -> str:
+    # As the file says it, since its signers compare.
+    ends = window.members()
+    return f"{ends['from'] or ''} – {ends['until'] or ''}".strip() if ends else _("always")
 
 
 def _unusable(file: Path, failure: VerificationFailed) -> CommandFailed:
@@ -169,9 +218,18 @@ def _unusable(file: Path, failure: VerificationFailed) -> CommandFailed:
     )
 
 
-async def _draft(profile: Path) -> bytes:
+def _end(text: str) -> tuple[str, datetime]:
+    # Base64 at the end of a witness's key may have the same sign.
+    who, _sign, at = text.rpartition("=")
+    until = instant(at)
+    if not who or until is None:
+        raise typer.BadParameter(_("give whom, an equals sign, and a time"))
+    return who, until
+
+
+async def _draft(profile: Path, ends: list[tuple[str, datetime]]) -> bytes:
     async with operator(profile) as registry:
-        return await registry.hub_keys.draft_trusted_root()
+        return await registry.hub_keys.draft_trusted_root(ends)
 
 
 async def _publish(profile: Path, data: bytes, request_id: str | None) -> OperatorFact:

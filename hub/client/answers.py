@@ -87,6 +87,8 @@ class OutboxItemKind(IntEnum):
     EXPIRED = 4
     ERASED = 5
     IN_DOUBT = 6
+    AXIS_STATUS = 7
+    AXIS_RECALL_ANSWER = 8
 
     @classmethod
     def of(cls, value: int) -> OutboxItemKind:
@@ -135,6 +137,9 @@ class CollectedDocument:
     The sender signed `envelope`, and it names this agency; `submission` proves that the hub
     accepted it then, under the certificate of `enrolment`. `handover` is the hub's answer to
     our own `collect` statement. The content comes with `HubClient.download`.
+
+    `enrolment` is None for a document that came over the national axis: the hub made the
+    envelope, nobody signed it, and the sender it names is not proven.
     """
 
     exchange_id: str
@@ -142,14 +147,19 @@ class CollectedDocument:
     statement: SignedStatement
     receipt: Receipt
     submission: VerifiedReceipt
-    enrolment: Enrolment
+    enrolment: Enrolment | None
     handover: Accepted
     receipt_file: Path
 
     @property
     def sender(self) -> str:
-        """The code of the sending agency."""
+        """The code of the sending agency; only a claim unless `sender_proven`."""
         return self.envelope.header.agency
+
+    @property
+    def sender_proven(self) -> bool:
+        """Whether the sender signed the envelope; false for what came over the national axis."""
+        return self.enrolment is not None
 
     @property
     def envelope_digest(self) -> str:
@@ -202,9 +212,11 @@ class VerifiedStatement:
     """What an agency signed and the hub recorded, verified throughout.
 
     `payload` is what it says. `fact` proves that the hub recorded it then, under the
-    certificate of `enrolment`. `about` is the envelope it speaks of, verified likewise; None
-    where `payload` is an envelope itself, and where this agency has not collected it. `doubt`
-    proves that the hub put the signature in doubt; None where it did not, by its word.
+    certificate of `enrolment`, which is None for an envelope that the hub made of a package of
+    the national axis: nobody signed that one. `about` is the envelope it speaks of, verified
+    likewise; None where `payload` is an envelope itself, and where this agency has not
+    collected it. `doubt` proves that the hub put the signature in doubt; None where it did not,
+    by its word.
     """
 
     exchange_id: str
@@ -212,7 +224,7 @@ class VerifiedStatement:
     statement: SignedStatement
     receipt: Receipt
     fact: VerifiedReceipt
-    enrolment: Enrolment
+    enrolment: Enrolment | None
     about: VerifiedStatement | None = None
     doubt: VerifiedDoubt | None = None
 
@@ -249,7 +261,8 @@ class InboxItem:
     `position` a recall. `state`, `recall`, `replaced_by`, `expired` and `erased` are as of now;
     words are empty once they were erased by law; the rest never changes. `by_exchange` names the
     exchange that updated or replaced the document, where `kind` says so; `replaced_by` the one
-    that replaced it.
+    that replaced it. `origin` is `axis` where the document came over the national axis: its
+    sender is then a claim, which nobody signed.
     """
 
     inbox_seq: int
@@ -270,6 +283,7 @@ class InboxItem:
     replaced_by: str | None
     expired: bool
     erased: bool = False
+    origin: str = ""
 
     @classmethod
     def of(cls, item: wire.InboxItem) -> InboxItem:
@@ -293,6 +307,7 @@ class InboxItem:
             replaced_by=item.replaced_by or None,
             expired=item.expired,
             erased=item.erased,
+            origin=item.origin,
         )
 
 
@@ -463,8 +478,10 @@ def receipt_of(receipt: wire.Receipt) -> Receipt:
     return Receipt(receipt.leaf, receipt.proof)
 
 
-def enrolment_of(enrolment: wire.Enrolment) -> Enrolment:
-    """The enrolment in a message of the hub, not yet verified."""
+def enrolment_of(enrolment: wire.Enrolment) -> Enrolment | None:
+    """The enrolment in a message of the hub, not yet verified; None where there is none."""
+    if not enrolment.HasField("receipt"):
+        return None
     return Enrolment(receipt_of(enrolment.receipt), enrolment.certificate)
 
 

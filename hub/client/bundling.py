@@ -140,6 +140,8 @@ class _Parts:
             return
         enrolment = said.enrolment
         self.facts.append(Fact(receipt, said.statement))
+        if enrolment is None:
+            return  # The envelope of a document from the axis, which nobody signed.
         enrolled_at = parse_tlog_proof(enrolment.receipt.proof).index
         held = BundledEnrolment(enrolment.receipt, enrolment.certificate)
         self.enrolments.setdefault(enrolled_at, held)

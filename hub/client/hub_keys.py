@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -161,9 +161,16 @@ class HubKeys:
         call = self._line.call(self._line.registry.FreezeLog, request)
         return await self._done(call, request_id, FROZEN_TOPIC, expected)
 
-    async def draft_trusted_root(self) -> bytes:
-        """The next edition of the trusted root, to be signed. Raises TrustedRootRefused."""
+    async def draft_trusted_root(self, ends: Sequence[tuple[str, datetime]] = ()) -> bytes:
+        """The next edition of the trusted root, to be signed.
+
+        `ends` names who could be relied on only until when: a witness by its verifier key, a
+        time-stamping authority by its name, a certificate authority by SHA-256 of its
+        certificate in hexadecimal. Raises TrustedRootRefused and RequestMalformed.
+        """
         request = calls.DraftTrustedRootRequest()
+        for who, until in ends:
+            request.ends.add(who=who).until_time.FromDatetime(until)
         answer = await self._line.call(self._line.registry.DraftTrustedRoot, request)
         try:
             read_trusted_root(answer.trusted_root)

@@ -156,11 +156,22 @@ class Orders:
         return await self._fact(receipt_of(answer.receipt), ENROLLED_TOPIC, expected)
 
     async def revoke_operator(
-        self, name: str, reason: str, *, request_id: str | None = None
+        self,
+        name: str,
+        reason: str,
+        *,
+        effective: datetime | None = None,
+        request_id: str | None = None,
     ) -> OperatorFact:
-        """Put another operator out, at once. Raises OperatorUnknown and RequestMalformed."""
+        """Put another operator out, at once.
+
+        Since `effective` (None: now) somebody else may have acted with its certificates. Raises
+        OperatorUnknown and RequestMalformed.
+        """
         request_id = request_id or str(uuid.uuid4())
         request = calls.RevokeOperatorRequest(request_id=request_id, name=name, reason=reason)
+        if effective is not None:
+            request.effective_time.FromDatetime(effective)
         with named(request_id):
             answer = await self._line.call(self._line.registry.RevokeOperator, request)
         expected = {"name": name, "reason": reason, "request_id": request_id}

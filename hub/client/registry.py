@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from hub.client.answers import receipt_of
+from hub.client.axis import Axis
 from hub.client.client import consistency_of
 from hub.client.directory import Directory
 from hub.client.errors import ProfileInvalid, UnexpectedAnswer
@@ -298,6 +299,11 @@ class RegistryClient:
         return Timestamps(self._line)
 
     @property
+    def axis(self) -> Axis:
+        """Packages to and from the national axis."""
+        return Axis(self._line, self._verifier)
+
+    @property
     def orders(self) -> Orders:
         """What takes two operators, signed with the key of this connection.
 
@@ -387,14 +393,22 @@ class RegistryClient:
             return await self._recorded(response.receipt, REVOKED_TOPIC, expected)
 
     async def revoke_auditor(
-        self, name: str, reason: str, *, request_id: str | None = None
+        self,
+        name: str,
+        reason: str,
+        *,
+        effective: datetime | None = None,
+        request_id: str | None = None,
     ) -> Registered:
         """Put an auditor out, with all of its certificates; in force when this returns.
 
-        `reason` is one code word. Raises AuditorUnknown and RequestMalformed.
+        `reason` is one code word. Since `effective` (None: now) somebody else may have acted
+        with them. Raises AuditorUnknown and RequestMalformed.
         """
         request_id = request_id or str(uuid.uuid4())
         request = calls.RevokeAuditorRequest(request_id=request_id, name=name, reason=reason)
+        if effective is not None:
+            request.effective_time.FromDatetime(effective)
         with named(request_id):
             response = await self._line.call(self._line.registry.RevokeAuditor, request)
             expected = {

@@ -20,7 +20,8 @@ from hub.proof.checkpoint import Checkpoint, parse_checkpoint_body
 from hub.proof.dsse import SignedStatement
 from hub.proof.evidence import Enrolment, ReceiptFile, examine
 from hub.proof.facts import (
-    SUBMITTED,
+    OPENINGS,
+    TAKEN,
     by_agency,
     exchange_of,
     recipients_in,
@@ -32,7 +33,7 @@ from hub.proof.leaf import Event
 from hub.proof.merkle import verify_consistency
 from hub.proof.note import parse_note
 from hub.proof.receipt import Receipt, VerifiedReceipt, parse_tlog_proof, verify_receipt
-from hub.proof.statements import Envelope, Recall, read_statement
+from hub.proof.statements import Envelope, Recall
 from hub.proof.strict import JsonObject
 from hub.proof.trust import ConsistencyNeeded, TrustedRoot
 
@@ -97,9 +98,12 @@ class ReceiptVerifier:
         return checkpoint
 
     async def verify_statement(
-        self, receipt: Receipt, statement: SignedStatement, enrolment: Enrolment
+        self, receipt: Receipt, statement: SignedStatement, enrolment: Enrolment | None
     ) -> VerifiedStatement:
         """Check that an agency said this and the hub recorded it.
+
+        There is no enrolment of a document that came over the national axis, and none is taken:
+        of its envelope only steps 1 and 2 can hold, and its sender is not proven.
 
         1. The receipt holds. 2. The fact records this very statement. 3. The enrolment holds.
         4. Certificate, key and signature fit, and it was made for this hub (`examine`). 5. It
@@ -109,7 +113,11 @@ class ReceiptVerifier:
         fact = await self.verify(receipt)
         # (2) The fact records this very statement.
         exchange_id = exchange_of(fact.event)
-        require_fact_of(fact.event, statement, exchange_id)
+        payload = require_fact_of(fact.event, statement, exchange_id)
+        if (fact.event.topic == TAKEN) is not (enrolment is None):
+            raise _wrong_statement("is shown without its enrolment, or with one it cannot have")
+        if enrolment is None:
+            return VerifiedStatement(exchange_id, payload, statement, receipt, fact, None)
         # (3) The enrolment holds.
         enrolled = await self.verify(enrolment.receipt)
         # (4) Certificate, key and signature fit, and it was made for this hub.
@@ -119,7 +127,6 @@ class ReceiptVerifier:
         named = JsonObject(dict(enrolled.event.data), "the enrolment's event", "statement")
         if recorded.text("algorithm") != named.text("algorithm"):
             raise _wrong_statement("was accepted in another algorithm than was enrolled")
-        payload = read_statement(statement)
         return VerifiedStatement(exchange_id, payload, statement, receipt, fact, enrolment)
 
     def _examine(self, file: ReceiptFile) -> None:
@@ -298,7 +305,7 @@ def require_recorded(said: VerifiedStatement, submission: VerifiedReceipt, *, ag
     # (1) The envelope that was named.
     event = submission.event
     record = JsonObject(dict(event.data), "the event", "statement")
-    if event.topic != SUBMITTED or str(event.id) != said.exchange_id:
+    if event.topic not in OPENINGS or str(event.id) != said.exchange_id:
         raise _wrong_statement("is shown with something else than its envelope")
     digest = None if isinstance(said.payload, Envelope) else said.payload.envelope_digest
     if record.child("statement").text("digest") != digest:

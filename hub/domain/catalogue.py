@@ -8,6 +8,7 @@ from typing import Any
 from hub.domain.agency import Agency
 from hub.domain.approval import Approval
 from hub.domain.audit_trail import AuditTrail
+from hub.domain.axis_link import AxisLink
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import Exchange
 from hub.domain.group import Group
@@ -15,6 +16,7 @@ from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.domain.relay import Relay
 from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 
@@ -31,6 +33,8 @@ AGGREGATES: tuple[type[Any], ...] = (
     AuditTrail,
     Timestamp,
     RevocationEvidence,
+    Relay,
+    AxisLink,
 )
 
 # Listed one by one: an event that is not here is refused on reading and on writing.
@@ -77,6 +81,17 @@ EVENTS: dict[str, type[Any]] = {
         Log.LogFrozen,
         Log.LogThawed,
         Log.TrustedRootPublished,
+        Exchange.AxisDocumentTaken,
+        Exchange.AxisRecallTaken,
+        Delivery.AxisStatusTaken,
+        Relay.RelayQueued,
+        Relay.RelaySent,
+        Relay.AxisStatusSent,
+        Relay.RelayFailed,
+        Relay.RelayParked,
+        Relay.RelayResumed,
+        AxisLink.DirectorySynchronised,
+        AxisLink.ReconciliationMade,
     )
 }
 
@@ -106,6 +121,7 @@ REGISTRY_TOPICS = frozenset(
         Group.GroupChanged,
         Log.CalendarCorrected,
         RevocationEvidence.Created,
+        AxisLink.DirectorySynchronised,
     )
 )
 

@@ -115,6 +115,24 @@ class Delivery(Aggregate):
         envelope_digest: str
         expires_at: str
 
+    class AxisStatusTaken(Aggregate.Event):
+        """The axis says what a recipient behind it says; nobody signed for that.
+
+        `code` is one of 01 to 06, or 15 or 16 for the answer to a recall. `axis_id` is the axis's
+        id of the package, `report` the digest of the payload that holds it.
+        """
+
+        TOPIC = "hub.Delivery.AxisStatusTaken"
+        exchange: str
+        agency: str
+        sender: str
+        outbox_seq: int
+        envelope_digest: str
+        code: str
+        relay: str
+        axis_id: str
+        report: str
+
     @classmethod
     def begin(cls, exchange_id: UUID, recipient: str, at: datetime) -> Self:
         """A delivery about which nothing has been said."""
@@ -124,12 +142,14 @@ class Delivery(Aggregate):
         delivery.collected = False
         delivery.recall = RecallState.NONE
         delivery.expired = False
+        delivery.axis_codes = set()
         return delivery
 
     state: DeliveryState
     collected: bool
     recall: RecallState
     expired: bool
+    axis_codes: set[str]
 
     def require_released(self, *, recalled: bool) -> None:
         """Refuse to hand over what was recalled or has expired, unless collected before.
@@ -165,6 +185,10 @@ class Delivery(Aggregate):
         """Record the recipient's answer to a recall."""
         self.trigger_event(self.RecallAnswered, timestamp=at, **facts)
 
+    def take_status(self, *, at: datetime, code: str, **facts: object) -> None:
+        """Record what a recipient behind the axis says."""
+        self.trigger_event(self.AxisStatusTaken, timestamp=at, code=code, **facts)
+
     def expire(self, *, at: datetime, **facts: object) -> None:
         """Record that nobody collected the document in time."""
         self.trigger_event(self.DeliveryExpired, timestamp=at, **facts)
@@ -181,6 +205,15 @@ class Delivery(Aggregate):
     @event(RecallAnswered)
     def _apply_recall_answered(self, code: str) -> None:
         self.recall = RecallState.AGREED if code == "15" else RecallState.REFUSED
+
+    @event(AxisStatusTaken)
+    def _apply_axis_status(self, code: str) -> None:
+        self.axis_codes.add(code)
+        self.collected = True
+        if code in STATE_OF_CODE:
+            self.state = max(self.state, STATE_OF_CODE[code])
+        else:
+            self.recall = RecallState.AGREED if code == "15" else RecallState.REFUSED
 
     @event(DeliveryExpired)
     def _apply_expired(self) -> None:

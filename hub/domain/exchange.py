@@ -16,12 +16,25 @@ class Consignment(TypedDict):
     """A recipient, with the gapless number of this fact in its inbox (from 1).
 
     `agency` is the primary code of the agency whose inbox it is. `addressed` is the code as
-    the sender signed it, there only where it is another.
+    the sender signed it, there only where it is another. `via` says by which way the document
+    goes there, `axis`; not there where the agency collects it here.
     """
 
     agency: str
     inbox_seq: int
     addressed: NotRequired[str]
+    via: NotRequired[str]
+
+
+AXIS = "axis"
+"""The way to agencies that are not on this hub, and where unsigned documents come from."""
+
+
+class UnsignedRecord(TypedDict):
+    """The hub-made envelope of a document that came over the axis: by digest, signed by nobody."""
+
+    payload_type: str
+    digest: str
 
 
 class ContentRecord(TypedDict):
@@ -74,6 +87,48 @@ class Exchange(Aggregate):
         recipients: list[Consignment]
         attachments: list[ContentRecord]
         warnings: list[str]
+
+    class AxisDocumentTaken(Aggregate.Created):
+        """A document came over the national axis. Nobody signed for it: `sender` is a claim.
+
+        `statement` is the envelope that the hub made of the package. `axis_id` is the axis's id
+        for it, `package` and `package_bytes` SHA-256 and size of what came, which is kept beside
+        the attachments, behind the last one. `signed` says that the package had a signature,
+        which proves nothing.
+        """
+
+        TOPIC = "hub.Exchange.AxisDocumentTaken"
+        exchange: str
+        origin: str
+        sender: str
+        request_id: str
+        statement: UnsignedRecord
+        axis_id: str
+        package: str
+        package_bytes: int
+        signed: bool
+        action: str
+        relates_to: str | None
+        expires_at: str | None
+        recipients: list[Consignment]
+        attachments: list[ContentRecord]
+        warnings: list[str]
+
+    class AxisRecallTaken(Aggregate.Event):
+        """The axis says that the sender wants its document back; nobody signed for that.
+
+        `form` is `13` for a status, `recall` for a package of that type. `report` is the digest
+        of the payload that holds what came.
+        """
+
+        TOPIC = "hub.Exchange.AxisRecallTaken"
+        sender: str
+        envelope_digest: str
+        form: str
+        relay: str
+        axis_id: str
+        report: str
+        notices: list[Consignment]
 
     class DocumentUpdated(Aggregate.Event):
         """The sender submitted an update; both documents count from here on.
@@ -199,18 +254,62 @@ class Exchange(Aggregate):
             warnings=warnings,
         )
 
+    @classmethod
+    def take(
+        cls,
+        *,
+        exchange_id: UUID,
+        at: datetime,
+        sender: str,
+        request_id: str,
+        statement: UnsignedRecord,
+        axis_id: str,
+        package: str,
+        package_bytes: int,
+        signed: bool,
+        action: str,
+        relates_to: str | None,
+        recipients: list[Consignment],
+        attachments: list[ContentRecord],
+    ) -> Self:
+        """Take in a document that came over the axis."""
+        return cls._create(
+            cls.AxisDocumentTaken,
+            id=exchange_id,
+            timestamp=at,
+            exchange=str(exchange_id),
+            origin=AXIS,
+            sender=sender,
+            request_id=request_id,
+            statement=statement,
+            axis_id=axis_id,
+            package=package,
+            package_bytes=package_bytes,
+            signed=signed,
+            action=action,
+            relates_to=relates_to,
+            expires_at=None,
+            recipients=recipients,
+            attachments=attachments,
+            warnings=[],
+        )
+
     def __init__(
         self,
         sender: str,
-        statement: StatementRecord,
+        statement: StatementRecord | UnsignedRecord,
         recipients: list[Consignment],
         attachments: list[ContentRecord],
+        origin: str = "",
     ) -> None:
         self.sender = sender
+        self.origin = origin
         self.envelope_digest = statement["digest"]
         self.recipients = [consignment["agency"] for consignment in recipients]
+        self.via = {each["agency"]: each["via"] for each in recipients if "via" in each}
         self.attachments = attachments
         self.recalled = False
+        self.recalled_from: set[str] = set()
         self.replaced_by: str | None = None
         self.in_doubt: list[int] = []
         self.examined = False
@@ -274,6 +373,21 @@ class Exchange(Aggregate):
     def _apply_in_doubt(self, position: int) -> None:
         self.in_doubt.append(position)
 
+    def is_recalled_at(self, agency: str) -> bool:
+        """Whether this recipient was asked for the document back."""
+        return self.recalled or agency in self.recalled_from
+
+    def take_recall(self, *, at: datetime, notices: list[Consignment], **facts: object) -> None:
+        """Ask these recipients for the document back, as the axis says."""
+        self.trigger_event(
+            self.AxisRecallTaken,
+            timestamp=at,
+            sender=self.sender,
+            envelope_digest=self.envelope_digest,
+            notices=notices,
+            **facts,
+        )
+
     def require_words(self) -> None:
         """Refuse what needs the document's words or key once these were erased."""
         if self.erased:
@@ -302,9 +416,17 @@ class Exchange(Aggregate):
     def _apply_recalled(self) -> None:
         self.recalled = True
 
+    @event(AxisRecallTaken)
+    def _apply_axis_recall(self, notices: list[Consignment]) -> None:
+        self.recalled_from |= {each["agency"] for each in notices}
+
     @event(PayloadErased)
     def _apply_erased(self) -> None:
         self.erased = True
+
+
+OPENING_TOPICS = frozenset({Exchange.Created.TOPIC, Exchange.AxisDocumentTaken.TOPIC})
+"""The facts that an exchange begins with: an agency's envelope, or one the hub made."""
 
 
 def erased(exchange_id: UUID) -> PayloadErased:

@@ -11,6 +11,7 @@ from eventsourcing.domain import event
 
 from hub.domain.aggregate import Aggregate
 from hub.domain.values import format_time
+from hub.errors import RequestMalformed
 
 
 class Principal(Aggregate):
@@ -71,7 +72,14 @@ class Principal(Aggregate):
     def revoke(
         self, *, at: datetime, reason: str, effective: datetime, by: str, request_id: str
     ) -> None:
-        """End the role of whoever holds this certificate's key. Whether it may, others decide."""
+        """End the role of whoever holds this certificate's key. Whether it may, others decide.
+
+        Raises RequestMalformed for a time that has not come.
+        """
+        if effective > at:
+            raise RequestMalformed(
+                "a revocation takes effect now or earlier, not later", field="effective_time"
+            )
         self.trigger_event(
             self.PrincipalRevoked,
             timestamp=at,

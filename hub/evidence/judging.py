@@ -15,6 +15,7 @@ from hub.evidence.chains import (
     Revocation,
     Usage,
     VerifiedChain,
+    load_certificate,
     verify_chain,
 )
 from hub.evidence.timestamps import (
@@ -26,7 +27,8 @@ from hub.evidence.timestamps import (
 from hub.proof.bundle import StoredEvidence, Timestamp, Token
 from hub.proof.checks import Opinion
 from hub.proof.findings import Verdict, sentence
-from hub.proof.trust import Purpose, TrustedRoot
+from hub.proof.trust import CertificateAuthority, Purpose, TrustedRoot
+from hub.proof.window import Window
 
 _MOMENT = timedelta(microseconds=1)
 _HELD_MAX = 4096
@@ -43,8 +45,8 @@ class Judge:
     def __init__(self, trust: TrustedRoot, clock: Callable[[], datetime]) -> None:
         self._trust = trust
         self._clock = clock
-        self._anchors = [
-            authority.certificate
+        self._authorities = [
+            authority
             for authority in trust.certificate_authorities
             if authority.purpose is Purpose.SIGNING
         ]
@@ -53,8 +55,8 @@ class Judge:
     def chain(
         self, certificate: bytes, *, issuers: Sequence[bytes], at: Sequence[datetime]
     ) -> Opinion:
-        """Whether the certificate led to an authority of the trusted root at these moments."""
-        if not self._anchors:
+        """Whether the certificate led to an authority that was trusted at these moments."""
+        if not self._authorities:
             return Opinion(
                 Verdict.NOT_CHECKED, "The trusted root lists no authority for signing certificates."
             )
@@ -111,9 +113,13 @@ class Judge:
         chain = self._verify(certificate, issuers, None, at)
         begins = (x509.load_der_x509_certificate(der) for der in chain.certificates)
         first = max(each.not_valid_before_utc for each in begins)
+        last = chain.not_after
+        for window in self._windows(chain):
+            first = max(first, window.not_before or first)
+            last = min(last, window.not_after or last)
         if len(self._held) >= _HELD_MAX:
             self._held.clear()
-        self._held[certificate, issuers] = (first, chain.not_after)
+        self._held[certificate, issuers] = (first, last)
 
     def _verify(
         self,
@@ -122,14 +128,54 @@ class Judge:
         revocation: Revocation | None,
         at: datetime,
     ) -> VerifiedChain:
-        return verify_chain(
-            certificate,
-            usage=Usage.DOCUMENT_SIGNING,
-            at=at,
-            anchors=self._anchors,
-            others=issuers,
-            revocation=revocation,
-        )
+        def chain(authorities: Sequence[CertificateAuthority]) -> VerifiedChain:
+            return verify_chain(
+                certificate,
+                usage=Usage.DOCUMENT_SIGNING,
+                at=at,
+                anchors=[each.certificate for each in authorities],
+                others=issuers,
+                revocation=revocation,
+            )
+
+        trusted = [each for each in self._authorities if each.window.includes(at)]
+        try:
+            found = chain(trusted)
+        except EvidenceMissing:
+            raise
+        except VerificationFailed:
+            if len(trusted) == len(self._authorities):
+                raise
+            # One that was not trusted at that time may lead nearer to the reason.
+            found = chain(self._authorities)
+        for window in self._windows(found):
+            if not window.includes(at):
+                raise VerificationFailed(
+                    "the certificate led to an authority of the trusted root that"
+                    f" {window.why_not(at)} at the time that the hub states",
+                    step="trust",
+                )
+        return found
+
+    def _windows(self, chain: VerifiedChain) -> list[Window]:
+        """Of all that the trusted root lists in a chain, not of its anchor only.
+
+        Another certificate of a listed authority's key is that authority too, or whoever has
+        the key could make one without a window.
+        """
+        listed = self._authorities
+        windows: list[Window] = []
+        for der in chain.certificates:
+            same = [each for each in listed if each.certificate == der]
+            key = _key_in(der)
+            found = same or [each for each in listed if _key_in(each.certificate) == key]
+            windows += [each.window for each in found]
+        return windows
+
+
+def _key_in(certificate: bytes) -> bytes:
+    key: bytes = load_certificate(certificate).public_key.dump()
+    return key
 
 
 def _revocation(stored: Sequence[StoredEvidence]) -> Revocation:

@@ -30,7 +30,8 @@ from hub.application.ports import (
 from hub.application.requests import request_of
 from hub.application.vault import Vault
 from hub.domain.agency import Agency
-from hub.domain.exchange import Exchange
+from hub.domain.delivery import Delivery
+from hub.domain.exchange import OPENING_TOPICS, Exchange
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.revocation_evidence import RevocationEvidence
@@ -49,6 +50,15 @@ FINDINGS_MAX = 1000
 # Aggregates whose newest version is remembered; for the others the log is asked.
 _VERSIONS_KEPT_MAX = 100_000
 _ERASURES_AT_ONCE = 1000
+# What came from the axis beside documents is kept as a payload.
+_WITH_REPORTS = frozenset(
+    kind.TOPIC
+    for kind in (
+        Delivery.AxisStatusTaken,
+        Exchange.AxisRecallTaken,
+        Exchange.SignatureVerdictMade,
+    )
+)
 _ERASED_AGAIN = ": start the hub, which erases it again before it serves"
 
 
@@ -313,12 +323,14 @@ class _Events:
     def _check_parts(self, event: Event) -> Iterator[str]:
         if "statement" in event.data:
             yield from self._check_payload(event, event.data["statement"]["digest"])
-            if event.data["statement"]["key_id"] in self._revoked:
+            if event.data["statement"].get("key_id") in self._revoked:
                 yield "its statement is signed with a key that was revoked before"
+        if event.topic in _WITH_REPORTS:
+            yield from self._check_payload(event, event.data["report"])
         if event.topic == Agency.CertificateRevoked.TOPIC:
             self._revoked.add(event.data["key_id"])
         yield from self._check_box_numbers(event)
-        if event.topic == Exchange.Created.TOPIC:
+        if event.topic in OPENING_TOPICS:
             yield from self._check_content(event)
         if event.topic in {Agency.CertificateEnrolled.TOPIC, Principal.Created.TOPIC}:
             yield from self._check_certificate(event.data["certificate"])
@@ -331,8 +343,6 @@ class _Events:
             yield from self._check_trusted_root(event.data["digest"])
         if event.topic == Timestamp.Created.TOPIC:
             yield from self._check_timestamp(event.data)
-        if event.topic == Exchange.SignatureVerdictMade.TOPIC:
-            yield from self._check_payload(event, event.data["report"])
         if event.topic == Exchange.PayloadErased.TOPIC:
             self._seen_erased.add(event.id)
             if self._parts.vault.has_key(event.id):
@@ -375,7 +385,7 @@ class _Events:
             if event.id in self._with_content:
                 yield f"the document was erased, but its content is still there{_ERASED_AGAIN}"
             return
-        for index, attachment in enumerate(event.data["attachments"]):
+        for index, attachment in enumerate(_contents_of(event)):
             digest = hashlib.sha256()
             try:
                 key = self._parts.vault.key_of(event.id)
@@ -419,6 +429,14 @@ class _Events:
         if request := request_of(event):
             self._request_count += 1
             self._requests.append((position, request.caller, request.request_id, request.digest))
+
+
+def _contents_of(event: Event) -> list[Mapping[str, Any]]:
+    """What lies in the content store of an exchange: attachments, then the axis's package."""
+    contents = list(event.data["attachments"])
+    if event.topic == Exchange.AxisDocumentTaken.TOPIC:
+        contents.append({"sha256": event.data["package"], "size": event.data["package_bytes"]})
+    return contents
 
 
 def _erasures(log: EventLog) -> Iterator[Erasure]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -23,9 +24,11 @@ from hub.application.ports import (
 from hub.application.vault import Vault
 from hub.domain.approval import Approval
 from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState, RecallState
-from hub.domain.exchange import Exchange
+from hub.domain.exchange import AXIS, OPENING_TOPICS, Exchange
+from hub.domain.relay import RelayKind
 from hub.domain.values import parse_time
 from hub.errors import ContentLost, LedgerMismatch
+from hub.projections.relays import RELAY_TOPICS, RelayStretch, axis_members
 from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import Event
 from hub.proof.statements import Envelope, read_statement
@@ -68,17 +71,14 @@ class DeliveryProjection:
         stretch = _Stretch(self._views)
         for position, event in events:
             match event.topic:
-                case Exchange.Created.TOPIC:
-                    document = _document(event, position, envelopes.get(event.id))
-                    stretch.open(document, event, position)
+                case Exchange.Created.TOPIC | Exchange.AxisDocumentTaken.TOPIC:
+                    stretch.open(event, position, envelopes.get(event.id, _NOTHING))
                 case topic if topic in _ONLY_TOLD:
                     stretch.notify_all(_ONLY_TOLD[topic], event, position)
                 case Exchange.DocumentReplaced.TOPIC:
                     stretch.replace(event, position)
                 case Exchange.RecallRequested.TOPIC:
                     stretch.recall(event, position)
-                case Exchange.SignatureInDoubt.TOPIC:
-                    stretch.doubt(event, position)
                 case Delivery.DocumentHandedOver.TOPIC:
                     stretch.hand_over(event, position)
                 case Delivery.StatusReported.TOPIC:
@@ -91,33 +91,50 @@ class DeliveryProjection:
                     stretch.erase(event, position)
                 case Approval.Created.TOPIC:
                     stretch.take_word(event, position)
+                case _:
+                    stretch.follow_rare(event, position)
         return stretch.changes()
 
-    def _envelopes(self, events: Iterable[Event]) -> dict[UUID, Envelope]:
+    def _envelopes(self, events: Iterable[Event]) -> dict[UUID, _Said]:
         """The words of the envelopes among the events, by exchange; without those erased.
 
         One look-up for all: this runs in the writing lane, while callers wait.
         """
+        opened = {event.id: event for event in events if event.topic in OPENING_TOPICS}
         digests = {
-            event.id: bytes.fromhex(event.data["statement"]["digest"])
-            for event in events
-            if event.topic == Exchange.Created.TOPIC
+            exchange_id: bytes.fromhex(event.data["statement"]["digest"])
+            for exchange_id, event in opened.items()
         }
         sealed = self._log.payloads(list(digests.values()))
         envelopes = {
-            exchange_id: self._envelope(sealed[digest])
+            exchange_id: self._envelope(sealed[digest], opened[exchange_id].topic)
             for exchange_id, digest in digests.items()
             if digest in sealed
         }
         return {key: envelope for key, envelope in envelopes.items() if envelope is not None}
 
-    def _envelope(self, sealed: SealedPayload) -> Envelope | None:
+    def _envelope(self, sealed: SealedPayload, topic: str) -> _Said | None:
         try:
             payload = self._vault.open_payload(sealed)
         except ContentLost:
             return None
         statement = read_statement(SignedStatement(Envelope.MEDIA_TYPE, payload, "", b""))
-        return statement if isinstance(statement, Envelope) else None
+        if not isinstance(statement, Envelope):
+            return None
+        # Read a second time only where there is something to find: the lane waits for this.
+        is_taken = topic == Exchange.AxisDocumentTaken.TOPIC
+        return _Said(statement, axis_members(json.loads(payload)) if is_taken else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """An envelope, and what the hub noted in it where it came over the axis."""
+
+    envelope: Envelope | None
+    came: Mapping[str, Any]
+
+
+_NOTHING = _Said(None, {})
 
 
 def _document(event: Event, position: int, envelope: Envelope | None) -> DocumentRow:
@@ -139,6 +156,7 @@ def _document(event: Event, position: int, envelope: Envelope | None) -> Documen
         priority=document.priority.value if document else "",
         issued_on=document.issued_on if document else None,
         due_on=document.due_on if document else None,
+        origin=event.data.get("origin", ""),
     )
 
 
@@ -168,6 +186,7 @@ class _Stretch:
         self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
         self._notices: list[NoticeRow] = []
         self._orders: dict[bytes, OrderRow] = {}
+        self.relays = RelayStretch(views)
 
     def changes(self) -> ViewChanges:
         """What is to be written."""
@@ -176,11 +195,13 @@ class _Stretch:
             list(self._deliveries.values()),
             self._notices,
             list(self._orders.values()),
+            self.relays.rows(),
         )
 
-    def open(self, document: DocumentRow, event: Event, position: int) -> None:
-        """A document in the inbox of each recipient."""
-        self._documents[event.id] = document
+    def open(self, event: Event, position: int, said: _Said) -> None:
+        """A document in the inbox of each recipient, and on its way to those behind the axis."""
+        document = self._documents[event.id] = _document(event, position, said.envelope)
+        self.relays.open(event, position, said.came)
         expires_at = event.data["expires_at"]
         for consignment in event.data["recipients"]:
             self._put(
@@ -214,6 +235,7 @@ class _Stretch:
             row = self._delivery(event.id, consignment["agency"], position)
             self._put(replace(row, recall=RecallState.ASKED))
         self.notify_all(NoticeKind.RECALL, event, position)
+        self.relays.recall(event, position)
 
     def doubt(self, event: Event, position: int) -> None:
         """A statement no longer counts for certain; whoever relies on it, and its author."""
@@ -245,6 +267,7 @@ class _Stretch:
         state = STATE_OF_CODE[event.data["code"]]
         self._put(_advanced(self._spoken_of(event, position), state, event, position))
         self._tell_sender(NoticeKind.STATUS, event, position)
+        self._tell_axis(event, position)
 
     def answer_recall(self, event: Event, position: int) -> None:
         """The recipient answered a recall."""
@@ -252,6 +275,36 @@ class _Stretch:
         recall = RecallState.AGREED if agreed else RecallState.REFUSED
         self._put(replace(self._spoken_of(event, position), recall=recall))
         self._tell_sender(NoticeKind.RECALL_ANSWER, event, position)
+        self._tell_axis(event, position)
+
+    def follow_rare(self, event: Event, position: int) -> None:
+        """A signature is in doubt; or something came from the axis, or is on its way there."""
+        match event.topic:
+            case Exchange.SignatureInDoubt.TOPIC:
+                self.doubt(event, position)
+            case Exchange.AxisRecallTaken.TOPIC:
+                self.recall(event, position)
+                self.relays.taken(RelayKind.RECALL, event, position)
+            case Delivery.AxisStatusTaken.TOPIC:
+                self._take_status(event, position)
+                self.relays.taken(RelayKind.STATUS, event, position)
+            case topic if topic in RELAY_TOPICS:
+                self.relays.advance(event, position)
+
+    def _take_status(self, event: Event, position: int) -> None:
+        code, row = event.data["code"], self._spoken_of(event, position)
+        if code in STATE_OF_CODE:
+            row = _advanced(replace(row, collected=True), STATE_OF_CODE[code], event, position)
+            self._put(row)
+            self._tell_sender(NoticeKind.AXIS_STATUS, event, position)
+            return
+        recall = RecallState.AGREED if code == "15" else RecallState.REFUSED
+        self._put(replace(row, collected=True, recall=recall))
+        self._tell_sender(NoticeKind.AXIS_RECALL_ANSWER, event, position)
+
+    def _tell_axis(self, event: Event, position: int) -> None:
+        if self._document_of(UUID(event.data["exchange"]), position).origin == AXIS:
+            self.relays.status(event, position)
 
     def expire(self, event: Event, position: int) -> None:
         """Nobody collected it in time; both sides are told."""
@@ -292,6 +345,7 @@ class _Stretch:
             # Nobody waits any more for what nobody can collect or answer.
             self._put(replace(row, due_on=None, expires_at=None))
         self.notify_all(NoticeKind.ERASED, event, position)
+        self.relays.erase(event.id)
         self._notices.append(
             NoticeRow(
                 outbox=True,
@@ -362,7 +416,10 @@ class _Stretch:
         return self._delivery(UUID(event.data["exchange"]), event.data["agency"], position)
 
     def _document(self, event: Event, position: int) -> DocumentRow:
-        document = self._documents.get(event.id) or self._views.document(event.id)
+        return self._document_of(event.id, position)
+
+    def _document_of(self, exchange_id: UUID, position: int) -> DocumentRow:
+        document = self._documents.get(exchange_id) or self._views.document(exchange_id)
         if document is None:
             raise LookupError(f"event {position} speaks of a document that was never opened")
         return document

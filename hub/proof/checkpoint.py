@@ -57,12 +57,14 @@ class OpenedCheckpoint:
     """A checkpoint with the signatures that were found good.
 
     `signed_by` are the log's keys, at least one; `cosignatures` those of known witnesses,
-    each with its time, possibly none.
+    each with its time, possibly none. `uncounted` are those of witnesses that were not trusted
+    at that time: they hold, and count for nothing.
     """
 
     checkpoint: Checkpoint
     signed_by: tuple[VerifierKey, ...]
     cosignatures: tuple[VerifiedSignature, ...]
+    uncounted: tuple[VerifiedSignature, ...] = ()
 
 
 def parse_checkpoint_body(body: bytes) -> Checkpoint:

@@ -17,6 +17,7 @@ from hub.errors import VerificationFailed
 from hub.proof.checkpoint import OpenedCheckpoint
 from hub.proof.checks import Checks, Opinion, numbered
 from hub.proof.dsse import SignedStatement
+from hub.proof.facts import TAKEN
 from hub.proof.findings import Findings, Verdict
 from hub.proof.leaf import Event, parse_leaf
 from hub.proof.members import (
@@ -32,6 +33,10 @@ from hub.proof.trust import TrustedRoot
 
 RECEIPT_FILE_MEDIA_TYPE = "application/vnd.lienthong.receipt.v1+json"
 RECEIPT_FILE_BYTES_MAX = 16 << 20
+NOT_PROVEN = (
+    "The sender is not proven: the document came over the national axis, and nobody signed this"
+    " envelope."
+)
 ENROLMENT_TOPIC = "hub.Agency.CertificateEnrolled"
 DOUBT_TOPIC = "hub.Exchange.SignatureInDoubt"
 
@@ -95,11 +100,13 @@ def examine(data: bytes, trust: TrustedRoot | Checks) -> Findings:
     its position in that tree. 4. The leaf is an event; its time is the hub's word. With a
     statement: 5. it is the one the event records. With an enrolment: 6. the statement's key
     was enrolled for its agency; 7. its signature holds; 8. the certificate's chain; 9. its
-    revocation by the issuer; 10. by the log. With a log, last of all: the checkpoint lies on
-    it. A trusted root alone leaves 8 to 10 open.
+    revocation by the issuer; 10. by the log. Then each cosignature that does not count. With a
+    log, last of all: the checkpoint lies on it. A trusted root alone leaves 8 to 10 open.
 
     Never raises for anything in the file. A checkpoint that only a consistency proof could
-    tie to the trusted root is not checked, and the examination ends there too.
+    tie to the trusted root is not checked, and the examination ends there too. Of a document
+    that came over the national axis nobody signed the envelope: step 6 says so, is not checked,
+    and ends it.
     """
     return numbered(_steps(data, trust if isinstance(trust, Checks) else Checks(trust)))
 
@@ -126,9 +133,16 @@ def _steps(data: bytes, checks: Checks) -> Iterator[Opinion]:
     if file.statement is not None:
         require_recorded(file.statement, event)
         yield Opinion(Verdict.PROVEN, _statement_sentence(file))
-        if file.enrolment is not None:
+        if event.topic == TAKEN:
+            _require_no_enrolment(file)
+            yield Opinion(Verdict.NOT_CHECKED, NOT_PROVEN)
+        elif file.enrolment is not None:
             accepted = VerifiedReceipt(proof.index, event, opened.checkpoint)
             yield from _enrolled_steps(file.statement, file.enrolment, accepted, checks)
+
+    # Cosignatures at a time when the trusted root did not believe their witness.
+    for text in checks.trust.uncounted(opened):
+        yield Opinion(Verdict.STATED, text)
 
     # Last: the checkpoint lies on the log that was read, if one was.
     if checks.log is not None:
@@ -179,6 +193,9 @@ def require_recorded(statement: SignedStatement, event: Event) -> None:
     Raises VerificationFailed(step="statement").
     """
     recorded = JsonObject(dict(event.data), "the event", "statement").child("statement")
+    if event.topic == TAKEN:
+        _require_unsigned(statement, recorded)
+        return
     held = {
         "digest": statement.digest.hex(),
         "payload_type": statement.payload_type,
@@ -188,6 +205,19 @@ def require_recorded(statement: SignedStatement, event: Event) -> None:
     for name, value in held.items():
         if recorded.text(name) != value:
             raise _refused(f"the event records another {name} than the statement's", "statement")
+
+
+def _require_unsigned(statement: SignedStatement, recorded: JsonObject) -> None:
+    if statement.key_id or statement.signature:
+        raise _refused("the event records no key and no signature", "statement")
+    for name, value in (("digest", statement.digest.hex()), ("type", statement.payload_type)):
+        if recorded.text("payload_type" if name == "type" else name) != value:
+            raise _refused(f"the event records another {name} than the statement's", "statement")
+
+
+def _require_no_enrolment(file: ReceiptFile) -> None:
+    if file.enrolment is not None:
+        raise _refused("nobody's key was enrolled for what nobody signed", "enrolment")
 
 
 def verify_fact(receipt: Receipt, checks: Checks) -> VerifiedReceipt:
@@ -304,6 +334,8 @@ def _printable(text: str) -> str:
 
 
 def _statement_sentence(file: ReceiptFile) -> str:
+    if not (file.statement and file.statement.signature):
+        return "The hub recorded this very envelope, which it made itself."
     sentence = "The hub recorded this very statement, with this key id and signature"
     if file.enrolment is None:
         sentence += "; whether the signature is good, the file does not let one check"

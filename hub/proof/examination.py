@@ -23,8 +23,14 @@ from hub.proof.checkpoint import Checkpoint, OpenedCheckpoint
 from hub.proof.checks import Checks, Opinion, numbered
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Attachment
-from hub.proof.evidence import VerifiedEnrolment, enrolment_in, examine, require_relied_on
-from hub.proof.facts import SUBMITTED, data_of, exchange_of, require_fact_of
+from hub.proof.evidence import (
+    NOT_PROVEN,
+    VerifiedEnrolment,
+    enrolment_in,
+    examine,
+    require_relied_on,
+)
+from hub.proof.facts import OPENINGS, TAKEN, data_of, exchange_of, require_fact_of
 from hub.proof.findings import Findings, Verdict, sentence
 from hub.proof.leaf import Event, parse_leaf
 from hub.proof.merkle import verify_consistency
@@ -67,6 +73,7 @@ def _steps(data: bytes, checks: Checks) -> Iterator[Opinion]:
     # (2) Log keys of the trusted root signed every checkpoint.
     trees = _Trees.opened_from(bundle, checks)
     yield _proven(trees.sentence())
+    yield from trees.uncounted()
 
     # (3) All of them lie on one tree; and the verifier's policy is met, if there is one.
     one_tree = trees.on_one(bundle)
@@ -156,6 +163,12 @@ class _Trees:
             f"Log keys of the trusted root signed the checkpoints of {origins}: {len(sizes)} in"
             f" all, of size {sizes[0]} to {sizes[-1]}, {seen}."
         )
+
+    def uncounted(self) -> list[Opinion]:
+        """One for each sentence on a cosignature that does not count."""
+        said = (self.checks.trust.uncounted(one) for one in self.by_note.values())
+        sentences = dict.fromkeys(sentence for each in said for sentence in each)
+        return [Opinion(Verdict.STATED, sentence) for sentence in sentences]
 
     def on_one(self, bundle: Bundle) -> Opinion:
         """Step 3. Raises VerificationFailed where a proof does not hold."""
@@ -248,10 +261,9 @@ class _Linked:
 
 
 def _meets(opened: OpenedCheckpoint, policy: Policy | None) -> bool:
-    cosigners = {cosignature.key for cosignature in opened.cosignatures}
     try:
         if policy is not None:
-            policy.require(signed_by=opened.signed_by, cosigners=cosigners)
+            policy.require(opened)
     except VerificationFailed:
         return False
     return True
@@ -333,6 +345,10 @@ def _fact_steps(fact: Fact, case: _Case) -> Iterator[Opinion]:
     with _at(position):
         statement = require_fact_of(event, fact.statement, exchange_id)
     facts.append(_Found(verified, statement))
+    if event.topic == TAKEN:
+        yield _proven(f"Position {position}: the event records this very envelope.")
+        yield Opinion(Verdict.NOT_CHECKED, f"Position {position}: {_lowered(NOT_PROVEN)}")
+        return
     yield _proven(
         f"Position {position}: the event records this very statement of"
         f" {statement.header.agency}: {_words(statement)}."
@@ -382,7 +398,7 @@ def _words(statement: Statement) -> str:
 
 def _document_steps(case: _Case) -> Iterator[Opinion]:
     facts = case.facts
-    submitted = [found for found in facts if found.event.topic == SUBMITTED]
+    submitted = [found for found in facts if found.event.topic in OPENINGS]
     if len(submitted) != 1:
         raise VerificationFailed("the file does not hold the one submission", step="document")
     submission = submitted[0]
@@ -400,7 +416,8 @@ def _document_steps(case: _Case) -> Iterator[Opinion]:
     if isinstance(submission.statement, Envelope):
         attachments = submission.statement.document.attachments
         if attachments:
-            yield _content(attachments, case)
+            whose = "hub recorded" if submission.event.topic == TAKEN else "sender signed"
+            yield _content(attachments, case, whose)
 
 
 def _require_of(found: _Found, digest: str, sender: str, recipients: set[str]) -> None:
@@ -416,11 +433,11 @@ def _require_of(found: _Found, digest: str, sender: str, recipients: set[str]) -
         )
 
 
-def _content(attachments: tuple[Attachment, ...], case: _Case) -> Opinion:
+def _content(attachments: tuple[Attachment, ...], case: _Case, whose: str) -> Opinion:
     look = case.checks.content
     if look is None:
         return _proven(
-            f"The sender signed size and SHA-256 of {len(attachments)} attachments; their content"
+            f"The {whose} size and SHA-256 of {len(attachments)} attachments; their content"
             " was not looked at."
         )
     missing = []
@@ -430,13 +447,13 @@ def _content(attachments: tuple[Attachment, ...], case: _Case) -> Opinion:
             missing.append(str(number))
         elif found != (attachment.size, attachment.sha256):
             raise VerificationFailed(
-                f"attachment {number} is not the one that the sender signed", step="content"
+                f"attachment {number} is not the one that the {whose}", step="content"
             )
     if missing:
         return Opinion(
             Verdict.NOT_CHECKED, f"Attachments that are not there: {', '.join(missing)}."
         )
-    return _proven(f"The {len(attachments)} attachments beside it are those the sender signed.")
+    return _proven(f"The {len(attachments)} attachments beside it are those the {whose}.")
 
 
 # --- Enrolments and the log's own keys --------------------------------------------------
@@ -510,8 +527,11 @@ def _proven(text: str) -> Opinion:
 
 
 def _about(what: str, opinion: Opinion) -> Opinion:
-    text = opinion.text
-    return Opinion(opinion.verdict, f"{what}: {text[:1].lower()}{text[1:]}")
+    return Opinion(opinion.verdict, f"{what}: {_lowered(opinion.text)}")
+
+
+def _lowered(text: str) -> str:
+    return f"{text[:1].lower()}{text[1:]}"
 
 
 @contextmanager

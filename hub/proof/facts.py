@@ -17,13 +17,18 @@ from hub.proof.statements import (
 from hub.proof.strict import JsonObject, encode_base64
 
 SUBMITTED = "hub.Exchange.DocumentSubmitted"
+TAKEN = "hub.Exchange.AxisDocumentTaken"
+"""A document that came over the national axis: the hub made its envelope, nobody signed it."""
 HANDED_OVER = "hub.Delivery.DocumentHandedOver"
 STATUS_REPORTED = "hub.Delivery.StatusReported"
 RECALL_REQUESTED = "hub.Exchange.RecallRequested"
 RECALL_ANSWERED = "hub.Delivery.RecallAnswered"
 
+OPENINGS = frozenset({SUBMITTED, TAKEN})
+"""What the story of a document begins with."""
+
 # What a sender says is an event of the exchange, what a recipient says one of its delivery.
-_SAID_BY_SENDER = frozenset({SUBMITTED, RECALL_REQUESTED})
+_SAID_BY_SENDER = frozenset({SUBMITTED, TAKEN, RECALL_REQUESTED})
 _OF_EXCHANGE = "hub.Exchange."
 
 
@@ -45,11 +50,15 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> St
     1. Its kind. 2. Agency and request. 3. Payload type, digest, key and signature. 4. What
     the statement says: recipients, attachments and action of an envelope; the envelope and
     code of all others, and for whom a recipient speaks. Raises VerificationFailed(step="fact").
+
+    The envelope of a document that came over the axis has neither key nor signature; that an
+    agency said it, nothing here shows.
     """
     statement = read_statement(sent)
     data = data_of(event)
     # (1) Its kind.
-    topic = _recorded_as(statement)
+    unsigned = event.topic == TAKEN and isinstance(statement, Envelope)
+    topic = TAKEN if unsigned else _recorded_as(statement)
     _require(event.topic == topic, "is of another kind")
     # (2) Agency and request.
     header = statement.header
@@ -59,8 +68,12 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> St
     recorded = data.child("statement")
     _require(recorded.text("payload_type") == sent.payload_type, "names another payload type")
     _require(recorded.text("digest") == sent.digest.hex(), "names another payload")
-    _require(recorded.text("key_id") == sent.key_id, "names another key")
-    _require(recorded.text("signature") == encode_base64(sent.signature), "names another signature")
+    if unsigned:
+        _require(not (sent.key_id or sent.signature), "names no key and no signature")
+    else:
+        signature = encode_base64(sent.signature)
+        _require(recorded.text("key_id") == sent.key_id, "names another key")
+        _require(recorded.text("signature") == signature, "names another signature")
     # (4) What the statement says.
     _require(exchange_of(event) == exchange_id, "belongs to another exchange")
     if isinstance(statement, Envelope):
@@ -78,7 +91,7 @@ def require_fact_of(event: Event, sent: SignedStatement, exchange_id: str) -> St
 
 def speaker_of(topic: str, data: JsonObject) -> str:
     """The agency which, by such an event, said what it records."""
-    if topic != SUBMITTED and (successor := by_agency(data)) is not None:
+    if topic not in OPENINGS and (successor := by_agency(data)) is not None:
         return successor
     return data.text("sender" if topic in _SAID_BY_SENDER else "agency")
 

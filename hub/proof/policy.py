@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from hub.errors import VerificationFailed
-from hub.proof.note import KeyType, VerifierKey
+from hub.proof.checkpoint import OpenedCheckpoint
+from hub.proof.note import KeyType, VerifiedSignature, VerifierKey
 from hub.proof.strict import decode_utf8
 
 POLICY_BYTES_MAX = 1 << 18
@@ -57,24 +58,25 @@ class Policy:
                 reached.add(name)
         return self.quorum in reached
 
-    def require(
-        self, *, signed_by: Iterable[VerifierKey], cosigners: Collection[VerifierKey]
-    ) -> None:
-        """Check that one of the policy's logs signed and that its quorum cosigned.
+    def require(self, opened: OpenedCheckpoint) -> None:
+        """Check that one of the policy's logs signed a checkpoint and that its quorum cosigned.
 
-        Both hold keys whose signatures on one checkpoint were verified. Raises
-        VerificationFailed(step="policy").
+        Raises VerificationFailed(step="policy").
         """
-        if self.logs and not set(self.logs) & set(signed_by):
+        if self.logs and not set(self.logs) & set(opened.signed_by):
             raise VerificationFailed("no log of the policy signed the checkpoint", step="policy")
-        if not self.met_by(cosigners):
-            seen = [key.name for key in self.witnesses.values() if key in cosigners]
-            by = ", ".join(sorted(seen)) or "none of them"
+        if not self.met_by({each.key for each in opened.cosignatures}):
+            by = self._names(opened.cosignatures) or "none of them"
+            aside = self._names(opened.uncounted)
             raise VerificationFailed(
                 "the policy's quorum of witnesses is not reached: the checkpoint was cosigned by"
-                f" {by}",
+                f" {by}" + (f", and when it did not count by {aside}" if aside else ""),
                 step="policy",
             )
+
+    def _names(self, cosignatures: Iterable[VerifiedSignature]) -> str:
+        keys = {each.key for each in cosignatures}
+        return ", ".join(sorted(key.name for key in self.witnesses.values() if key in keys))
 
 
 def parse_policy(data: bytes) -> Policy:

@@ -8,10 +8,9 @@ keys lie offline; no hub has one, and a hub that was taken over can make no edit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
 
 from hub.errors import VerificationFailed
 from hub.proof.dsse import pre_authentication_encoding
@@ -27,6 +26,7 @@ from hub.proof.trust import (
     TrustedRoot,
     parse_trusted_root,
 )
+from hub.proof.window import Window
 
 SIGNED_ROOT_MEDIA_TYPE = "application/vnd.lienthong.signed-trusted-root.v1+json"
 # Base64 takes four bytes for three, and signatures some more.
@@ -34,8 +34,6 @@ SIGNED_ROOT_BYTES_MAX = TRUSTED_ROOT_BYTES_MAX * 3 // 2
 
 _NAMES = frozenset({"media_type", "payload", "signatures"})
 _SIGNATURE_NAMES = frozenset({"key", "signature"})
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +183,8 @@ def _require_kept(old: TrustedRoot, new: TrustedRoot) -> None:
     for log in old.logs:
         for key in log.keys:
             _require_key_kept(key, logs.get(log.origin, {}).get(key.key))
-    _require_all(old.witnesses, new.witnesses, "a witness")
-    authorities = [(each.purpose, each.certificate) for each in new.certificate_authorities]
-    for ca in old.certificate_authorities:
-        _require_all([(ca.purpose, ca.certificate)], authorities, "a certificate authority")
+    _require_windows_kept(_witnesses(old), _witnesses(new), "a witness")
+    _require_windows_kept(_authorities(old), _authorities(new), "a certificate authority")
     named = {each.name: each for each in new.timestamp_authorities}
     for authority in old.timestamp_authorities:
         _require_authority_kept(authority, named.get(authority.name))
@@ -204,13 +200,26 @@ def _require_key_kept(old: LogKey, new: LogKey | None) -> None:
 def _require_authority_kept(old: TimestampAuthority, new: TimestampAuthority | None) -> None:
     if new is None or not set(old.certificates) <= set(new.certificates):
         raise _bad("the next edition of the trusted root leaves out a time-stamping authority")
-    if new.not_before != old.not_before or (old.not_after and new.not_after is None):
+    if not Window(old.not_before, old.not_after).may_become(Window(new.not_before, new.not_after)):
         raise _bad("the next edition of the trusted root changes when an authority is trusted")
 
 
-def _require_all(old: Sequence[T], new: Sequence[T], what: str) -> None:
-    if any(each not in new for each in old):
-        raise _bad(f"the next edition of the trusted root leaves out {what}")
+def _witnesses(root: TrustedRoot) -> dict[Hashable, Window]:
+    return {each.key: each.window for each in root.witnesses}
+
+
+def _authorities(root: TrustedRoot) -> dict[Hashable, Window]:
+    return {(ca.purpose, ca.certificate): ca.window for ca in root.certificate_authorities}
+
+
+def _require_windows_kept(
+    old: Mapping[Hashable, Window], new: Mapping[Hashable, Window], what: str
+) -> None:
+    for listed, window in old.items():
+        if listed not in new:
+            raise _bad(f"the next edition of the trusted root leaves out {what}")
+        if not window.may_become(new[listed]):
+            raise _bad(f"the next edition of the trusted root opens the window of {what}")
 
 
 def _keys_of(root: TrustedRoot) -> RootKeys:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +22,7 @@ from hub.proof.checkpoint import (
     parse_checkpoint_body,
 )
 from hub.proof.merkle import HASH_BYTES
-from hub.proof.note import KeyType, VerifierKey, parse_note
+from hub.proof.note import KeyType, VerifiedSignature, VerifierKey, parse_note
 from hub.proof.policy import Policy
 from hub.proof.strict import JsonObject, encode_base64, read_back
 from hub.proof.timestamp_authority import (
@@ -31,11 +31,14 @@ from hub.proof.timestamp_authority import (
     parse_instant,
     parse_timestamp_authorities,
 )
+from hub.proof.window import ALWAYS, Window, parse_window
 
 TRUSTED_ROOT_MEDIA_TYPE = "application/vnd.lienthong.trusted-root.v1+json"
 TRUSTED_ROOT_BYTES_MAX = 1 << 20
 ROOT_KEYS_MAX = 32
 _PROVEN_MAX = 4096
+# The last second of the year 9999: a cosignature may state later ones, a datetime cannot.
+_SECONDS_MAX = 253_402_300_799
 
 
 class ConsistencyNeeded(VerificationFailed):
@@ -105,11 +108,21 @@ class TrustedLog:
 class CertificateAuthority:
     """The certificate, in DER, of an authority whose certificates agencies hold.
 
-    Kept as bytes: nothing in this package builds chains.
+    Kept as bytes: nothing in this package builds chains. Inside `window` lies the time of what
+    was signed under it, as the hub states it.
     """
 
     purpose: Purpose
     certificate: bytes
+    window: Window = ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedWitness:
+    """A witness's key; inside `window` lies the time that a cosignature states of itself."""
+
+    key: VerifierKey
+    window: Window = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,7 @@ class TrustedRoot:
 
     version: int
     logs: tuple[TrustedLog, ...]
-    witnesses: tuple[VerifierKey, ...] = ()
+    witnesses: tuple[TrustedWitness, ...] = ()
     certificate_authorities: tuple[CertificateAuthority, ...] = ()
     policy: Policy | None = None
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
@@ -155,8 +168,7 @@ class TrustedRoot:
         opened = self.open_signed(note_bytes)
         # (3) The policy is met.
         if self.policy is not None:
-            cosigners = {cosignature.key for cosignature in opened.cosignatures}
-            self.policy.require(signed_by=opened.signed_by, cosigners=cosigners)
+            self.policy.require(opened)
         # (4) One of the keys that signed it was in use at its size.
         try:
             self.require_in_use(opened)
@@ -169,18 +181,29 @@ class TrustedRoot:
         """The checkpoint in a note that a listed log signed, whenever its key was in use.
 
         The first two steps of `open_checkpoint`: for whoever can show in another way that the
-        tree is one the log vouches for. Raises VerificationFailed.
+        tree is one the log vouches for. A cosignature counts at a time inside its witness's
+        window. Raises VerificationFailed.
         """
         # (1) Which log it claims to be of only selects the keys it is then held against.
         origin = parse_checkpoint_body(parse_note(note_bytes).text).origin
         log = self._log(origin)
         # (2) Its signatures hold.
-        return open_cosigned_checkpoint(
+        opened = open_cosigned_checkpoint(
             note_bytes,
             log_keys=[log_key.key for log_key in log.keys],
-            witness_keys=[*self.witnesses, *self._policy_witnesses],
+            witness_keys=[*(each.key for each in self.witnesses), *self._policy_witnesses],
             origin=origin,
         )
+        # (3) Those of witnesses outside their windows are set aside.
+        counted = tuple(each for each in opened.cosignatures if self._counts(each))
+        aside = tuple(each for each in opened.cosignatures if each not in counted)
+        return replace(opened, cosignatures=counted, uncounted=aside)
+
+    def uncounted(self, opened: OpenedCheckpoint) -> list[str]:
+        """A sentence on each witness whose cosignature does not count."""
+        counted = {each.key for each in opened.cosignatures}
+        said = {each.key: self._why_not(each) for each in opened.uncounted}
+        return [sentence for key, sentence in said.items() if key not in counted]
 
     def require_in_use(self, opened: OpenedCheckpoint) -> None:
         """Check that one of the log keys that signed a checkpoint was in use at its size.
@@ -227,12 +250,21 @@ class TrustedRoot:
             "media_type": TRUSTED_ROOT_MEDIA_TYPE,
             "version": self.version,
             "logs": [_log_members(log) for log in self.logs],
-            "witnesses": [key.format() for key in self.witnesses],
+            "witnesses": [each.key.format() for each in self.witnesses],
             "certificate_authorities": [
                 {"purpose": ca.purpose, "certificate": encode_base64(ca.certificate)}
+                | ca.window.members()
                 for ca in self.certificate_authorities
             ],
         }
+        # Beside the keys, which verifiers from before there were windows read as a list of text.
+        windows = [
+            {"vkey": each.key.format()} | each.window.members()
+            for each in self.witnesses
+            if each.window != ALWAYS
+        ]
+        if windows:
+            document["witness_windows"] = windows
         # Editions from before there were any stay as they are, byte for byte.
         if self.timestamp_authorities:
             document["timestamp_authorities"] = [
@@ -247,6 +279,21 @@ class TrustedRoot:
             document["expires"] = format_instant(self.expires)
         data = json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
         return read_back(data, parse_trusted_root, replace(self, policy=None, proven=frozenset()))
+
+    @property
+    def _windows(self) -> dict[VerifierKey, Window]:
+        return {each.key: each.window for each in self.witnesses}
+
+    def _counts(self, cosignature: VerifiedSignature) -> bool:
+        window = self._windows.get(cosignature.key, ALWAYS)
+        return window.includes(_time_of(cosignature))
+
+    def _why_not(self, cosignature: VerifiedSignature) -> str:
+        at, key = _time_of(cosignature), cosignature.key
+        return (
+            f"The cosignature of {key.name} does not count: it is of {at:%Y-%m-%d %H:%M:%S} UTC,"
+            f" when that witness {self._windows[key].why_not(at)}."
+        )
 
     @property
     def _policy_witnesses(self) -> Iterable[VerifierKey]:
@@ -273,15 +320,16 @@ def parse_trusted_root(data: bytes) -> TrustedRoot:
         raise _bad(f"the trusted root is not of type {TRUSTED_ROOT_MEDIA_TYPE}")
     logs = tuple(_parse_log(log) for log in root.children("logs"))
     _require_distinct((log.origin for log in logs), "two logs of the trusted root share an origin")
-    witnesses = tuple(_parse_key(vkey, KeyType.COSIGNATURE) for vkey in root.texts("witnesses"))
-    _require_distinct_keys(witnesses)
+    authorities = tuple(_parse_authority(ca) for ca in root.children("certificate_authorities"))
+    _require_distinct(
+        ((ca.purpose, ca.certificate) for ca in dict.fromkeys(authorities)),
+        "the trusted root says two windows of one certificate authority",
+    )
     return TrustedRoot(
         version=root.integer("version", minimum=1),
         logs=logs,
-        witnesses=witnesses,
-        certificate_authorities=tuple(
-            _parse_authority(ca) for ca in root.children("certificate_authorities")
-        ),
+        witnesses=_parse_witnesses(root),
+        certificate_authorities=authorities,
         timestamp_authorities=parse_timestamp_authorities(
             root.children("timestamp_authorities")
             if "timestamp_authorities" in root.members
@@ -292,6 +340,22 @@ def parse_trusted_root(data: bytes) -> TrustedRoot:
         else None,
         expires=parse_instant(root.text("expires")) if "expires" in root.members else None,
     )
+
+
+def _parse_witnesses(root: JsonObject) -> tuple[TrustedWitness, ...]:
+    keys = [_parse_key(vkey, KeyType.COSIGNATURE) for vkey in root.texts("witnesses")]
+    _require_distinct_keys(keys)
+    entries = root.children("witness_windows") if "witness_windows" in root.members else []
+    vkeys = [entry.text("vkey") for entry in entries]
+    _require_distinct(vkeys, "the trusted root says two windows of one witness")
+    windows = {
+        vkey: parse_window(entry, "a witness") for vkey, entry in zip(vkeys, entries, strict=True)
+    }
+    if ALWAYS in windows.values():
+        raise _bad("the trusted root does not say the window of a witness")
+    if not windows.keys() <= {key.format() for key in keys}:
+        raise _bad("the trusted root says a window of a witness that it does not list")
+    return tuple(TrustedWitness(key, windows.get(key.format(), ALWAYS)) for key in keys)
 
 
 def _parse_root_keys(fields: JsonObject) -> RootKeys:
@@ -343,7 +407,8 @@ def _parse_authority(fields: JsonObject) -> CertificateAuthority:
         purpose = Purpose(fields.text("purpose"))
     except ValueError as error:
         raise _bad("a certificate authority is neither for signing nor for transport") from error
-    return CertificateAuthority(purpose, fields.octets("certificate"))
+    window = parse_window(fields, "a certificate authority")
+    return CertificateAuthority(purpose, fields.octets("certificate"), window)
 
 
 def _require_one_vouches(signers: Sequence[LogKey], checkpoint: Checkpoint) -> None:
@@ -366,6 +431,10 @@ def _require_distinct(values: Iterable[object], message: str) -> None:
     seen = list(values)
     if len(set(seen)) != len(seen):
         raise _bad(message)
+
+
+def _time_of(cosignature: VerifiedSignature) -> datetime:
+    return datetime.fromtimestamp(min(cosignature.time or 0, _SECONDS_MAX), UTC)
 
 
 def _log_members(log: TrustedLog) -> dict[str, Any]:

@@ -63,6 +63,8 @@ _OUTBOX_KINDS = {
     NoticeKind.DELIVERY_EXPIRED: exchange_pb2.OUTBOX_ITEM_KIND_EXPIRED,
     NoticeKind.DELIVERY_ERASED: exchange_pb2.OUTBOX_ITEM_KIND_ERASED,
     NoticeKind.DELIVERY_IN_DOUBT: exchange_pb2.OUTBOX_ITEM_KIND_IN_DOUBT,
+    NoticeKind.AXIS_STATUS: exchange_pb2.OUTBOX_ITEM_KIND_AXIS_STATUS,
+    NoticeKind.AXIS_RECALL_ANSWER: exchange_pb2.OUTBOX_ITEM_KIND_AXIS_RECALL_ANSWER,
 }
 _WARNINGS = {
     "CLOCK_SKEW": "created_at differs from the hub's clock by more than ten minutes",
@@ -191,7 +193,7 @@ def document(handed_over: HandedOver) -> exchange_pb2.Document:
         exchange_id=str(handed_over.exchange_id),
         envelope=proven.statement,
         submission=proven.receipt,
-        sender_enrolment=proven.enrolment,
+        sender_enrolment=proven.enrolment if proven.HasField("enrolment") else None,
     )
 
 
@@ -206,7 +208,9 @@ def evidence(proven: Evidence) -> exchange_pb2.StatementEvidence:
             signature=statement.signature,
         ),
         receipt=receipt(proven.recorded),
-        enrolment=exchange_pb2.Enrolment(
+        enrolment=None
+        if proven.enrolment is None
+        else exchange_pb2.Enrolment(
             receipt=receipt(proven.enrolment), certificate=proven.certificate
         ),
         doubt=receipt(proven.doubt) if proven.doubt else None,
@@ -237,6 +241,7 @@ def inbox_item(
         replaced_by=str(document.replaced_by or ""),
         expired=row.expired,
         erased=document.erased,
+        origin=document.origin,
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from hub.application.hub_keys import PlannedStep
 from hub.application.key_ring import KeyState, RingKey
+from hub.application.trust_ends import TrustEnd
 from hub.application.trusted_roots import Laggard
+from hub.errors import RequestMalformed
 from hub.server import convert
 from hub.v1 import orders_pb2, registry_service_pb2
 
@@ -35,6 +38,18 @@ def plan_hub_keys_response(
         laggards=[_laggard(each) for each in laggards],
         changes=changes,
     )
+
+
+def trust_ends(ends: Sequence[registry_service_pb2.TrustEnd]) -> list[TrustEnd]:
+    """Whom a draft ends. Raises RequestMalformed."""
+    return [TrustEnd(each.who, _until(each)) for each in ends]
+
+
+def _until(end: registry_service_pb2.TrustEnd) -> datetime:
+    until = convert.instant_or_none(end.until_time, end.HasField("until_time"), "until_time")
+    if until is None:
+        raise RequestMalformed("an end needs its time", field="until_time")
+    return until
 
 
 def _key(entry: RingKey, root_at: Callable[[int], bytes]) -> orders_pb2.HubKey:

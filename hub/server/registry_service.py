@@ -12,10 +12,11 @@ from hub.application.directory import Directory
 from hub.application.erasure import Orders
 from hub.application.hub_keys import HubKeys
 from hub.application.operators import Operators
+from hub.application.relays import Relays
 from hub.application.retention import Retention
 from hub.application.revocation import Revocations
 from hub.application.trusted_roots import TrustedRoots
-from hub.server import convert, convert_keys, convert_lists, convert_orders
+from hub.server import convert, convert_axis, convert_keys, convert_lists, convert_orders
 from hub.server.interceptors import current_caller
 from hub.v1 import registry_service_pb2 as pb
 from hub.v1 import registry_service_pb2_grpc
@@ -38,12 +39,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         revocations: Revocations,
         hub_keys: HubKeys,
         roots: TrustedRoots,
+        relays: Relays,
     ) -> None:
         self._hub_keys = hub_keys
         self._roots = roots
         self._operators = operators
         self._orders = orders
         self._retention = retention
+        self._relays = relays
         self._auditors = auditors
         self._revocations = revocations
         self._agencies = agencies
@@ -103,7 +106,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         """Put an auditor out."""
         convert.uuid(request.request_id, "request_id")
         recorded = await self._revocations.revoke_auditor(
-            current_caller().name, request.request_id, name=request.name, reason=request.reason
+            current_caller().name,
+            request.request_id,
+            name=request.name,
+            reason=request.reason,
+            effective=convert.instant_or_none(
+                request.effective_time, request.HasField("effective_time"), "effective_time"
+            ),
         )
         return pb.RevokeAuditorResponse(receipt=convert.receipt(recorded))
 
@@ -233,7 +242,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         """Put an operator out."""
         convert.uuid(request.request_id, "request_id")
         recorded = await self._operators.revoke(
-            current_caller().name, request.request_id, name=request.name, reason=request.reason
+            current_caller().name,
+            request.request_id,
+            name=request.name,
+            reason=request.reason,
+            effective=convert.instant_or_none(
+                request.effective_time, request.HasField("effective_time"), "effective_time"
+            ),
         )
         return pb.RevokeOperatorResponse(receipt=convert.receipt(recorded))
 
@@ -314,7 +329,8 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: pb.DraftTrustedRootRequest, context: Any
     ) -> pb.DraftTrustedRootResponse:
         """The next edition, to be signed."""
-        return pb.DraftTrustedRootResponse(trusted_root=await self._roots.draft())
+        ends = convert_keys.trust_ends(request.ends)
+        return pb.DraftTrustedRootResponse(trusted_root=await self._roots.draft(ends))
 
     async def PublishTrustedRoot(
         self, request: pb.PublishTrustedRootRequest, context: Any
@@ -342,3 +358,44 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         size = convert.page_size(request.page_size)
         after = convert_orders.exchange_of_token(request.page_token)
         return convert_orders.plan_retention_response(await self._retention.due(after, size))
+
+    async def GetAxisStatus(
+        self, request: pb.GetAxisStatusRequest, context: Any
+    ) -> pb.GetAxisStatusResponse:
+        """How it stands with the axis."""
+        return convert_axis.axis_status_response(await self._relays.standing())
+
+    async def ListRelays(
+        self, request: pb.ListRelaysRequest, context: Any
+    ) -> pb.ListRelaysResponse:
+        """A page of packages."""
+        size = convert.page_size(request.page_size)
+        after = convert_axis.place_of_token(request.page_token)
+        rows = await self._relays.listed(convert_axis.state(request.state), after, size + 1)
+        return convert_axis.list_relays_response(rows, size)
+
+    async def ParkRelay(self, request: pb.ParkRelayRequest, context: Any) -> pb.ParkRelayResponse:
+        """Let a package wait."""
+        convert.uuid(request.request_id, "request_id")
+        relay = convert_axis.relay_id(request.relay_id)
+        recorded = await self._relays.park(
+            current_caller().name, request.request_id, relay, request.reason
+        )
+        return pb.ParkRelayResponse(receipt=convert.receipt(recorded))
+
+    async def ResumeRelay(
+        self, request: pb.ResumeRelayRequest, context: Any
+    ) -> pb.ResumeRelayResponse:
+        """Let a package go on."""
+        convert.uuid(request.request_id, "request_id")
+        relay = convert_axis.relay_id(request.relay_id)
+        recorded = await self._relays.resume(current_caller().name, request.request_id, relay)
+        return pb.ResumeRelayResponse(receipt=convert.receipt(recorded))
+
+    async def ReconcileAxis(
+        self, request: pb.ReconcileAxisRequest, context: Any
+    ) -> pb.ReconcileAxisResponse:
+        """Compare with the axis now."""
+        convert.uuid(request.request_id, "request_id")
+        done = await self._relays.reconcile(current_caller().name, request.request_id)
+        return convert_axis.reconcile_response(done)

@@ -142,6 +142,10 @@ class _OutboxItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outbox
     """The key behind a statement about the document was revoked, from before it was signed on.
     Where it is the sender's own statement, `recipient` is the first of the recipients.
     """
+    OUTBOX_ITEM_KIND_AXIS_STATUS: _OutboxItemKind.ValueType  # 7
+    """By the national axis's word, which nobody signed, a recipient behind it reported a status."""
+    OUTBOX_ITEM_KIND_AXIS_RECALL_ANSWER: _OutboxItemKind.ValueType  # 8
+    """By the national axis's word, which nobody signed, a recipient behind it answered a recall."""
 
 class OutboxItemKind(_OutboxItemKind, metaclass=_OutboxItemKindEnumTypeWrapper):
     """What an item of an outbox says."""
@@ -162,6 +166,10 @@ OUTBOX_ITEM_KIND_IN_DOUBT: OutboxItemKind.ValueType  # 6
 """The key behind a statement about the document was revoked, from before it was signed on.
 Where it is the sender's own statement, `recipient` is the first of the recipients.
 """
+OUTBOX_ITEM_KIND_AXIS_STATUS: OutboxItemKind.ValueType  # 7
+"""By the national axis's word, which nobody signed, a recipient behind it reported a status."""
+OUTBOX_ITEM_KIND_AXIS_RECALL_ANSWER: OutboxItemKind.ValueType  # 8
+"""By the national axis's word, which nobody signed, a recipient behind it answered a recall."""
 Global___OutboxItemKind: _TypeAlias = OutboxItemKind  # noqa: Y015
 
 class _RecallState:
@@ -372,15 +380,17 @@ class Document(_message.Message):
     """The exchange it belongs to, a UUID."""
     @_builtins.property
     def envelope(self) -> Global___SignedStatement:
-        """The sender's signed envelope."""
+        """The sender's signed envelope. For a document that came over the national axis the envelope
+        that the hub made of it, with neither key nor signature: its sender is not proven.
+        """
 
     @_builtins.property
     def submission(self) -> Global___Receipt:
-        """Proof that the hub accepted that envelope."""
+        """Proof that the hub accepted that envelope, or (`hub.Exchange.AxisDocumentTaken`) made it."""
 
     @_builtins.property
     def sender_enrolment(self) -> Global___Enrolment:
-        """The enrolment the hub relied on when it accepted the envelope."""
+        """The enrolment the hub relied on when it accepted the envelope; unset where nobody signed it."""
 
     def __init__(
         self,
@@ -418,7 +428,9 @@ class StatementEvidence(_message.Message):
 
     @_builtins.property
     def enrolment(self) -> Global___Enrolment:
-        """The enrolment the hub relied on when it accepted it."""
+        """The enrolment the hub relied on when it accepted it; unset for an envelope that the hub made
+        of a package of the national axis, which nobody signed.
+        """
 
     @_builtins.property
     def doubt(self) -> Global___Receipt:
@@ -464,6 +476,7 @@ class InboxItem(_message.Message):
     EXPIRED_FIELD_NUMBER: _builtins.int
     BY_EXCHANGE_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     inbox_seq: _builtins.int
     """The item's place in this inbox: 1, 2, 3 … with no gap."""
     exchange_id: _builtins.str
@@ -498,6 +511,10 @@ class InboxItem(_message.Message):
     """For an item that says so: the exchange that updated or replaced the document, a UUID."""
     erased: _builtins.bool
     """Whether the document was erased by law: its words are empty, its content is gone."""
+    origin: _builtins.str
+    """Where the document came from: `axis` for the national axis, where `sender` is a claim that
+    nobody signed; empty for an agency of this hub.
+    """
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the hub accepted the document (the hub's clock)."""
@@ -523,10 +540,11 @@ class InboxItem(_message.Message):
         expired: _builtins.bool = ...,
         by_exchange: _builtins.str = ...,
         erased: _builtins.bool = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "by_exchange", b"by_exchange", "code", b"code", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "expired", b"expired", "inbox_seq", b"inbox_seq", "kind", b"kind", "position", b"position", "recall", b"recall", "replaced_by", b"replaced_by", "sender", b"sender", "state", b"state", "subject", b"subject", "type_name", b"type_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "attachment_bytes", b"attachment_bytes", "attachment_count", b"attachment_count", "by_exchange", b"by_exchange", "code", b"code", "envelope_digest", b"envelope_digest", "erased", b"erased", "exchange_id", b"exchange_id", "expired", b"expired", "inbox_seq", b"inbox_seq", "kind", b"kind", "origin", b"origin", "position", b"position", "recall", b"recall", "replaced_by", b"replaced_by", "sender", b"sender", "state", b"state", "subject", b"subject", "type_name", b"type_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

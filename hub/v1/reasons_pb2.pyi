@@ -122,6 +122,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """No operator has frozen the log, so none need let it go on."""
     REASON_TRUSTED_ROOT_REFUSED: _Reason.ValueType  # 114
     """This cannot be the next edition of the trusted root; the message says why."""
+    REASON_RELAY_UNKNOWN: _Reason.ValueType  # 131
+    """No package with this id is on its way to the axis, or parked."""
+    REASON_RELAY_NOT_OPEN: _Reason.ValueType  # 132
+    """What is asked for does not fit the state a package of the axis is in."""
+    REASON_AXIS_NOT_CONFIGURED: _Reason.ValueType  # 133
+    """This hub is connected to no axis."""
     REASON_CASE_REFERENCE_MISSING: _Reason.ValueType  # 73
     """Subject and content are shown to an auditor for a case only, and none was named."""
     REASON_KEY_REVOKED: _Reason.ValueType  # 98
@@ -240,6 +246,12 @@ REASON_LOG_NOT_FROZEN: Reason.ValueType  # 113
 """No operator has frozen the log, so none need let it go on."""
 REASON_TRUSTED_ROOT_REFUSED: Reason.ValueType  # 114
 """This cannot be the next edition of the trusted root; the message says why."""
+REASON_RELAY_UNKNOWN: Reason.ValueType  # 131
+"""No package with this id is on its way to the axis, or parked."""
+REASON_RELAY_NOT_OPEN: Reason.ValueType  # 132
+"""What is asked for does not fit the state a package of the axis is in."""
+REASON_AXIS_NOT_CONFIGURED: Reason.ValueType  # 133
+"""This hub is connected to no axis."""
 REASON_CASE_REFERENCE_MISSING: Reason.ValueType  # 73
 """Subject and content are shown to an auditor for a case only, and none was named."""
 REASON_KEY_REVOKED: Reason.ValueType  # 98

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from hub.v1 import axis_pb2 as _axis_pb2
 from hub.v1 import exchange_pb2 as _exchange_pb2
 from hub.v1 import orders_pb2 as _orders_pb2
 from hub.v1 import trust_pb2 as _trust_pb2
@@ -364,22 +365,28 @@ class RevokeAuditorRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID chosen by the caller, one per intention. Required."""
     name: _builtins.str
     """The auditor's name. Required."""
     reason: _builtins.str
     """Why: one code word of small letters, digits and hyphens, at most 40. Required."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when somebody else may have acted with them; not in the future. Not set: now."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         name: _builtins.str = ...,
         reason: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1026,6 +1033,7 @@ class RevokeOperatorRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID chosen by the caller, one per intention. Required."""
     name: _builtins.str
@@ -1034,16 +1042,21 @@ class RevokeOperatorRequest(_message.Message):
     """Why, as one code word: small letters, digits and hyphens, 1 to 40. It stands in the log for
     ever, so it must say nothing about people. Required.
     """
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when somebody else may have acted with them; not in the future. Not set: now."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         name: _builtins.str = ...,
         reason: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1520,16 +1533,55 @@ class DraftTrustedRootRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ENDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrustEnd]:
+        """Whom the edition ends, at most 100. May be empty."""
+
     def __init__(
         self,
+        *,
+        ends: _abc.Iterable[Global___TrustEnd] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DraftTrustedRootRequest: _TypeAlias = DraftTrustedRootRequest  # noqa: Y015
+
+@_typing.final
+class TrustEnd(_message.Message):
+    """Until when a witness or an authority of the trusted root could be relied on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHO_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    who: _builtins.str
+    """A witness's verifier key, a time-stamping authority's name, or SHA-256 of a certificate
+    authority's certificate in 64 lower-case hexadecimal digits. Required.
+    """
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """The last instant, in whole seconds; a fraction is cut off. Never later than one that an
+        earlier edition said. Required.
+        """
+
+    def __init__(
+        self,
+        *,
+        who: _builtins.str = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrustEnd: _TypeAlias = TrustEnd  # noqa: Y015
 
 @_typing.final
 class DraftTrustedRootResponse(_message.Message):
@@ -1716,3 +1768,274 @@ class PlanRetentionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanRetentionResponse: _TypeAlias = PlanRetentionResponse  # noqa: Y015
+
+@_typing.final
+class GetAxisStatusRequest(_message.Message):
+    """The request for [RegistryService.GetAxisStatus][hub.v1.RegistryService.GetAxisStatus]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAxisStatusRequest: _TypeAlias = GetAxisStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetAxisStatusResponse(_message.Message):
+    """The response of [RegistryService.GetAxisStatus][hub.v1.RegistryService.GetAxisStatus]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TALLIES_FIELD_NUMBER: _builtins.int
+    OLDEST_UNSENT_TIME_FIELD_NUMBER: _builtins.int
+    OLDEST_UNANSWERED_TIME_FIELD_NUMBER: _builtins.int
+    UNREACHABLE_ROUNDS_FIELD_NUMBER: _builtins.int
+    unreachable_rounds: _builtins.int
+    """How many rounds in a row nobody answered at the axis's address."""
+    @_builtins.property
+    def tallies(self) -> _containers.RepeatedCompositeFieldContainer[_axis_pb2.RelayTally]:
+        """All packages, counted by how they stand."""
+
+    @_builtins.property
+    def oldest_unsent_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the oldest package waits to be sent, parked ones included; absent if none does."""
+
+    @_builtins.property
+    def oldest_unanswered_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest document was sent of which some recipient has said nothing; absent if none."""
+
+    def __init__(
+        self,
+        *,
+        tallies: _abc.Iterable[_axis_pb2.RelayTally] | None = ...,
+        oldest_unsent_time: _timestamp_pb2.Timestamp | None = ...,
+        oldest_unanswered_time: _timestamp_pb2.Timestamp | None = ...,
+        unreachable_rounds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_unanswered_time", b"oldest_unanswered_time", "oldest_unsent_time", b"oldest_unsent_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_unanswered_time", b"oldest_unanswered_time", "oldest_unsent_time", b"oldest_unsent_time", "tallies", b"tallies", "unreachable_rounds", b"unreachable_rounds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAxisStatusResponse: _TypeAlias = GetAxisStatusResponse  # noqa: Y015
+
+@_typing.final
+class ListRelaysRequest(_message.Message):
+    """The request for [RegistryService.ListRelays][hub.v1.RegistryService.ListRelays]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many packages at the most: 0 means 100; more than 1,000 count as 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before, or empty for the first."""
+    state: _axis_pb2.RelayState.ValueType
+    """Only those in this state; unspecified: all that are not over."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        state: _axis_pb2.RelayState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRelaysRequest: _TypeAlias = ListRelaysRequest  # noqa: Y015
+
+@_typing.final
+class ListRelaysResponse(_message.Message):
+    """The response of [RegistryService.ListRelays][hub.v1.RegistryService.ListRelays]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELAYS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def relays(self) -> _containers.RepeatedCompositeFieldContainer[_axis_pb2.Relay]:
+        """The packages."""
+
+    def __init__(
+        self,
+        *,
+        relays: _abc.Iterable[_axis_pb2.Relay] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "relays", b"relays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRelaysResponse: _TypeAlias = ListRelaysResponse  # noqa: Y015
+
+@_typing.final
+class ParkRelayRequest(_message.Message):
+    """The request for [RegistryService.ParkRelay][hub.v1.RegistryService.ParkRelay]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RELAY_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    relay_id: _builtins.str
+    """The package, a UUID. Required."""
+    reason: _builtins.str
+    """Why, as one code word: small letters, digits and hyphens, 1 to 40. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        relay_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "relay_id", b"relay_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParkRelayRequest: _TypeAlias = ParkRelayRequest  # noqa: Y015
+
+@_typing.final
+class ParkRelayResponse(_message.Message):
+    """The response of [RegistryService.ParkRelay][hub.v1.RegistryService.ParkRelay]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Relay.RelayParked`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParkRelayResponse: _TypeAlias = ParkRelayResponse  # noqa: Y015
+
+@_typing.final
+class ResumeRelayRequest(_message.Message):
+    """The request for [RegistryService.ResumeRelay][hub.v1.RegistryService.ResumeRelay]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RELAY_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    relay_id: _builtins.str
+    """The package, a UUID. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        relay_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["relay_id", b"relay_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRelayRequest: _TypeAlias = ResumeRelayRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRelayResponse(_message.Message):
+    """The response of [RegistryService.ResumeRelay][hub.v1.RegistryService.ResumeRelay]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Relay.RelayResumed`."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRelayResponse: _TypeAlias = ResumeRelayResponse  # noqa: Y015
+
+@_typing.final
+class ReconcileAxisRequest(_message.Message):
+    """The request for [RegistryService.ReconcileAxis][hub.v1.RegistryService.ReconcileAxis]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID chosen by the caller, one per intention. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileAxisRequest: _TypeAlias = ReconcileAxisRequest  # noqa: Y015
+
+@_typing.final
+class ReconcileAxisResponse(_message.Message):
+    """The response of [RegistryService.ReconcileAxis][hub.v1.RegistryService.ReconcileAxis]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    report: _builtins.bytes
+    """The report, one JSON object."""
+    @_builtins.property
+    def receipt(self) -> _exchange_pb2.Receipt:
+        """Proof of `hub.Relay.ReconciliationMade`, which names the SHA-256 of the report: so the log's
+        key signs for it.
+        """
+
+    def __init__(
+        self,
+        *,
+        receipt: _exchange_pb2.Receipt | None = ...,
+        report: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileAxisResponse: _TypeAlias = ReconcileAxisResponse  # noqa: Y015

@@ -179,6 +179,31 @@ class RegistryServiceStub:
                 request_serializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionRequest.SerializeToString,
                 response_deserializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionResponse.FromString,
                 _registered_method=True)
+        self.GetAxisStatus = channel.unary_unary(
+                '/hub.v1.RegistryService/GetAxisStatus',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.GetAxisStatusRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.GetAxisStatusResponse.FromString,
+                _registered_method=True)
+        self.ListRelays = channel.unary_unary(
+                '/hub.v1.RegistryService/ListRelays',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ListRelaysRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ListRelaysResponse.FromString,
+                _registered_method=True)
+        self.ParkRelay = channel.unary_unary(
+                '/hub.v1.RegistryService/ParkRelay',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ParkRelayRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ParkRelayResponse.FromString,
+                _registered_method=True)
+        self.ResumeRelay = channel.unary_unary(
+                '/hub.v1.RegistryService/ResumeRelay',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ResumeRelayRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ResumeRelayResponse.FromString,
+                _registered_method=True)
+        self.ReconcileAxis = channel.unary_unary(
+                '/hub.v1.RegistryService/ReconcileAxis',
+                request_serializer=hub_dot_v1_dot_registry__service__pb2.ReconcileAxisRequest.SerializeToString,
+                response_deserializer=hub_dot_v1_dot_registry__service__pb2.ReconcileAxisResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -225,8 +250,8 @@ class RegistryServiceServicer:
         """Puts an auditor out, with all of its certificates.
 
         In force when the call returns, as with
-        [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
-        or `REQUEST_MALFORMED`.
+        [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. What was done with them stands.
+        Fails with `AUDITOR_UNKNOWN` or `REQUEST_MALFORMED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -440,7 +465,8 @@ class RegistryServiceServicer:
         """Makes the next edition of the trusted root as the log has it today, for the holders of the root
         keys to sign. Publishes nothing.
 
-        Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+        Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it, and for
+        an end that it could not have; and with `REQUEST_MALFORMED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -469,6 +495,55 @@ class RegistryServiceServicer:
 
         Read-only: what is listed is erased when it is ordered and approved like any other. Left out
         is what is erased already, and what an open order names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAxisStatus(self, request, context):
+        """Says how it stands with the national axis: packages counted, and the oldest that wait.
+
+        Read-only. Fails with `AXIS_NOT_CONFIGURED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRelays(self, request, context):
+        """Lists packages to and from the national axis by rising position.
+
+        Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ParkRelay(self, request, context):
+        """Lets a package wait until an operator resumes it.
+
+        Idempotent by `request_id`. What is on the wire just then may still be taken by the axis.
+        Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (it is over, or parked) or `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRelay(self, request, context):
+        """Lets a package go on now: one that is parked, or one that waits for its next attempt.
+
+        The same bytes are sent again. A package that came is read once more. Idempotent by
+        `request_id`. Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` or `REQUEST_MALFORMED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileAxis(self, request, context):
+        """Holds the hub's ledger against the lists of the axis, and records the report.
+
+        Idempotent by `request_id`: a repeated call gets the first report. Fails with
+        `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+        answer: then nothing is recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -616,6 +691,31 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.PlanRetention,
                     request_deserializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionRequest.FromString,
                     response_serializer=hub_dot_v1_dot_registry__service__pb2.PlanRetentionResponse.SerializeToString,
+            ),
+            'GetAxisStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAxisStatus,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.GetAxisStatusRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.GetAxisStatusResponse.SerializeToString,
+            ),
+            'ListRelays': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRelays,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ListRelaysRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ListRelaysResponse.SerializeToString,
+            ),
+            'ParkRelay': grpc.unary_unary_rpc_method_handler(
+                    servicer.ParkRelay,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ParkRelayRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ParkRelayResponse.SerializeToString,
+            ),
+            'ResumeRelay': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRelay,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ResumeRelayRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ResumeRelayResponse.SerializeToString,
+            ),
+            'ReconcileAxis': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileAxis,
+                    request_deserializer=hub_dot_v1_dot_registry__service__pb2.ReconcileAxisRequest.FromString,
+                    response_serializer=hub_dot_v1_dot_registry__service__pb2.ReconcileAxisResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1379,6 +1479,141 @@ class RegistryService:
             '/hub.v1.RegistryService/PlanRetention',
             hub_dot_v1_dot_registry__service__pb2.PlanRetentionRequest.SerializeToString,
             hub_dot_v1_dot_registry__service__pb2.PlanRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAxisStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/GetAxisStatus',
+            hub_dot_v1_dot_registry__service__pb2.GetAxisStatusRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.GetAxisStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRelays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ListRelays',
+            hub_dot_v1_dot_registry__service__pb2.ListRelaysRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ListRelaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ParkRelay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ParkRelay',
+            hub_dot_v1_dot_registry__service__pb2.ParkRelayRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ParkRelayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRelay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ResumeRelay',
+            hub_dot_v1_dot_registry__service__pb2.ResumeRelayRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ResumeRelayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileAxis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hub.v1.RegistryService/ReconcileAxis',
+            hub_dot_v1_dot_registry__service__pb2.ReconcileAxisRequest.SerializeToString,
+            hub_dot_v1_dot_registry__service__pb2.ReconcileAxisResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,8 +62,8 @@ class RegistryServiceStub:
     """Puts an auditor out, with all of its certificates.
 
     In force when the call returns, as with
-    [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
-    or `REQUEST_MALFORMED`.
+    [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. What was done with them stands.
+    Fails with `AUDITOR_UNKNOWN` or `REQUEST_MALFORMED`.
     """
     EnrolAuditor: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolAuditorRequest, _registry_service_pb2.EnrolAuditorResponse]
     """Enrols an auditor's certificate for the connection; with it one may call AuditService.
@@ -193,7 +193,8 @@ class RegistryServiceStub:
     """Makes the next edition of the trusted root as the log has it today, for the holders of the root
     keys to sign. Publishes nothing.
 
-    Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+    Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it, and for
+    an end that it could not have; and with `REQUEST_MALFORMED`.
     """
     PublishTrustedRoot: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PublishTrustedRootRequest, _registry_service_pb2.PublishTrustedRootResponse]
     """Publishes the next edition of the trusted root: from now on clients fetch it.
@@ -210,6 +211,35 @@ class RegistryServiceStub:
 
     Read-only: what is listed is erased when it is ordered and approved like any other. Left out
     is what is erased already, and what an open order names.
+    """
+    GetAxisStatus: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetAxisStatusRequest, _registry_service_pb2.GetAxisStatusResponse]
+    """Says how it stands with the national axis: packages counted, and the oldest that wait.
+
+    Read-only. Fails with `AXIS_NOT_CONFIGURED`.
+    """
+    ListRelays: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListRelaysRequest, _registry_service_pb2.ListRelaysResponse]
+    """Lists packages to and from the national axis by rising position.
+
+    Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+    """
+    ParkRelay: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ParkRelayRequest, _registry_service_pb2.ParkRelayResponse]
+    """Lets a package wait until an operator resumes it.
+
+    Idempotent by `request_id`. What is on the wire just then may still be taken by the axis.
+    Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (it is over, or parked) or `REQUEST_MALFORMED`.
+    """
+    ResumeRelay: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ResumeRelayRequest, _registry_service_pb2.ResumeRelayResponse]
+    """Lets a package go on now: one that is parked, or one that waits for its next attempt.
+
+    The same bytes are sent again. A package that came is read once more. Idempotent by
+    `request_id`. Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` or `REQUEST_MALFORMED`.
+    """
+    ReconcileAxis: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReconcileAxisRequest, _registry_service_pb2.ReconcileAxisResponse]
+    """Holds the hub's ledger against the lists of the axis, and records the report.
+
+    Idempotent by `request_id`: a repeated call gets the first report. Fails with
+    `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+    answer: then nothing is recorded.
     """
 
 @_typing.type_check_only
@@ -246,8 +276,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Puts an auditor out, with all of its certificates.
 
     In force when the call returns, as with
-    [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
-    or `REQUEST_MALFORMED`.
+    [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. What was done with them stands.
+    Fails with `AUDITOR_UNKNOWN` or `REQUEST_MALFORMED`.
     """
     EnrolAuditor: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.EnrolAuditorRequest, _registry_service_pb2.EnrolAuditorResponse]  # type: ignore[assignment]
     """Enrols an auditor's certificate for the connection; with it one may call AuditService.
@@ -377,7 +407,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Makes the next edition of the trusted root as the log has it today, for the holders of the root
     keys to sign. Publishes nothing.
 
-    Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+    Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it, and for
+    an end that it could not have; and with `REQUEST_MALFORMED`.
     """
     PublishTrustedRoot: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PublishTrustedRootRequest, _registry_service_pb2.PublishTrustedRootResponse]  # type: ignore[assignment]
     """Publishes the next edition of the trusted root: from now on clients fetch it.
@@ -394,6 +425,35 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     Read-only: what is listed is erased when it is ordered and approved like any other. Left out
     is what is erased already, and what an open order names.
+    """
+    GetAxisStatus: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetAxisStatusRequest, _registry_service_pb2.GetAxisStatusResponse]  # type: ignore[assignment]
+    """Says how it stands with the national axis: packages counted, and the oldest that wait.
+
+    Read-only. Fails with `AXIS_NOT_CONFIGURED`.
+    """
+    ListRelays: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListRelaysRequest, _registry_service_pb2.ListRelaysResponse]  # type: ignore[assignment]
+    """Lists packages to and from the national axis by rising position.
+
+    Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+    """
+    ParkRelay: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ParkRelayRequest, _registry_service_pb2.ParkRelayResponse]  # type: ignore[assignment]
+    """Lets a package wait until an operator resumes it.
+
+    Idempotent by `request_id`. What is on the wire just then may still be taken by the axis.
+    Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (it is over, or parked) or `REQUEST_MALFORMED`.
+    """
+    ResumeRelay: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ResumeRelayRequest, _registry_service_pb2.ResumeRelayResponse]  # type: ignore[assignment]
+    """Lets a package go on now: one that is parked, or one that waits for its next attempt.
+
+    The same bytes are sent again. A package that came is read once more. Idempotent by
+    `request_id`. Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` or `REQUEST_MALFORMED`.
+    """
+    ReconcileAxis: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReconcileAxisRequest, _registry_service_pb2.ReconcileAxisResponse]  # type: ignore[assignment]
+    """Holds the hub's ledger against the lists of the axis, and records the report.
+
+    Idempotent by `request_id`: a repeated call gets the first report. Fails with
+    `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+    answer: then nothing is recorded.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -451,8 +511,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts an auditor out, with all of its certificates.
 
         In force when the call returns, as with
-        [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. Fails with `AUDITOR_UNKNOWN`
-        or `REQUEST_MALFORMED`.
+        [RevokeCertificate][hub.v1.RegistryService.RevokeCertificate]. What was done with them stands.
+        Fails with `AUDITOR_UNKNOWN` or `REQUEST_MALFORMED`.
         """
 
     @_abc_1.abstractmethod
@@ -708,7 +768,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes the next edition of the trusted root as the log has it today, for the holders of the root
         keys to sign. Publishes nothing.
 
-        Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it.
+        Read-only. Fails with `TRUSTED_ROOT_REFUSED` when there would be nothing new in it, and for
+        an end that it could not have; and with `REQUEST_MALFORMED`.
         """
 
     @_abc_1.abstractmethod
@@ -743,6 +804,65 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Read-only: what is listed is erased when it is ordered and approved like any other. Left out
         is what is erased already, and what an open order names.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAxisStatus(
+        self,
+        request: _registry_service_pb2.GetAxisStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.GetAxisStatusResponse, _abc.Awaitable[_registry_service_pb2.GetAxisStatusResponse]]:
+        """Says how it stands with the national axis: packages counted, and the oldest that wait.
+
+        Read-only. Fails with `AXIS_NOT_CONFIGURED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRelays(
+        self,
+        request: _registry_service_pb2.ListRelaysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListRelaysResponse, _abc.Awaitable[_registry_service_pb2.ListRelaysResponse]]:
+        """Lists packages to and from the national axis by rising position.
+
+        Read-only. Fails with `REQUEST_MALFORMED` for a page token that is none.
+        """
+
+    @_abc_1.abstractmethod
+    def ParkRelay(
+        self,
+        request: _registry_service_pb2.ParkRelayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ParkRelayResponse, _abc.Awaitable[_registry_service_pb2.ParkRelayResponse]]:
+        """Lets a package wait until an operator resumes it.
+
+        Idempotent by `request_id`. What is on the wire just then may still be taken by the axis.
+        Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (it is over, or parked) or `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRelay(
+        self,
+        request: _registry_service_pb2.ResumeRelayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ResumeRelayResponse, _abc.Awaitable[_registry_service_pb2.ResumeRelayResponse]]:
+        """Lets a package go on now: one that is parked, or one that waits for its next attempt.
+
+        The same bytes are sent again. A package that came is read once more. Idempotent by
+        `request_id`. Fails with `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` or `REQUEST_MALFORMED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcileAxis(
+        self,
+        request: _registry_service_pb2.ReconcileAxisRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ReconcileAxisResponse, _abc.Awaitable[_registry_service_pb2.ReconcileAxisResponse]]:
+        """Holds the hub's ledger against the lists of the axis, and records the report.
+
+        Idempotent by `request_id`: a repeated call gets the first report. Fails with
+        `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+        answer: then nothing is recorded.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,6 +18,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 # Commands that run a hub themselves, on this machine; all others only talk to one.
 COMMANDS_THAT_RUN_A_HUB = {
     "audit_rebuild",
+    "axis",
     "ca",
     "custody",
     "init",
@@ -42,6 +43,8 @@ BREACHES = {
     "validators": ("hub/application", "import rfc3161_client"),
     "custodian": ("keys", "import hub.application"),
     "custody": ("hub/server", "import keys"),
+    "simulated-axis": ("adapters/axis/simulator", "import adapters.axis.national.wire"),
+    "codec": ("adapters/axis/edxml", "import tempfile"),
 }
 
 

@@ -1,5 +1,6 @@
 """What every ContentStore must do, whichever adapter provides it."""
 
+from io import BytesIO
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -127,3 +128,23 @@ def test_every_exchange_with_content_is_listed_once(content: ContentStore):
 
 def test_a_working_store_says_that_it_is_usable(content: ContentStore):
     assert content.is_usable()
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_content_from_a_file_comes_back_as_it_went_in(content: ContentStore, length: int):
+    source = BytesIO(b"skipped" + LONG)
+    source.seek(7)
+    content.put_from(EXCHANGE, 0, source, length, KEY)
+
+    content.check(EXCHANGE, [length])
+    assert read(content, length) == LONG[:length]
+    with pytest.raises(FileExistsError):
+        content.put_from(EXCHANGE, 0, BytesIO(LONG), length, KEY)
+
+
+def test_a_file_that_is_shorter_than_was_said_leaves_nothing(content: ContentStore):
+    with pytest.raises(ValueError, match="shorter"):
+        content.put_from(EXCHANGE, 0, BytesIO(LONG), len(LONG) + 1, KEY)
+
+    with pytest.raises(ContentLost):
+        content.check(EXCHANGE, [len(LONG)])

@@ -22,14 +22,18 @@ ENGLISH = (
     "15 recall agreed",
     "16 recall refused",
     "Verified, and kept: signature, enrolment and receipt hold.",
-    "12. The hub changes its key",
+    "13. A letter goes over the axis",
+    "03 accepted, by the axis's word",
+    "14. An answer comes in",
+    "the sender is not proven",
+    "15. The hub changes its key",
     "Published, and the receipt holds.",
-    "14. All receipts are verified offline",
-    "Event 14 was changed: its bytes do not hash to the leaf that was signed",
-    "17. The hub refuses to start",
+    "17. All receipts are verified offline",
+    "Event 15 was changed: its bytes do not hash to the leaf that was signed",
+    "20. The hub refuses to start",
     "[LEDGER_MISMATCH]",
-    "First event that differs: 14",
-    "Everything came out as told: event 14 was changed, and found.",
+    "First event that differs: 15",
+    "Everything came out as told: event 15 was changed, and found.",
 )
 VIETNAMESE = (
     "1. Một máy chủ liên thông mới",
@@ -41,14 +45,17 @@ VIETNAMESE = (
     "15 đồng ý thu hồi",
     "16 từ chối thu hồi",
     "Đã kiểm tra và lưu lại: chữ ký, đăng ký chứng thư và biên nhận đều đúng.",
-    "12. Máy chủ đổi khóa",
+    "13. Một công văn đi qua trục",
+    "14. Thư trả lời đến",
+    "chưa được chứng minh",
+    "15. Máy chủ đổi khóa",
     "Đã công bố, và biên nhận hợp lệ.",
-    "14. Mọi biên nhận được kiểm tra ngoại tuyến",
-    "Sự kiện 14 đã bị sửa: các byte của nó không băm ra lá đã được ký",
-    "17. Máy chủ từ chối khởi động",
+    "17. Mọi biên nhận được kiểm tra ngoại tuyến",
+    "Sự kiện 15 đã bị sửa: các byte của nó không băm ra lá đã được ký",
+    "20. Máy chủ từ chối khởi động",
     "[LEDGER_MISMATCH]",
-    "Sự kiện khác biệt đầu tiên: 14",
-    "Mọi việc diễn ra đúng như đã kể: sự kiện 14 bị sửa, và bị phát hiện.",
+    "Sự kiện khác biệt đầu tiên: 15",
+    "Mọi việc diễn ra đúng như đã kể: sự kiện 15 bị sửa, và bị phát hiện.",
 )
 
 
@@ -104,7 +111,7 @@ def assert_told(ended: subprocess.CompletedProcess[str], sentences: tuple[str, .
 
 def assert_verifies(evidence: Path) -> None:
     """Nothing refuted; what is not checked is the chain of a signing certificate, as told."""
-    assert len(list(evidence.rglob("*.receipt.json"))) == 17
+    assert len(list(evidence.rglob("*.receipt.json"))) == 21
     assert auditors_tool(["--trust", str(evidence / "trusted_root.json"), str(evidence)]) == 2
     sent = evidence / "ubnd-quan-1" / "125.receipt.json"
     assert auditors_tool(["--trust", str(evidence / "trusted_root.json"), str(sent)]) == 0

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -293,7 +294,10 @@ async def test_one_operator_alone_erases_nothing(hub, founded):
 async def test_a_revoked_operator_is_let_in_no_more(hub, founded):
     async with operator(founded, hub.port, "operator") as first:
         assert [each.name for each in await first.orders.operators()] == ["operator", "operator-2"]
-        await first.orders.revoke_operator("operator-2", "left-office")
+        since = datetime.now(UTC) - timedelta(hours=1)
+        put_out = await first.orders.revoke_operator("operator-2", "left-office", effective=since)
+        told = datetime.fromisoformat(put_out.fact.event.data["effective"])
+        assert abs(told - since) < timedelta(milliseconds=1)
     async with operator(founded, hub.port, "operator-2") as second:
         with pytest.raises(PrincipalUnknown):
             await second.orders.operators()

@@ -117,8 +117,11 @@ async def test_an_auditor_who_was_put_out_reads_nothing_more(hub, registry):  # 
     issued = hub.founded.authority.issue_client("thanh-tra-1")
     await registry.enrol_auditor("thanh-tra-1", issued.certificate_pem)
 
-    revoked = await registry.revoke_auditor("thanh-tra-1", "left-office")
+    since = datetime.now(UTC) - timedelta(hours=1)
+    revoked = await registry.revoke_auditor("thanh-tra-1", "left-office", effective=since)
 
+    told = datetime.fromisoformat(revoked.fact.event.data["effective"])
+    assert abs(told - since) < timedelta(milliseconds=1)
     assert revoked.fact.event.topic == "hub.Principal.PrincipalRevoked"
     async with raw_stub(identity(hub, issued), hub.port, LedgerServiceStub) as stub:
         refusal = await refusal_of(stub.GetCheckpoint(GetCheckpointRequest()))

@@ -340,7 +340,10 @@ async def test_the_commands_lead_a_key_through_its_life(founded: Founded, tmp_pa
             f"lists the log key {new['key']}, from size {new['position'] + 1}"
         ]
         draft = tmp_path / "draft.json"
-        await say("trust", "draft", draft)
+        held = type_command("trust", "show", founded.folder.trusted_root, "--json")
+        (authority,) = json.loads(held.stdout)["transport_authorities"]
+        assert (authority["from"], authority["until"]) == (None, None)
+        await say("trust", "draft", draft, "--end", f"{authority['who']}=2026-01-01T07:00:00+07:00")
         for path in sorted(founded.folder.root_keys.glob("*.pem"))[:2]:
             signed = type_command("trust", "sign", draft, "--key", path, "--json")
             assert signed.returncode == 0, signed.stderr
@@ -361,7 +364,7 @@ async def test_the_commands_lead_a_key_through_its_life(founded: Founded, tmp_pa
         ordered = await say("keys", "thaw", "--reason", "drill-over", "--basis", BASIS)
         await say("keys", "approve", ordered["order"], "--yes", profile=second)
         shown = type_command("trust", "show", founded.folder.trusted_root)
-        assert "2" in shown.stdout
+        assert f"{authority['who']}  – 2026-01-01T00:00:00Z" in shown.stdout
 
 
 async def test_a_hub_that_lost_its_database_after_a_rotation_is_restored(

@@ -536,7 +536,7 @@ READS = {
     "tree": {"checkpoint_covering", "checkpoints", "checkpoints_missing", "former_checkpoints"}
     | {"latest_checkpoint", "tile", "tiles"},
     "views": {"deliveries", "delivery", "document", "inbox", "order", "orders", "outbox"}
-    | {"overdue", "position", "rows"},
+    | {"overdue", "position", "relay", "relays_of", "rows"},
     "content": {"check", "erased_below", "exchanges", "is_usable", "read"},
     "document_keys": {"erased_below", "get"},
     "custody": {"unwrap", "wrap"},

@@ -6,16 +6,20 @@ import asyncio
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from adapters.storage.schema import view_tables
+from hub.application.session import Session
 from hub.bootstrap.assembly import open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.rebuild import Rebuilt, rebuild
 from hub.client import RegistryClient
 from hub.config import Settings
+from hub.domain.relay import Direction, Relay, RelayKind, arrival_id
+from hub.domain.values import sha256_hex, uuid7
 from tests.support.hubs import (
     QUAN_1,
     TAI_CHINH,
@@ -39,7 +43,43 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Founded:
     return founded
 
 
+@dataclass(frozen=True, slots=True)
+class _ParkArrival:
+    """A package came over the axis that nobody could take: a row like any other."""
+
+    number: int
+
+    @property
+    def request(self) -> None:
+        return None
+
+    def decide(self, session: Session) -> None:
+        exchange = uuid7(session.at, bytes([self.number]) * 10)
+        relay = Relay.begin(arrival_id(exchange), session.at)
+        relay.park(
+            at=session.at,
+            exchange=exchange,
+            sender="G12.18",
+            direction=Direction.IN,
+            kind=RelayKind.DOCUMENT,
+            reason="AXIS_PACKAGE_MALFORMED",
+            code="",
+            package=sha256_hex(bytes([self.number])),
+            package_bytes=12960,
+        )
+        session.record(relay)
+
+
+def _park_arrivals(founded: Founded) -> None:
+    root = founded.folder.root
+    with open_core(DataFolder(root), Settings.load(root)) as core:
+        core.engine.load()
+        outcomes = core.engine.process([_ParkArrival(1), _ParkArrival(2)])
+        assert not [each for each in outcomes if isinstance(each, Exception)], outcomes
+
+
 async def _work(founded: Founded) -> None:
+    _park_arrivals(founded)
     async with serving(founded) as hub:
         sender, recipient = hub.speaker(QUAN_1), hub.speaker(TAI_CHINH)
         async with (
@@ -119,7 +159,9 @@ def test_every_changed_cell_is_found_and_its_row_named(root: Path, table: str, c
 def _another(column: str, old: object) -> str:
     """A value that the column does not hold."""
     if isinstance(old, bytes) or column in {"replaced_by", "by_exchange"}:
-        return f"x'{'ab' * (len(old) if isinstance(old, bytes) else 16)}'"
+        return f"x'{'ab' * ((len(old) or 32) if isinstance(old, bytes) else 16)}'"
+    if column == "incoming":
+        return "0" if old else "1"
     if column in {"issued_on", "due_on", "answer_by"}:
         return "'2001-01-01'"
     return {int: "7777", str: "'another'"}.get(type(old), "1")

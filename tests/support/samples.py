@@ -10,13 +10,21 @@ from hub.domain.agency import Agency
 from hub.domain.aggregate import StatementRecord
 from hub.domain.approval import Approval, approval_id
 from hub.domain.audit_trail import AuditTrail
+from hub.domain.axis_link import AxisLink, ListedOnAxis
 from hub.domain.delivery import Delivery
-from hub.domain.exchange import Consignment, ContentRecord, Exchange, SignatureRecord
+from hub.domain.exchange import (
+    Consignment,
+    ContentRecord,
+    Exchange,
+    SignatureRecord,
+    UnsignedRecord,
+)
 from hub.domain.group import Group
 from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
+from hub.domain.relay import Direction, Relay, RelayKind, arrival_id, relay_id
 from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from hub.domain.values import format_time, sha256_hex, uuid7
@@ -184,6 +192,7 @@ def sample_events() -> list[Any]:
         *_revoked(agency, exchange, steps),
         *_examined(exchange, steps),
         *_revocation_list(new_id(), next(steps)),
+        *_of_the_axis(new_id(), exchange, steps),
     ]
 
 
@@ -299,6 +308,125 @@ def _of_agencies(agency: Agency, group_id: UUID, steps: Iterator[datetime]) -> l
         **asked(),
     )
     return [*agency.collect_events(), *group.collect_events()]
+
+
+def _of_the_axis(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
+    """What goes over the national axis, and what comes."""
+    taken = Exchange.take(
+        exchange_id=taken_id,
+        at=next(steps),
+        sender="G12.18",
+        request_id="6f2a5c1e-0000-4000-8000-000000000401",
+        statement=UnsignedRecord(
+            payload_type="application/vnd.lienthong.envelope.v1+json",
+            digest=sha256_hex(b"hub-made envelope"),
+        ),
+        axis_id="0f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+        package=sha256_hex(b"package"),
+        package_bytes=12960,
+        signed=False,
+        action="new",
+        relates_to=None,
+        recipients=[Consignment(agency="H29.2.7", inbox_seq=8)],
+        attachments=[ContentRecord(sha256=sha256_hex(b"attachment"), size=48213)],
+    )
+    came = {
+        "relay": str(arrival_id(taken_id)),
+        "axis_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "report": sha256_hex(b"report"),
+    }
+    taken.take_recall(
+        at=next(steps),
+        notices=[Consignment(agency="H29.2.7", inbox_seq=9)],
+        form="13",
+        **came,
+    )
+    delivery = Delivery.begin(exchange.id, "G12.18", FIRST)
+    delivery.take_status(
+        at=next(steps),
+        code="03",
+        exchange=str(exchange.id),
+        agency="G12.18",
+        sender="H29.1.1",
+        outbox_seq=17,
+        envelope_digest=exchange.envelope_digest,
+        **came,
+    )
+    relay, told = _packages(taken_id, exchange, steps)
+    link = AxisLink.begin(taken_id, FIRST)
+    link.synchronise(
+        at=next(steps),
+        changes=[
+            ListedOnAxis(
+                code="G12.18", name="Cục Thuế", other_codes=["000.00.18.G12"], axis_id="1842"
+            ),
+            ListedOnAxis(
+                code="G05.02",
+                name="Cục Quản lý đấu thầu",
+                other_codes=[],
+                axis_id="977",
+                deleted=True,
+                successor="G12.21",
+            ),
+        ],
+        listed=31207,
+    )
+    link.reconcile(
+        at=next(steps),
+        report=sha256_hex(b"reconciliation"),
+        compared=412,
+        differences=1,
+        waiting=2,
+        unsent=1,
+        unanswered=1,
+        by="operator",
+        request_id="6f2a5c1e-0000-4000-8000-000000000403",
+    )
+    return [
+        event
+        for aggregate in (taken, delivery, relay, told, link)
+        for event in aggregate.collect_events()
+    ]
+
+
+def _packages(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> tuple[Relay, Relay]:
+    """A document on its way to the axis, not without trouble, and a status."""
+    relay = Relay.begin(relay_id(exchange.id, RelayKind.DOCUMENT), FIRST)
+    facts = {"exchange": str(exchange.id), "sender": "H29.1.1", "request_bytes": 1204}
+    relay.queue(
+        at=next(steps),
+        agency="",
+        kind="document",
+        code="",
+        addressed=["G12.18"],
+        package=sha256_hex(b"package"),
+        package_bytes=67031,
+        **facts,
+    )
+    relay.fail(
+        at=next(steps),
+        reason="AXIS_OUTCOME_UNKNOWN",
+        code="",
+        again_at=FIRST + timedelta(minutes=1),
+    )
+    relay.park(
+        at=next(steps),
+        exchange=exchange.id,
+        sender="H29.1.1",
+        direction=Direction.OUT,
+        kind=RelayKind.DOCUMENT,
+        reason="AXIS_REFUSED",
+        code="18",
+        package=sha256_hex(b"package"),
+        package_bytes=67031,
+    )
+    relay.resume(at=next(steps), by="operator", request_id="6f2a5c1e-0000-4000-8000-000000000402")
+    relay.sent(at=next(steps), axis_id="3f333df6-90a4-4fda-8dd3-9485d27cee36")
+    told = Relay.begin(relay_id(taken_id, RelayKind.STATUS, "H29.2.7", "01"), FIRST)
+    told.code, told.agency, told.sender = "01", "H29.2.7", "G12.18"
+    told.kind, told.exchange = RelayKind.STATUS, str(taken_id)
+    told.sent(at=next(steps), axis_id="6ecd8c99-4036-403d-bf84-cf8400f67836")
+    return relay, told
 
 
 def _timestamp(timestamp_id: UUID, at: datetime) -> list[Any]:

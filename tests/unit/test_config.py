@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hub.config import FILE_NAME, ConfigInvalid, Settings
+from hub.config import FILE_NAME, AxisSetting, ConfigInvalid, Settings
 from hub.proof.note import KeyType
 from tests.unit.proof.building import LOG, WITNESS, Signer
 
@@ -96,6 +96,9 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
     values["signatures_required_by"] = ("H29.2.7",)
     text += '\n[[crls]]\nname = "ca"\nurl = "http://ca/ca.crl"\n'
     values["crls"] = ({"name": "ca", "url": "http://ca/ca.crl"},)
+    axis = {"endpoint": "http://axis", "system_id": "H29", "secrets": ("a",)}
+    text += '\n[axis]\nendpoint = "http://axis"\nsystem_id = "H29"\nsecrets = ["a"]\n'
+    values["axis"] = AxisSetting(**axis).model_dump()
 
     assert load(tmp_path, text).model_dump() == values | {"timestamp_authorities": (authority,)}
 

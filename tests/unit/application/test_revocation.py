@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from hub.application.auditors import EnrolAuditor
 from hub.application.lane import CallersLane, OnBehalf
+from hub.application.operators import RevokeOperator
 from hub.application.registry import Role
 from hub.application.revocation import DoubtReview, RevokeAuditor, RevokeCertificate
 from hub.domain.delivery import DeliveryState
+from hub.domain.values import format_time
 from hub.errors import (
     AuditorUnknown,
     HubError,
     KeyRevoked,
     KeyTaken,
     PrincipalUnknown,
+    RequestIdReused,
     RequestMalformed,
 )
 from hub.ledger.batch import load_registry
@@ -25,6 +29,7 @@ from tests.support.builders import (
     OPERATOR,
     OTHER,
     RECIPIENT,
+    SECOND_OPERATOR,
     SENDER,
     START,
     MemoryHub,
@@ -178,6 +183,41 @@ def test_an_auditor_is_put_out_with_all_certificates(hub):
     assert Role.AUDITOR not in {caller.role for caller in hub.engine.registry.callers.values()}
     again = RevokeAuditor(OPERATOR, new_request_id(), "thanh-tra-1", "left-office")
     assert isinstance(refusal_of(hub, again), AuditorUnknown)
+    check_whole(hub)
+
+
+def revocations(hub: MemoryHub) -> list[dict[str, object]]:
+    found = [event for event in hub.events() if event.topic.endswith("PrincipalRevoked")]
+    return [dict(event.data) for event in found]
+
+
+def test_a_revocation_of_an_auditor_says_since_when_it_was_not_its_own(hub):
+    certificate = transport_certificate("auditor")
+    enrol = EnrolAuditor(OPERATOR, new_request_id(), "thanh-tra-1", certificate, hub.suitability)
+    hub.done(enrol)
+    since, late = hub.clock() - HOUR, hub.clock() + HOUR
+
+    early = RevokeAuditor(OPERATOR, new_request_id(), "thanh-tra-1", "stolen", late)
+    assert isinstance(refusal_of(hub, early), RequestMalformed)
+    hub.done(RevokeAuditor(OPERATOR, new_request_id(), "thanh-tra-1", "stolen", since))
+
+    assert [each["effective"] for each in revocations(hub)] == [format_time(since)]
+    check_whole(hub)
+
+
+def test_a_revocation_of_an_operator_says_since_when_it_was_not_its_own(hub):
+    hub.let_in(SECOND_OPERATOR)
+    since, late = hub.clock() - HOUR, hub.clock() + HOUR
+
+    early = RevokeOperator(OPERATOR, new_request_id(), SECOND_OPERATOR, "stolen", late)
+    assert isinstance(refusal_of(hub, early), RequestMalformed)
+    revoked = RevokeOperator(OPERATOR, new_request_id(), SECOND_OPERATOR, "stolen", since)
+    first = hub.done(revoked)
+    assert hub.done(revoked) == first, "the same request has the same answer"
+    other = replace(revoked, effective=since - HOUR)
+    assert isinstance(refusal_of(hub, other), RequestIdReused)
+
+    assert [each["effective"] for each in revocations(hub)] == [format_time(since)]
     check_whole(hub)
 
 

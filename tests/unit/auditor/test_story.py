@@ -70,7 +70,10 @@ def recorded_stories() -> list[list[Line]]:
     leaves = [json.loads(row)["leaf"].encode() for row in rows]
     leaves += [
         path.read_bytes()
-        for name in ("DocumentSubmitted", "Signature*", "PayloadErased", "Audit*Made")
+        for name in (
+            *("DocumentSubmitted", "AxisDocumentTaken"),
+            *("Signature*", "PayloadErased", "Audit*Made"),
+        )
         for path in sorted((REPLAY.parent / "golden" / "events").glob(f"*.{name}.json"))
     ]
     grouped: dict[str, list[Logged]] = {}
@@ -109,7 +112,7 @@ def test_what_was_read_for_a_case_is_told_and_nothing_else(tmp_path):
 def test_every_kind_of_event_of_a_document_is_told(tmp_path):
     told = [line for lines in stories(live(), tmp_path).values() for line in lines]
     # Of what does not happen in that history the stories above tell.
-    elsewhere = {What.OTHER, What.ERASED, What.EXAMINED, What.IN_DOUBT}
+    elsewhere = {What.OTHER, What.ERASED, What.EXAMINED, What.IN_DOUBT, What.TAKEN}
     assert {line.what for line in told} == set(What) - elsewhere
 
 

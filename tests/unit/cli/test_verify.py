@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub.cli import sentences
+from hub.cli.messages import Language, speak
 from hub.cli.sentences import FINDINGS, in_words
 from hub.proof.__main__ import main as auditors_tool
 from hub.proof.evidence import examine
@@ -119,6 +120,36 @@ def test_an_empty_folder_is_not_everything_proven(command, tmp_path):
 def test_json_speaks_english_whatever_the_language(command, trust):
     ended = command("--lang", "vi", "verify", "--trust", trust, "--json", *RECEIPTS)
     assert json.loads(ended.out)["verdict"] == "not checked"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "The cosignature of w/1 does not count: it is of 2026-11-23 01:30:00 UTC, when that"
+            " witness was no longer trusted.",
+            "Chữ ký cùng của w/1 không được tính",
+        ),
+        (
+            "The policy's quorum of witnesses is not reached: the checkpoint was cosigned by none"
+            " of them, and when it did not count by w/1.",
+            "không ai trong số họ ký cùng điểm chốt, còn w/1 ký vào lúc không được tính",
+        ),
+        (
+            "The policy's quorum of witnesses is not reached: the checkpoint was cosigned by w/2,"
+            " and when it did not count by w/1.",
+            "được ký cùng bởi w/2, còn w/1 ký vào lúc không được tính",
+        ),
+        (
+            "Enrolment at position 3: the certificate led to an authority of the trusted root that"
+            " was not trusted yet at the time that the hub states.",
+            ": chứng thư dẫn tới một tổ chức chứng thực trong gốc tin cậy mà vào thời điểm máy chủ",
+        ),
+    ],
+)
+def test_what_lies_outside_a_window_is_said_in_vietnamese(said, words):
+    speak(Language.VI)
+    assert words in in_words(said)
 
 
 @pytest.mark.parametrize("template", FINDINGS)

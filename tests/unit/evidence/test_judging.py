@@ -13,7 +13,8 @@ from hub.proof.bundle import Renewal, StoredEvidence, Timestamp, Token
 from hub.proof.findings import Verdict
 from hub.proof.receipt import Receipt
 from hub.proof.trust import CertificateAuthority, Purpose, TrustedRoot
-from tests.support.timestamping import DAY
+from hub.proof.window import ALWAYS, Window
+from tests.support.timestamping import DAY, issue
 from tests.unit.evidence import test_chains as chains
 from tests.unit.evidence import test_timestamps as stamps
 
@@ -68,6 +69,56 @@ def test_authorities_for_connections_vouch_for_no_signature():
     found = chain(Judge(root(transport), lambda: NOW))
     assert found.verdict is Verdict.NOT_CHECKED
     assert "lists no authority" in found.text
+
+
+def listed(window: Window, der: bytes | None = None) -> CertificateAuthority:
+    return CertificateAuthority(Purpose.SIGNING, der or chains.root().der, window)
+
+
+@pytest.mark.parametrize(
+    ("window", "at", "words"),
+    [
+        (Window(None, NOW), NOW + DAY, "no longer trusted at the time that the hub states"),
+        (Window(NOW, None), NOW - DAY, "not trusted yet at the time that the hub states"),
+    ],
+)
+def test_an_authority_vouches_for_nothing_outside_its_window(window, at, words):
+    by = Judge(root(listed(window)), lambda: NOW)
+    assert chain(by).verdict is Verdict.PROVEN
+    found = chain(by, at)
+    assert found.verdict is Verdict.REFUTED
+    assert words in found.text
+    # What held inside the window is remembered no further than that.
+    assert chain(by).verdict is Verdict.PROVEN
+    assert chain(by, at).verdict is Verdict.REFUTED
+
+
+def test_an_authority_between_that_ended_is_not_passed_by_way_of_its_own_authority():
+    ended = listed(Window(None, NOW - DAY), chains.middle().der)
+    by = Judge(root(listed(ALWAYS), ended), lambda: NOW)
+    assert chain(by, NOW - 2 * DAY).verdict is Verdict.PROVEN
+    assert chain(by).verdict is Verdict.REFUTED
+
+
+def test_another_certificate_of_an_ended_key_is_ended_too():
+    again = issue(
+        "ca", NOW - 700 * DAY, NOW + 700 * DAY, by=chains.root(), ca=True, key=chains.middle().key
+    ).der
+    ended = listed(Window(None, NOW - DAY), chains.middle().der)
+    by = Judge(root(listed(ALWAYS), ended), lambda: NOW)
+    assert chain(by, issuers=(again,)).verdict is Verdict.REFUTED
+    both = Judge(root(listed(ALWAYS), ended, listed(ALWAYS, again)), lambda: NOW)
+    assert chain(both, issuers=(again,)).verdict is Verdict.PROVEN
+
+
+def test_revocation_too_is_judged_by_whom_the_root_believed_then():
+    crls = (chains.crl(chains.middle(), NOW - DAY), chains.crl(chains.root(), NOW - DAY))
+    stored = [StoredEvidence(NOWHERE, data) for data in crls]
+    by = Judge(root(listed(Window(None, NOW - DAY))), lambda: NOW)
+    issuers = [chains.middle().der]
+    found = by.revocation(chains.signer().der, issuers=issuers, stored=stored, at=[NOW])
+    assert found.verdict is Verdict.REFUTED
+    assert "no longer trusted" in found.text
 
 
 def test_a_chain_is_built_once_for_as_long_as_it_holds(monkeypatch):

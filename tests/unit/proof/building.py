@@ -38,6 +38,7 @@ from hub.proof.trust import (
     Purpose,
     TrustedLog,
     TrustedRoot,
+    TrustedWitness,
 )
 
 ORIGIN = "lienthong.example/2026"
@@ -145,7 +146,7 @@ def trusted_root(*, closed: Closing | None = None, **changes: Any) -> TrustedRoo
     members: dict[str, Any] = {
         "version": 1,
         "logs": (TrustedLog(ORIGIN, keys),),
-        "witnesses": (WITNESS.key,),
+        "witnesses": (TrustedWitness(WITNESS.key),),
         "certificate_authorities": (
             CertificateAuthority(Purpose.SIGNING, certificate("Root of signatures", "ca")),
         ),

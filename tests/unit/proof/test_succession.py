@@ -30,8 +30,10 @@ from hub.proof.trust import (
     RootKeys,
     TrustedLog,
     TrustedRoot,
+    TrustedWitness,
     parse_trusted_root,
 )
+from hub.proof.window import Window
 from tests.unit.proof.building import LOG, NEXT_LOG, ORIGIN, WITNESS
 
 AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -54,7 +56,7 @@ def root_keys(*names: str, threshold: int = 2) -> RootKeys:
 FIRST = TrustedRoot(
     version=1,
     logs=(TrustedLog(ORIGIN, (LogKey(LOG.key, 0),)),),
-    witnesses=(WITNESS.key,),
+    witnesses=(TrustedWitness(WITNESS.key),),
     certificate_authorities=(CertificateAuthority(Purpose.SIGNING, b"ca"),),
     timestamp_authorities=(TimestampAuthority("tsa", (b"tsa",), AT),),
     root_keys=root_keys("an", "binh", "chi"),
@@ -160,6 +162,43 @@ def test_an_edition_that_has_ended_is_not_the_newest():
 def test_an_edition_takes_nothing_away(changes: dict[str, object], words: str):
     edition = replace(FIRST, version=2, **changes)
     assert words in refused(signed(edition, "an", "binh"))
+
+
+ENDED = Window(None, AT)
+
+
+def ended(root: TrustedRoot, window: Window) -> TrustedRoot:
+    return replace(
+        root,
+        version=root.version + 1,
+        witnesses=tuple(replace(each, window=window) for each in root.witnesses),
+    )
+
+
+def test_a_witness_may_be_ended_and_ended_earlier_but_never_opened_again():
+    second = ended(FIRST, ENDED)
+    earlier = Window(None, AT - timedelta(days=1))
+    editions = [signed(second, "an", "binh"), signed(ended(second, earlier), "an", "binh")]
+    assert follow(FIRST, editions, at=AT).witnesses[0].window == earlier
+
+    for window in (Window(), Window(None, LATER)):
+        edition = signed(ended(second, window), "an", "binh")
+        assert "opens the window of a witness" in refused(edition, held=second)
+
+
+def test_an_authority_that_ended_stays_ended():
+    (authority,) = FIRST.certificate_authorities
+    (clock,) = FIRST.timestamp_authorities
+    held = replace(
+        FIRST,
+        certificate_authorities=(replace(authority, window=ENDED),),
+        timestamp_authorities=(replace(clock, not_after=AT),),
+    )
+    third = replace(held, version=2, certificate_authorities=FIRST.certificate_authorities)
+    assert "opens the window of a certificate" in refused(signed(third, "an", "binh"), held=held)
+    longer = (replace(clock, not_after=LATER),)
+    third = replace(held, version=2, timestamp_authorities=longer)
+    assert "changes when an authority" in refused(signed(third, "an", "binh"), held=held)
 
 
 def test_a_closed_key_stays_closed_where_it_was():

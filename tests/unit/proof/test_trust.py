@@ -58,7 +58,7 @@ def test_what_a_newer_file_adds_is_passed_over():
         document["something_new"] = [{"new": 1}]
         document["logs"][0]["name"] = "new"
         document["logs"][0]["keys"][0]["note"] = "new"
-        document["certificate_authorities"][0]["until"] = "new"
+        document["certificate_authorities"][0]["note"] = "new"
 
     assert parse_trusted_root(changed(add)) == CLOSED
 

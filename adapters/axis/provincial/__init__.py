@@ -1,0 +1,1 @@
+"""A provincial wrapper of the national axis (LGSP), with a login, a bearer token and JSON."""

@@ -1,0 +1,249 @@
+"""The jobs that connect a running hub to the national axis: four rounds, each in its own time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from adapters.axis.http import Deadlines
+from adapters.axis.national.gateway import NationalAxis, NationalSettings
+from adapters.axis.packages import EdxmlPackages
+from adapters.axis.provincial.gateway import ProvincialAxis, ProvincialSettings
+from adapters.axis.reading import VIETNAM
+from adapters.storage.scratch import scratch_in
+from adapters.system import system_clock, system_randomness
+from hub.application.axis import AxisError, AxisGateway
+from hub.application.axis_directory import AxisDirectory
+from hub.application.inbound import Arrivals, Patience
+from hub.application.lane import Lane
+from hub.application.offload import Offloader
+from hub.application.outbound import Outbox, Pace
+from hub.application.ports import RelayRow
+from hub.application.reconciliation import Reconciliation
+from hub.application.relays import Relays
+from hub.config import AxisSetting, ConfigInvalid
+from hub.errors import HubError
+
+if TYPE_CHECKING:
+    from hub.bootstrap.assembly import Core
+
+T = TypeVar("T")
+
+_logger = structlog.get_logger("hub.axis")
+# Packages are made, read and encrypted here, so that no large one keeps agencies waiting.
+_THREADS = 2
+_SECRET_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    setting: AxisSetting
+    gateway: AxisGateway
+    outbox: Outbox
+    arrivals: Arrivals
+    directory: AxisDirectory
+    reconciliation: Reconciliation
+
+
+class AxisJob:
+    """The connection to the axis of the settings; without one it only answers operators."""
+
+    def __init__(self, core: Core, lane: Lane, offload: Offloader) -> None:
+        """Raises ConfigInvalid for a secret that cannot be read."""
+        self._core, self._lane = core, lane
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._threads: ThreadPoolExecutor | None = None
+        self._connection = self._connected(core.settings.axis)
+        self.operators = Relays(
+            lane=lane,
+            views=core.views,
+            relays=core.relays,
+            offload=offload,
+            reconciliation=self._connection.reconciliation if self._connection else None,
+            outbox=self._connection.outbox if self._connection else None,
+        )
+
+    async def run(self) -> None:
+        """Make all rounds until cancelled; one that fails is logged and repeated."""
+        axis = self._connection
+        if axis is None:
+            return
+        every = axis.setting
+        try:
+            async with asyncio.TaskGroup() as rounds:
+                for work in (
+                    self._sending(axis.outbox, every.send_every_s),
+                    self._each(every.poll_every_s, "arrivals", axis.arrivals.round),
+                    self._each(every.directory_every_s, "directory", axis.directory.round),
+                    self._comparing(axis.reconciliation, every.reconcile_every_s),
+                ):
+                    rounds.create_task(work)
+        finally:
+            await axis.gateway.close()
+            if self._threads is not None:
+                self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _connected(self, setting: AxisSetting | None) -> _Connection | None:
+        core = self._core
+        if setting is None:
+            return None
+        gateway = gateway_of(setting, core.folder.root)
+        self._threads = ThreadPoolExecutor(_THREADS, "axis")
+        core.on_published.append(self._published)
+        scratch = scratch_in(core.folder.content, system_randomness)
+        registry = lambda: core.engine.registry  # noqa: E731
+        first = timedelta(seconds=setting.retry_first_s)
+        longest = timedelta(seconds=setting.retry_longest_s)
+        packages = EdxmlPackages(scratch)
+        outbox = Outbox(
+            gateway=gateway,
+            packages=packages,
+            log=core.log,
+            lane=self._lane,
+            views=core.views,
+            relays=core.relays,
+            content=core.content,
+            vault=core.vault,
+            registry=registry,
+            scratch=scratch,
+            offload=self._offload,
+            clock=system_clock,
+            pace=Pace(first, longest),
+            told=_told_of_going,
+        )
+        arrivals = Arrivals(
+            origin=core.settings.origin,
+            gateway=gateway,
+            packages=packages,
+            lane=self._lane,
+            receipts=core.receipts,
+            views=core.views,
+            relays=core.relays,
+            lists=core.lists,
+            content=core.content,
+            vault=core.vault,
+            registry=registry,
+            scratch=scratch,
+            offload=self._offload,
+            clock=system_clock,
+            randomness=system_randomness,
+            patience=Patience(timedelta(seconds=setting.early_s), first, longest),
+            told=_told_of_coming,
+        )
+        directory = AxisDirectory(
+            gateway=gateway,
+            lane=self._lane,
+            registry=registry,
+            system_id=setting.system_id,
+            told=lambda what: _logger.warning("the axis's directory", what=what),
+        )
+        reconciliation = Reconciliation(
+            gateway=gateway,
+            lane=self._lane,
+            log=core.log,
+            relays=core.relays,
+            content=core.content,
+            offload=self._offload,
+            clock=system_clock,
+            window=timedelta(days=setting.reconcile_days),
+        )
+
+        return _Connection(setting, gateway, outbox, arrivals, directory, reconciliation)
+
+    async def _sending(self, outbox: Outbox, every_s: float) -> None:
+        """A round whenever something new is published, and now and then."""
+        while True:
+            self._wake.clear()
+            await self._round("outbox", outbox.round)
+            try:
+                async with asyncio.timeout(every_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _each(self, every_s: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await self._round(name, work)
+            await asyncio.sleep(every_s)
+
+    async def _comparing(self, reconciliation: Reconciliation, every_s: float) -> None:
+        # Not at the start, when what is on its way has had no time to arrive.
+        while True:
+            await asyncio.sleep(every_s)
+            await self._round("reconciliation", lambda: _compare(reconciliation))
+
+    async def _round(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except AxisError as error:
+            _logger.warning("a round failed", round=name, reason=error.reason)
+        except HubError as error:
+            _logger.warning("a round failed", round=name, reason=error.reason)
+        except Exception as error:
+            _logger.error("a round failed and will be repeated", round=name, exc_info=error)
+
+    def _published(self) -> None:
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def _offload(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._threads, work)
+
+
+async def _compare(reconciliation: Reconciliation) -> None:
+    done = await reconciliation.run()
+    ages = await reconciliation.ages()
+    tell = _logger.warning if done.differences else _logger.info
+    tell(
+        "reconciled with the axis",
+        compared=done.compared,
+        differences=len(done.differences),
+        oldest_unsent=ages.unsent and ages.unsent.isoformat(),
+        oldest_unanswered=ages.unanswered and ages.unanswered.isoformat(),
+    )
+
+
+def gateway_of(setting: AxisSetting, root: Path) -> AxisGateway:
+    """What talks to the axis of the settings. Raises ConfigInvalid."""
+    deadlines = Deadlines(call_s=setting.call_timeout_s, transfer_s=setting.transfer_timeout_s)
+    secrets = tuple(_secret(root / name) for name in setting.secrets)
+    if setting.kind == "national":
+        national = NationalSettings(setting.endpoint, setting.system_id, secrets, deadlines)
+        return NationalAxis(national, lambda: system_clock().astimezone(VIETNAM))
+    return ProvincialAxis(
+        ProvincialSettings(
+            endpoint=setting.endpoint,
+            system_id=setting.system_id,
+            user=setting.user,
+            application=setting.application,
+            secrets=secrets,
+            password=_secret(root / setting.password),
+            deadlines=deadlines,
+        )
+    )
+
+
+def _secret(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            secret = file.read(_SECRET_BYTES_MAX).decode("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"the secret of the axis in {path} cannot be read: {error}") from error
+    if not secret:
+        raise ConfigInvalid(f"the file {path} holds no secret of the axis")
+    return secret
+
+
+def _told_of_going(row: RelayRow, what: str) -> None:
+    _logger.info("to the axis", relay=str(row.relay_id), exchange=str(row.exchange_id), what=what)
+
+
+def _told_of_coming(axis_id: str, what: str) -> None:
+    _logger.info("from the axis", axis_id=axis_id, what=what)
