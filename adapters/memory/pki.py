@@ -36,8 +36,10 @@ class DirectExaminer:
         self, content: bytes, signature: bytes | None, authorities: Authorities, at: datetime
     ) -> Sequence[FoundSignature]:
         """The signatures in a PDF, or the detached one of a content."""
-        # Here, for it takes a second, and few tests need it.
-        from hub.evidence.documents import examine_cms, examine_pdf  # noqa: PLC0415
+        from hub.evidence.documents import (  # noqa: PLC0415 - takes a second; few tests need it
+            examine_cms,
+            examine_pdf,
+        )
 
         if signature is None:
             return await asyncio.to_thread(examine_pdf, content, authorities, at)

@@ -25,6 +25,7 @@ def scratch_in(folder: Path, randomness: Randomness) -> Callable[[], BinaryIO]:
     """
 
     def scratch() -> BinaryIO:
+        # Whoever asked for it closes it.
         file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         return cast(BinaryIO, io.BufferedRandom(_Sealed(file, randomness), _BUFFER_BYTES))
 
@@ -69,6 +70,7 @@ class _Sealed(io.RawIOBase):
         """Cut it off."""
         return self._file.truncate(self._place if size is None else size)
 
+    # Typed for any buffer, which has no length to ask for; io.BufferedRandom hands in these two.
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         """Read into a buffer; how many bytes."""
         self._file.seek(self._place)
@@ -77,6 +79,7 @@ class _Sealed(io.RawIOBase):
         self._place += len(data)
         return len(data)
 
+    # As above.
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
         """Write; how many bytes."""
         self._file.seek(self._place)

@@ -16,7 +16,7 @@ from hub.application.registry import AgencyEntry, Registry
 from hub.application.session import Session
 from hub.domain.agency import Agency
 from hub.domain.values import format_time
-from hub.errors import AgencyExists, AgencyUnknown, KeyTaken, RequestMalformed
+from hub.errors import AgencyExists, AgencyUnknown, RequestMalformed
 from hub.proof.signatures import Algorithm
 from hub.proof.statements import AGENCY_CODE, AGENCY_CODE_WORDS
 
@@ -92,12 +92,7 @@ class EnrolCertificate:
         certificate = self.suitability.require(
             self.certificate, self.purpose, self.algorithm, session.at
         )
-        owner = session.registry.key_owners.get(certificate.key_id)
-        if owner is not None:
-            raise KeyTaken(
-                f"this key is enrolled already, for {owner}; make a new key for each purpose",
-                key_id=certificate.key_id,
-            )
+        session.registry.require_new_key(certificate.key_id)
         agency = session.history.agency(entry.agency_id)
         session.add_certificate(certificate)
         agency.enrol(

@@ -10,11 +10,10 @@ from hub.application.agencies import operator_request
 from hub.application.certificates import Suitability
 from hub.application.lane import Lane, Recorded
 from hub.application.ports import RequestKey
+from hub.application.principals import enrol_principal
 from hub.application.registry import Role
 from hub.application.session import Session
-from hub.domain.principal import Principal
-from hub.domain.values import format_time
-from hub.errors import KeyTaken, RequestMalformed
+from hub.errors import RequestMalformed
 
 _NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -38,26 +37,9 @@ class EnrolAuditor:
     def decide(self, session: Session) -> None:
         """Record `PrincipalEnrolled` and keep the certificate as evidence."""
         certificate = self.suitability.require(self.certificate, "transport", None, session.at)
-        owner = session.registry.key_owners.get(certificate.key_id)
-        if owner is not None:
-            raise KeyTaken(
-                f"this key is enrolled already, for {owner}; make a new key for each purpose",
-                key_id=certificate.key_id,
-            )
-        principal = Principal.enrol(
-            principal_id=session.new_id(),
-            at=session.at,
-            name=self.name,
-            role=Role.AUDITOR.value,
-            key_id=certificate.key_id,
-            certificate=certificate.digest.hex(),
-            not_before=format_time(certificate.not_before),
-            not_after=format_time(certificate.not_after),
-            by=self.operator,
-            request_id=self.request_id,
+        enrol_principal(
+            session, certificate, self.name, Role.AUDITOR, by=self.operator, request=self.request
         )
-        session.add_evidence(certificate.digest, certificate.der)
-        session.record(principal, self.request)
 
 
 class Auditors:

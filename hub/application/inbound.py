@@ -21,6 +21,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import BinaryIO
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -541,7 +542,7 @@ class Arrivals:
         for row in rows:
             file = await self._offload(self._scratch)
             try:
-                taken += await self._settle(await self._offload(lambda: self._again(row, file)))  # noqa: B023
+                taken += await self._settle(await self._offload(partial(self._again, row, file)))
             finally:
                 file.close()
         return taken

@@ -12,11 +12,11 @@ from hub.application.agencies import operator_request
 from hub.application.certificates import Suitability
 from hub.application.lane import Lane, Recorded
 from hub.application.ports import RequestKey
+from hub.application.principals import enrol_principal, revoke_principals
 from hub.application.registry import OperatorEntry, Registry, Role
 from hub.application.session import Session
-from hub.domain.principal import Principal
 from hub.domain.values import format_time
-from hub.errors import KeyTaken, OperatorExists, OperatorUnknown, RequestMalformed
+from hub.errors import OperatorExists, OperatorUnknown, RequestMalformed
 from hub.proof.statements import CODE_WORD
 
 _NAME_CHARS_MAX = 35  # So many stand in a statement, where an agency's code would.
@@ -50,26 +50,9 @@ class EnrolOperator:
                 name=self.name,
             )
         certificate = self.suitability.require(self.certificate, "transport", None, session.at)
-        owner = registry.key_owners.get(certificate.key_id)
-        if owner is not None:
-            raise KeyTaken(
-                f"this key is enrolled already, for {owner}; make a new key for each purpose",
-                key_id=certificate.key_id,
-            )
-        principal = Principal.enrol(
-            principal_id=session.new_id(),
-            at=session.at,
-            name=self.name,
-            role=Role.OPERATOR.value,
-            key_id=certificate.key_id,
-            certificate=certificate.digest.hex(),
-            not_before=format_time(certificate.not_before),
-            not_after=format_time(certificate.not_after),
-            by=self.operator,
-            request_id=self.request_id,
+        enrol_principal(
+            session, certificate, self.name, Role.OPERATOR, by=self.operator, request=self.request
         )
-        session.add_evidence(certificate.digest, certificate.der)
-        session.record(principal, self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +79,14 @@ class RevokeOperator:
         entry = session.registry.operators.get(self.name)
         if entry is None:
             raise OperatorUnknown(f"no operator called {self.name} is in force", name=self.name)
-        effective = self.effective or session.at
-        request: RequestKey | None = self.request
-        for principal_id in entry.principals.values():
-            principal = session.history.principal(principal_id)
-            principal.revoke(
-                at=session.at,
-                reason=self.reason,
-                effective=effective,
-                by=self.operator,
-                # The first answers; the others happen with it, and no call can ask for them.
-                request_id=self.request_id if request else "",
-            )
-            session.record(principal, request)
-            request = None
+        revoke_principals(
+            session,
+            entry.principals.values(),
+            reason=self.reason,
+            effective=self.effective or session.at,
+            by=self.operator,
+            request=self.request,
+        )
 
 
 class Operators:

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import BinaryIO
 from uuid import UUID
 
@@ -140,10 +141,9 @@ class Outbox:
     async def _due(self, now: datetime) -> AsyncIterator[RelayRow]:
         last: Place | None = None
         while True:
-            after = last
-            rows = await self._offload(lambda: self._relays.due(now, after, _AT_ONCE))  # noqa: B023
+            rows = await self._offload(partial(self._relays.due, now, last, _AT_ONCE))
             for row in rows:
-                if not await self._offload(lambda: self._is_held_up(row)):  # noqa: B023
+                if not await self._offload(partial(self._is_held_up, row)):
                     yield row
             if len(rows) < _AT_ONCE:
                 return

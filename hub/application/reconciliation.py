@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from hub.application.axis import (
     AxisError,
@@ -147,15 +148,14 @@ class Reconciliation:
     async def _sent(self, since: datetime) -> tuple[int, list[Difference]]:
         compared, found, after = 0, list[Difference](), _START
         while True:
-            start = after
-            rows = await self._offload(lambda: self._relays.sent_since(since, start, _AT_ONCE))  # noqa: B023
+            rows = await self._offload(partial(self._relays.sent_since, since, after, _AT_ONCE))
             for row in rows:
                 kind = MessageKind.STATUS if row.kind is RelayKind.STATUS else MessageKind.DOCUMENT
                 there = await self._gateway.relayed(kind, row.axis_id)
                 if there is None:
                     return compared, found  # This axis does not say.
                 compared += 1
-                found += await self._offload(lambda: list(self._compared(row, there)))  # noqa: B023
+                found += await self._offload(partial(list, self._compared(row, there)))
             if len(rows) < _AT_ONCE or len(found) > _DIFFERENCES_MAX:
                 return compared, found
             after = (rows[-1].position, rows[-1].relay_id)
@@ -198,7 +198,7 @@ class Reconciliation:
             items = {each.axis_id for each in await self._gateway.waiting(kind)}
             count += len(items)
             for axis_id in sorted(items)[:_DIFFERENCES_MAX]:
-                if await self._offload(lambda: self._relays.known(axis_id)) is None:  # noqa: B023
+                if await self._offload(partial(self._relays.known, axis_id)) is None:
                     found.append(Difference(NOT_TAKEN, kind.value, axis_id))
             counted = await self._gateway.count(kind)
             if counted is not None and counted != len(items):

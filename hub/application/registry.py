@@ -24,6 +24,7 @@ from hub.errors import (
     KeyExpired,
     KeyNotYetValid,
     KeyRevoked,
+    KeyTaken,
     KeyUnknown,
     LedgerMismatch,
     VerificationFailed,
@@ -192,6 +193,14 @@ class Registry:
     hub_keys: KeyRing = field(default_factory=KeyRing)
     frozen: str = ""
     trusted_roots: Mapping[int, str] = field(default_factory=dict)
+
+    def require_new_key(self, key_id: str) -> None:
+        """Refuse a key that anybody ever enrolled, for whatever purpose. Raises KeyTaken."""
+        if owner := self.key_owners.get(key_id):
+            raise KeyTaken(
+                f"this key is enrolled already, for {owner}; make a new key for each purpose",
+                key_id=key_id,
+            )
 
     def caller(self, certificate: str) -> Caller | None:
         """Who holds the transport certificate with this SHA-256 (hexadecimal)."""

@@ -17,7 +17,6 @@ from hub.domain.aggregate import StatementRecord
 from hub.domain.values import format_time
 from hub.errors import (
     CertificateUnsuitable,
-    KeyTaken,
     PossessionUnproven,
     StatementMalformed,
     VerificationFailed,
@@ -51,12 +50,7 @@ class RenewCertificate:
             renewal.certificate, renewal.purpose, renewal.algorithm if signing else None, session.at
         )
         proven = require_possession(self.possession, renewal, certificate)
-        owner = session.registry.key_owners.get(certificate.key_id)
-        if owner is not None:
-            raise KeyTaken(
-                f"this key is enrolled already, for {owner}; make a new key for each purpose",
-                key_id=certificate.key_id,
-            )
+        session.registry.require_new_key(certificate.key_id)
         agency = agency_of(session, self.spoken.agency)
         session.add_certificate(certificate)
         for said in (self.spoken.signed, self.possession):

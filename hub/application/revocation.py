@@ -16,6 +16,7 @@ from hub.application.lane import Lane, NothingRecorded, Receipts, Recorded
 from hub.application.mapper import read_event
 from hub.application.offload import Offloader
 from hub.application.ports import EventLog, LogEntry, RequestKey
+from hub.application.principals import revoke_principals
 from hub.application.registry import Registry, Revocation
 from hub.application.session import Session
 from hub.domain.agency import Agency
@@ -121,20 +122,14 @@ class RevokeAuditor:
         principals = session.registry.auditors.get(self.name)
         if not principals:
             raise AuditorUnknown(f"no auditor called {self.name} is in force", name=self.name)
-        effective = self.effective or session.at
-        request: RequestKey | None = self.request
-        for principal_id in principals.values():
-            principal = session.history.principal(principal_id)
-            principal.revoke(
-                at=session.at,
-                reason=self.reason,
-                effective=effective,
-                by=self.operator,
-                # The first answers; the others happen with it, and no call can ask for them.
-                request_id=self.request_id if request else "",
-            )
-            session.record(principal, request)
-            request = None
+        revoke_principals(
+            session,
+            principals.values(),
+            reason=self.reason,
+            effective=self.effective or session.at,
+            by=self.operator,
+            request=self.request,
+        )
 
 
 @dataclass(frozen=True, slots=True)

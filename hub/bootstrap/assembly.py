@@ -77,6 +77,7 @@ from hub.config import Settings
 from hub.domain.working_days import WorkingDays
 from hub.errors import HubError, LedgerMismatch
 from hub.evidence.found import Authorities
+from hub.http_serving import bind
 from hub.ledger.batch import BatchEngine
 from hub.ledger.fair_queue import Limits
 from hub.ledger.receipts import ReceiptBook
@@ -89,7 +90,7 @@ from hub.server.exchange_service import ExchangeServicer
 from hub.server.identity import Identities
 from hub.server.interceptors import CallInterceptor, current_certificate
 from hub.server.ledger_service import LedgerServicer
-from hub.server.log_files import LogFiles, Tls, bind, serving
+from hub.server.log_files import LogFiles, Tls, serving
 from hub.server.registry_service import RegistryServicer
 from hub.server.server import HubServer, ServerIdentity
 from hub.server.watchers import Watchers

@@ -76,8 +76,9 @@ def serve(
 
 async def _serve(state: Path, logs: list[str], listen: str) -> None:
     from hub.cli.logs import log_to_stderr
+    from hub.http_serving import bind
     from hub.proof.note import VerifierKey
-    from hub.witness.server import application, bind, serving
+    from hub.witness.server import application, serving
     from hub.witness.state import open_state
     from hub.witness.witness import Witness, system_clock
 

@@ -6,29 +6,26 @@ It only reads, on threads of its own, and shares nothing with the gRPC server bu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from hub import http_serving
 from hub.application.registry import Caller, Role
+from hub.http_serving import BoundedProtocol, Bounds
 from hub.proof.tiles import CHECKPOINT_PATH, TilePath
 
 # Beyond so many the next one gets 503: the hub's own work goes first. A proxy with a cache
 # serves any number.
 CONNECTIONS_MAX = 64
-# A connection that says nothing, or one request that drips in, must not hold a place for long.
 _CONNECTION_S_MAX = 120.0
 _HEADERS_BYTES_MAX = 16 * 1024
-_STOP_WITHIN_S = 10
 
 _TEXT, _BYTES = b"text/plain; charset=utf-8", b"application/octet-stream"
 _FOR_EVER = b"public, max-age=31536000, immutable"
@@ -127,80 +124,34 @@ class Tls:
     client_authorities: Path
 
 
-def bind(listen: str) -> socket.socket:
-    """A socket on `address:port`; port 0 takes a free one. Raises OSError, ValueError."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, int(port)), family=family)
-
-
 @asynccontextmanager
 async def serving(files: LogFiles, tls: Tls, listener: socket.socket) -> AsyncIterator[None]:
     """Serve on a bound socket for as long as the block runs; answers under way are finished."""
-    server = _Server(
-        uvicorn.Config(
-            application(files),
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=CONNECTIONS_MAX,
-            h11_max_incomplete_event_size=_HEADERS_BYTES_MAX,
-            timeout_graceful_shutdown=_STOP_WITHIN_S,
-            ssl_certfile=tls.certificate,
-            ssl_keyfile=tls.private_key,
-            ssl_ca_certs=str(tls.client_authorities),
-            # Whoever shows no certificate is a stranger; one of a strange authority ends here.
-            ssl_cert_reqs=ssl.CERT_OPTIONAL,
-        )
-    )
-    task = asyncio.create_task(server.serve([listener]), name="log files")
-    listens = asyncio.create_task(server.listens.wait())
-    try:
-        await asyncio.wait({task, listens}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task  # It could not start, and raises why.
+    async with http_serving.serving(
+        application(files),
+        listener,
+        Bounds(CONNECTIONS_MAX, _CONNECTION_S_MAX, _HEADERS_BYTES_MAX),
+        name="log files",
+        protocol=_Protocol,
+        ssl_certfile=tls.certificate,
+        ssl_keyfile=tls.private_key,
+        ssl_ca_certs=str(tls.client_authorities),
+        # Whoever shows no certificate is a stranger; one of a strange authority ends here.
+        ssl_cert_reqs=ssl.CERT_OPTIONAL,
+    ):
         yield
-    finally:
-        listens.cancel()
-        server.should_exit = True
-        if not task.done():
-            await task
 
 
 _CERTIFICATE = "client_certificate"
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1, with the client's certificate in each request's state, for a bounded time."""
+class _Protocol(BoundedProtocol):
+    """With the client's certificate in each request's state."""
 
+    # As in BoundedProtocol.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         # Copied by uvicorn into the scope of every request on this connection.
         self.app_state = {**self.app_state, _CERTIFICATE: certificate}
-        self._end = self.loop.call_later(_CONNECTION_S_MAX, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
-        super().connection_lost(exc)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listens = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listens.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # Signals are the hub's: this is not the process's only task.

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
+from hub import http_serving
+from hub.http_serving import Application, Bounds
 from hub.proof.witnessing import ADD_CHECKPOINT_BYTES_MAX
 from hub.witness.witness import Answer, Witness
 
 BODY_DEADLINE_S = 10.0
 # Beyond so many the next one gets 503; a log comes back.
 CONNECTIONS_MAX = 64
-# A connection that says nothing, or a head that drips in, must not hold a place for long.
 _CONNECTION_S_MAX = 60.0
 _HEAD_BYTES_MAX = 8 * 1024
-_STOP_WITHIN_S = 10
-
-Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def application(witness: Witness, told: Callable[[Answer], None]) -> Application:
@@ -76,71 +70,9 @@ async def _body(receive: Any) -> bytes | None:
     return bytes(body) if len(body) <= ADD_CHECKPOINT_BYTES_MAX else None
 
 
-def bind(listen: str) -> socket.socket:
-    """A socket on `address:port`; port 0 takes a free one. Raises OSError, ValueError."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, int(port)), family=family)
-
-
 @asynccontextmanager
 async def serving(app: Application, listener: socket.socket) -> AsyncIterator[int]:
     """Serve on a bound socket for as long as the block runs; its port."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=CONNECTIONS_MAX,
-            h11_max_incomplete_event_size=_HEAD_BYTES_MAX,
-            timeout_graceful_shutdown=_STOP_WITHIN_S,
-        )
-    )
-    port: int = listener.getsockname()[1]
-    task = asyncio.create_task(server.serve([listener]), name="witness server")
-    listens = asyncio.create_task(server.listens.wait())
-    try:
-        await asyncio.wait({task, listens}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task  # It could not start, and raises why.
-        yield port
-    finally:
-        listens.cancel()
-        server.should_exit = True
-        if not task.done():
-            await task
-
-
-class _Protocol(H11Protocol):
-    """HTTP/1.1 for a bounded time on each connection."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._end = self.loop.call_later(_CONNECTION_S_MAX, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
-        super().connection_lost(exc)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listens = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self.listens.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to whoever runs this: it is not the process's only task."""
-        yield
+    bounds = Bounds(CONNECTIONS_MAX, _CONNECTION_S_MAX, _HEAD_BYTES_MAX)
+    async with http_serving.serving(app, listener, bounds, name="witness server"):
+        yield listener.getsockname()[1]

@@ -230,6 +230,9 @@ async def test_a_frozen_log_takes_nothing_until_two_operators_let_it_go_on(found
             with pytest.raises(LogFrozen, match="drill"):
                 await sender.submit(LETTER, [], [TAI_CHINH])
             assert not await ready(hub)
+            # Whose key was stolen is put out all the same.
+            stolen = founded.speakers[TAI_CHINH].key_id
+            await operators.first.revoke_certificate(TAI_CHINH, stolen, "key-compromise")
             name = await operators.first.name()
             ordered = await operators.first.orders.order_key_action(
                 name, "thaw", None, reason="drill-over", basis=BASIS

@@ -251,7 +251,8 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
-    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115  as long as the process
+    # Open as long as the process is.
+    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     sys.argv = [request["module"], *request["arguments"]]

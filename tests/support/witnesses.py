@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.http_serving import bind
 from hub.proof.merkle import leaf_hash
 from hub.proof.note import VerifierKey, parse_note
 from hub.proof.witnessing import AddCheckpoint
-from hub.witness.server import application, bind, serving
+from hub.witness.server import application, serving
 from hub.witness.state import WitnessState, open_state
 from hub.witness.witness import Answer, Witness, system_clock
 from tests.unit.proof.building import LOG, Signer, SmallLog, consistency_path, plain_log
