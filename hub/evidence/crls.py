@@ -170,6 +170,7 @@ def _require_signed(
         if not authority.not_valid_before_utc <= at <= authority.not_valid_after_utc:
             continue
         try:
+            # An authority's key has signed certificates: it is of a kind that signs.
             signed = crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
         except UnsupportedAlgorithm:
             continue

@@ -61,6 +61,7 @@ _TOKEN = frozenset({"authority", "token", "certificates"})
 _LINK = frozenset({"old_size", "new_size", "hashes"})
 
 T = TypeVar("T")
+K = TypeVar("K", int, tuple[int, bytes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +299,10 @@ def _exchange_id(text: str) -> str:
     return text
 
 
-def _require_rising(keys: Iterable[int | tuple[int, bytes]], name: str) -> None:
+def _require_rising(keys: Iterable[K], name: str) -> None:
     # Each comes once, and in one order: so equal contents are equal bytes.
     held = list(keys)
-    if any(not before < after for before, after in pairwise(held)):  # type: ignore[operator]
+    if any(not before < after for before, after in pairwise(held)):
         raise _refused(f"the {name} of the bundle are not in order")
 
 

@@ -148,6 +148,7 @@ class Checks:
         """What `make` returns, made once for as long as it is remembered; failures are not."""
         if key in self._memory:
             self._memory.move_to_end(key)
+            # Whatever lies under a key was made by the same call.
             return self._memory[key]  # type: ignore[return-value]
         made = make()
         self._memory[key] = made
