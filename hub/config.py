@@ -252,7 +252,10 @@ class Settings(CustodySettings):
     """How long a key and its predecessor both sign."""
 
     database_url: str = "sqlite:///hub.db"
-    """Where events are stored."""
+    """Where events are stored: an SQLite file, or a PostgreSQL database."""
+
+    document_keys_url: str = "sqlite:///document-keys.db"
+    """Where the wrapped keys of documents are stored; never in the database of the events."""
 
     batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
     """How many commands are decided, committed and signed together at the most."""
@@ -271,6 +274,10 @@ class Settings(CustodySettings):
 
     reader_threads: Annotated[int, Field(ge=1, le=256)] = 8
     """How many threads read from storage for calls that only read."""
+
+    start_check_events: Annotated[int, Field(ge=0, le=1_000_000_000)] = 250_000
+    """How many of the newest events a start reads again before the hub serves; 0 means all.
+    The others are read beside the work, when they were found whole before."""
 
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     """Whose clocks vouch for checkpoints."""
@@ -366,6 +373,13 @@ class Settings(CustodySettings):
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{name!r} is no time zone of the IANA database") from error
         return name
+
+    @model_validator(mode="after")
+    def _keeps_keys_apart(self) -> Self:
+        # What is erased by law would come back with every backup of the events.
+        if self.database_url == self.document_keys_url:
+            raise ValueError("database_url and document_keys_url must not be the same")
+        return self
 
     @model_validator(mode="after")
     def _works_by_day(self) -> Self:

@@ -12,9 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database
-
-_STREAM = {"yield_per": 1000}
+from adapters.storage.engine import Database, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class _Rows:
         # The same bytes for the same values, whatever a driver makes of them.
         statement = sa.select(*map(_compared, self._table.columns))
         statement = statement.order_by(*self._table.primary_key.columns)
-        for row in connection.execute(statement, execution_options=_STREAM):
+        for row in stream(connection, statement):
             values = tuple(row)
             self._hash.update(repr(values).encode() + b"\n")
             self._count += 1

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, upsert
+from adapters.storage.engine import Area, Database, stream, upsert
 from hub.errors import LedgerMismatch
 from hub.proof.note import NoteSignature
 
 SHOWN_MAX = 64
 _columns = schema.cosignatures.c
 _SELECT = sa.select(_columns.witness, _columns.key_id, _columns.signature)
-_STREAM = {"yield_per": 256}
 
 
 class CosignatureStore:
@@ -32,7 +31,7 @@ class CosignatureStore:
         # The one writer sees no other between counting and inserting.
         count = sa.select(sa.func.count()).where(_columns.size == size)
         try:
-            with self._database.writing() as connection:
+            with self._database.writing(Area.TREE) as connection:
                 nth = (connection.scalar(count) or 0) + 1
                 insert = upsert(schema.cosignatures).values(size=size, nth=nth, **row)
                 same = ["witness", "key_id", "size"]
@@ -72,5 +71,5 @@ class CosignatureStore:
         """Every cosignature with its size, by rising size, from one snapshot."""
         statement = _SELECT.add_columns(_columns.size).order_by(_columns.size, _columns.nth)
         with self._database.reading() as connection:
-            for *line, size in connection.execute(statement, execution_options=_STREAM):
+            for *line, size in stream(connection, statement):
                 yield size, NoteSignature(*line)

@@ -10,17 +10,19 @@ number and an id. `tests/integration/storage/test_remnants.py` holds SQLite to t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from adapters.storage.engine import Database, upsert
+from adapters.storage.engine import Area, Database, as_many_zeros, upsert
 
 _metadata = sa.MetaData()
 _table = sa.Table(
     "document_keys",
     _metadata,
-    sa.Column("number", sa.Integer, primary_key=True),
+    # SQLite gives a column its own rowid only when it is called INTEGER.
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
     sa.Column("exchange_id", sa.LargeBinary(16), nullable=False),
     # As many zeros once the key was destroyed.
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
@@ -50,7 +52,12 @@ class DocumentKeys:
         A database opened for reading only is taken as it is.
         """
         self._database = database
-        if not database.read_only and database.user_version() < _FORM:
+        if database.read_only:
+            return
+        if database.is_server:
+            with database.writing(Area.KEYS) as connection:
+                _metadata.create_all(connection)
+        elif database.user_version() < _FORM:
             with database.writing() as connection:
                 _take_over_older(connection)
             # What the older form left behind between its rows goes too. If we stop here, the
@@ -63,7 +70,7 @@ class DocumentKeys:
         Raises ValueError when an exchange has, or had, another key already: what is sealed
         under the first would be lost.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(Area.KEYS) as connection:
             known = _find(connection, list(wrapped))
             if any(known[each] != wrapped[each] for each in known):
                 raise ValueError("an exchange has another key already")
@@ -89,12 +96,12 @@ class DocumentKeys:
         statement = (
             sa.update(_table)
             .where(_table.c.exchange_id == sa.bindparam("id"))
-            .values(wrapped=sa.func.zeroblob(sa.func.length(_table.c.wrapped)))
+            .values(wrapped=as_many_zeros(_table.c.wrapped))
         )
         if exchange_ids:
-            with self._database.writing() as connection:
+            with self._database.writing(Area.KEYS) as connection:
                 connection.execute(statement, [{"id": each.bytes} for each in exchange_ids])
-            self._database.empty_wal()
+            self._database.forget(_table)
 
     def erased_below(self) -> int:
         """Every erasure recorded at a lower position has been carried out in this copy."""
@@ -106,8 +113,17 @@ class DocumentKeys:
         self.discard(exchange_ids)
         insert = upsert(_state).values(id=1, below=below)
         insert = insert.on_conflict_do_update(index_elements=["id"], set_={"below": below})
-        with self._database.writing() as connection:
+        with self._database.writing(Area.KEYS) as connection:
             connection.execute(insert)
+
+
+def document_keys_missing(url: str) -> bool:
+    """Whether there is no store at this URL. Changes nothing; raises OSError."""
+    with closing(Database(url)) as database:
+        if not database.is_server:
+            return not database.path.exists()
+        with database.reading() as connection:
+            return not sa.inspect(connection).has_table(_table.name)
 
 
 def _find(connection: sa.Connection, exchange_ids: Sequence[UUID]) -> dict[UUID, bytes]:

@@ -1,49 +1,77 @@
-"""How the hub opens a database: one connection that writes, several that only read."""
+"""How the hub opens a database: few connections that write, several that only read."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.pool import QueuePool
-
-# Of the two or three index entries of a request each lands on a page of its own; SQLite's
-# 2 MB would hold too few of them to keep the upper levels in memory.
-WRITER_CACHE_KIB = 65_536
-# How long to wait for another process that is writing, or for readers to let go.
-BUSY_TIMEOUT_MS = 10_000
-PAGE_BYTES = 16_384
-# Pages in the write-ahead log before it is copied into the database: 160 MB. Copying rarely
-# is what makes a commit cost one sequential write and one sync.
-WAL_AUTOCHECKPOINT_PAGES = 10_000
-# Connections for reading that stay open when nobody reads.
-READERS = 8
-
-# The order matters: the page size must be chosen before the first write, and switching to
-# WAL is one.
-_EVERY_CONNECTION = (
-    f"PRAGMA page_size = {PAGE_BYTES}",
-    "PRAGMA journal_mode = WAL",
-    f"PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES}",
-    "PRAGMA foreign_keys = ON",
-    # Erased text is overwritten with zeros, not only unlinked.
-    "PRAGMA secure_delete = ON",
-    # Without it, INSERT OR REPLACE deletes rows behind the back of the triggers.
-    "PRAGMA recursive_triggers = ON",
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
 )
-_WRITER = ("PRAGMA synchronous = FULL", f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-# In WAL mode NORMAL may lose the newest commits in a power cut, but never tears one.
-_DISPOSABLE_WRITER = ("PRAGMA synchronous = NORMAL",)
-_READER = ("PRAGMA query_only = ON",)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from adapters.storage.postgres import PostgresServer
+from adapters.storage.sqlite import BUSY_TIMEOUT_MS, SqliteFile
+
+
+class Area(IntEnum):
+    """What is written under one lock. Writers of different areas do not wait for each other.
+
+    On SQLite all writers wait for each other.
+    """
+
+    LOG = 1
+    TREE = 2
+    VIEWS = 3
+    KEYS = 4
+
+
+class DatabaseAway(OSError):
+    """The server cannot be reached, or broke off: the same again may well succeed."""
+
+
+class Deposed(DatabaseAway):
+    """Another hub leads now: nothing was written, and nothing will be."""
+
+
+class Backend(Protocol):
+    """What a kind of database does in its own way. `adapters.storage.sqlite` and `.postgres`."""
+
+    writer: sa.Engine
+    disposable: sa.Engine
+    reader: sa.Engine
+
+    def read_only(self) -> sa.Engine:
+        """Connections that leave no trace of having read."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Let the writers of this process in one by one, where the database cannot."""
+
+    def lock(self, connection: sa.Connection, area: int) -> None:
+        """Keep other writers of this area out until the transaction ends."""
+
+    def look(self, connection: sa.Connection) -> None:
+        """Fix the moment that a reading transaction sees."""
+
+    def forget(self, tables: Sequence[sa.Table]) -> None:
+        """Remove what is left of rows that were deleted or overwritten, as far as it goes."""
+
+    def vacuum(self, user_version: int) -> None:
+        """Write everything anew, then mark it."""
+
+    def close(self) -> None:
+        """Close all connections."""
 
 
 class Database:
@@ -51,110 +79,121 @@ class Database:
 
     Readers see the last committed state and never wait; writers take turns. Errors of the
     database other than broken constraints leave here as OSError, so that nobody above has
-    to know which database it is.
+    to know which database it is; DatabaseAway is one of them.
     """
 
     read_only = False
 
     def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
-        """`url` is `sqlite:///relative/path` or `sqlite:////absolute/path`.
+        """`url` is `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://…`.
 
-        Raises ValueError for another database, one in memory included: it would be a
-        different one for each connection.
+        Nothing is connected yet. Raises ValueError for another database, one in memory
+        included: it would be a different one for each connection.
         """
-        self._url = sa.make_url(url)
-        if self._url.get_backend_name() != "sqlite" or not _is_file(self._url.database):
-            raise ValueError(f"not the URL of an SQLite file: {self._url!r}")
-        self._busy_timeout_ms = busy_timeout_ms
-        # SQLite lets a waiting writer sleep and poll; ours are woken the moment it is free.
-        self._turn = Lock()
-        self._writer = self._engine(_WRITER, begin="BEGIN IMMEDIATE", kept=1)
-        self._disposable = self._engine(_DISPOSABLE_WRITER, begin="BEGIN IMMEDIATE", kept=1)
-        self._reader = self._engine(_READER, begin="BEGIN", kept=READERS)
+        parsed = sa.make_url(url)
+        self._backend: Backend = (
+            PostgresServer(parsed, busy_timeout_ms)
+            if is_postgres(url)
+            else SqliteFile(parsed, busy_timeout_ms)
+        )
+        self._reader = self._backend.reader
+        self._epoch: int | None = None
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the database is on a server, and no file of ours."""
+        return not isinstance(self._backend, SqliteFile)
 
     @property
     def path(self) -> Path:
-        """The file."""
-        return Path(str(self._url.database))
+        """The file of an SQLite database. Raises ValueError for another."""
+        if not isinstance(self._backend, SqliteFile):
+            raise ValueError("a database on a server is no file")
+        return self._backend.path
 
     @contextmanager
-    def writing(self, *, disposable: bool = False) -> Iterator[sa.Connection]:
+    def writing(
+        self, area: Area = Area.LOG, *, disposable: bool = False
+    ) -> Iterator[sa.Connection]:
         """One transaction, committed at the end of the block, rolled back if it raises.
 
-        It holds the database's write lock from its first moment, so what it reads stays
-        true until it commits. On return its rows survive a power cut, unless they are
+        It holds the write lock of its area from its first moment, so what it reads there
+        stays true until it commits. On return its rows survive a power cut, unless they are
         `disposable`: then they survive a crash of the process only.
         """
-        engine = self._disposable if disposable else self._writer
-        with self._turn, as_os_error(), engine.begin() as connection:
+        backend = self._backend
+        engine = backend.disposable if disposable else backend.writer
+        with backend.turn(), as_os_error(), engine.begin() as connection:
+            backend.lock(connection, area)
+            if self._epoch is not None:
+                _require_epoch(connection, self._epoch)
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """One snapshot of what is committed. A long one keeps the WAL from shrinking."""
+        """One snapshot of what is committed. A long one keeps old rows from being removed."""
         with as_os_error(), self._reader.connect() as connection:
             yield connection
 
-    def empty_wal(self) -> None:
-        """Copy everything into the database file and cut the write-ahead log to nothing.
+    @contextmanager
+    def writing_unfenced(self) -> Iterator[sa.Connection]:
+        """A transaction for the question who writes; it takes no lock."""
+        with as_os_error(), self._backend.writer.begin() as connection:
+            yield connection
 
-        What was erased still stands in the log until then. Raises OSError when a reader
-        holds an old snapshot for longer than the busy timeout.
+    def fence(self, epoch: int) -> None:
+        """From now on, write only while this is the newest epoch of `leadership`."""
+        self._epoch = epoch
+
+    def forget(self, *tables: sa.Table) -> None:
+        """Remove what is left of rows that were deleted or overwritten in these tables.
+
+        On SQLite that is all there is: the write-ahead log is emptied. On PostgreSQL some is
+        left, see docs/decisions/0032. Raises OSError when a reader holds an old snapshot for
+        longer than the busy timeout, or when the database fails.
         """
-        with self._turn, as_os_error(), self._writer.connect() as connection:
-            # Not through SQLAlchemy, which would begin a transaction and so be in the way.
-            driver: Any = connection.connection.driver_connection
-            try:
-                busy, _pages, _copied = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.Error as error:
-                raise OSError(f"the database failed: {error}") from error
-        if busy:
-            raise OSError("a reader keeps erased rows in the write-ahead log: try again")
+        with as_os_error():
+            self._backend.forget(tables)
 
     def user_version(self) -> int:
-        """The number a file carries for whoever made it; 0 in a new one."""
+        """The number an SQLite file carries for whoever made it; 0 in a new one."""
         with self.reading() as connection:
             version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         return version
 
     def vacuum(self, *, user_version: int) -> None:
-        """Write the file anew, without anything that is no longer used, then mark it.
+        """Write an SQLite file anew, without anything that is no longer used, then mark it.
 
         For small databases: it takes as long as copying them.
         """
-        with self._turn, as_os_error(), self._writer.connect() as connection:
-            driver: Any = connection.connection.driver_connection
-            try:
-                driver.execute("VACUUM")
-                driver.execute(f"PRAGMA user_version = {user_version:d}")
-            except sqlite3.Error as error:
-                raise OSError(f"the database failed: {error}") from error
-        self.empty_wal()
+        with as_os_error():
+            self._backend.vacuum(user_version)
 
     def close(self) -> None:
         """Close all connections."""
-        for engine in (self._reader, self._disposable, self._writer):
-            engine.dispose()
+        self._reader.dispose()
+        self._backend.close()
 
-    def _engine(self, pragmas: Sequence[str], *, begin: str, kept: int) -> sa.Engine:
-        # Further connections are opened when more threads read at once than are kept: they
-        # cost little, and a pool that makes readers wait can be brought to a deadlock.
-        engine = sa.create_engine(self._url, poolclass=QueuePool, pool_size=kept, max_overflow=-1)
 
-        @event.listens_for(engine, "connect")
-        def set_up(connection: Any, _record: object) -> None:
-            # Python's sqlite3 would begin a transaction only before the first INSERT, with
-            # the SELECT before it left outside; so it is told to keep its hands off.
-            connection.isolation_level = None
-            busy_timeout = f"PRAGMA busy_timeout = {self._busy_timeout_ms}"
-            for pragma in (busy_timeout, *_EVERY_CONNECTION, *pragmas):
-                connection.execute(pragma)
+def _require_epoch(connection: sa.Connection, epoch: int) -> None:
+    # Held until the end: a hub that takes over waits for this transaction. The sign that the
+    # leader gives does not wait for it, since it changes no key.
+    held = "SELECT 1 FROM leadership WHERE epoch = %s FOR KEY SHARE"
+    if connection.exec_driver_sql(held, (epoch,)).scalar() is None:
+        raise Deposed("another hub leads on this database now")
 
-        @event.listens_for(engine, "begin")
-        def begin_transaction(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(begin)
 
-        return engine
+def is_postgres(url: str) -> bool:
+    """Whether this is the URL of a PostgreSQL database."""
+    return sa.make_url(url).get_backend_name() == "postgresql"
+
+
+def stream(
+    connection: sa.Connection, statement: sa.Select[Any], at_once: int = 1000
+) -> Iterator[Any]:
+    """The rows of a long answer, so many of them in memory. Whoever stops early leaves nothing."""
+    with connection.execute(statement, execution_options={"yield_per": at_once}) as rows:
+        yield from rows
 
 
 def insert_rows(
@@ -165,7 +204,13 @@ def insert_rows(
     The values go to the driver as they are, in the order of the columns: what SQLAlchemy does
     for each single value takes longer than the database takes to insert it.
     """
-    if rows:
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        # One array a column, and one statement, however many rows: a round trip each would
+        # take longer than the insert.
+        connection.exec_driver_sql(_unnesting(statement), tuple(map(list, zip(*rows, strict=True))))
+    else:
         connection.exec_driver_sql(_compiled(statement), list(rows))
 
 
@@ -175,16 +220,55 @@ def _compiled(statement: sa.Insert) -> str:
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
-def upsert(table: sa.Table) -> sqlite.Insert:
-    """An INSERT that can say ON CONFLICT.
+@cache
+def _unnesting(statement: sa.Insert) -> str:
+    columns = list(statement.table.columns)
+    arrays = [sa.bindparam(each.name, type_=postgresql.ARRAY(each.type)) for each in columns]
+    rows = sa.func.unnest(*arrays).table_valued(*(each.name for each in columns)).render_derived()
+    inserting = statement.from_select([each.name for each in columns], sa.select(rows))
+    dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+    return str(inserting.compile(dialect=dialect))
 
-    The one construct here that belongs to a dialect; PostgreSQL's has the same methods.
-    """
-    return sqlite.insert(table)
+
+def upsert(table: sa.Table) -> postgresql.Insert:
+    """An INSERT that can say ON CONFLICT, in words that SQLite has taken over."""
+    return postgresql.insert(table)
 
 
-def _is_file(database: str | None) -> bool:
-    return bool(database) and database != ":memory:" and not str(database).startswith("file:")
+class as_many_spaces(FunctionElement[str]):
+    """Spaces for each byte of a text: the row keeps its size, so SQLite overwrites it in place."""
+
+    inherit_cache = True
+    type = sa.String()
+
+
+class as_many_zeros(FunctionElement[bytes]):
+    """Zeros for each byte of some bytes."""
+
+    inherit_cache = True
+    type = sa.LargeBinary()
+
+
+@compiles(as_many_spaces, "sqlite")
+def _spaces_in_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    size = f"length(CAST({compiler.process(element.clauses, **kw)} AS BLOB))"
+    return f"replace(hex(zeroblob({size})), '00', ' ')"
+
+
+@compiles(as_many_spaces, "postgresql")
+def _spaces_in_postgres(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"repeat(' ', octet_length({compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(as_many_zeros, "sqlite")
+def _zeros_in_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"zeroblob(length({compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(as_many_zeros, "postgresql")
+def _zeros_in_postgres(element: Any, compiler: Any, **kw: Any) -> str:
+    size = f"length({compiler.process(element.clauses, **kw)})"
+    return f"decode(repeat('00', {size}), 'hex')"
 
 
 @contextmanager
@@ -196,4 +280,11 @@ def as_os_error() -> Iterator[None]:
         raise
     except DBAPIError as error:
         # Only the driver's own words: SQLAlchemy's add the rows, which are nobody's business.
-        raise OSError(f"the database failed: {error.orig}") from error
+        message = f"the database failed: {error.orig}"
+        if isinstance(error, OperationalError | InterfaceError) and _is_of_a_server(error):
+            raise DatabaseAway(message) from error
+        raise OSError(message) from error
+
+
+def _is_of_a_server(error: DBAPIError) -> bool:
+    return type(error.orig).__module__.startswith("psycopg")

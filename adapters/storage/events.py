@@ -333,14 +333,14 @@ class EventRecorder(ApplicationRecorder):
         """Destroy the payloads of these exchanges, and every trace of words from the files.
 
         What rows of the views no longer say is overwritten in the database (`secure_delete`),
-        but stands in the write-ahead log until that is emptied. Raises OSError when it could
-        not be: repeat it.
+        but stands in the write-ahead log until that is emptied. On PostgreSQL traces stay for
+        a while, see docs/decisions/0032. Raises OSError when it could not be: repeat it.
         """
         with self._database.writing() as connection:
             for some in _portions([each.bytes for each in exchange_ids]):
                 columns = schema.payloads.c
                 connection.execute(sa.delete(schema.payloads).where(columns.exchange_id.in_(some)))
-        self._database.empty_wal()
+        self._database.forget(schema.payloads, schema.view_words)
         # Only now: a mark that came first would say so of a log that was never emptied.
         with self._database.writing() as connection:
             connection.execute(sa.update(schema.erasure_state).values(below=below))

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database
+from adapters.storage.engine import Database, stream
 from adapters.storage.views import DOCUMENTS, WITH_WORDS, instant, microseconds
 from hub.application.ports import DeliveryFigures, DocumentFigures, FiguresWanted, NoticeKind
 from hub.domain.delivery import RecallState
@@ -23,7 +23,6 @@ _words = schema.view_words.c
 _ANSWERS = ("02", "06")
 _TAKEN_OVER = (NoticeKind.HANDED_OVER, NoticeKind.STATUS)
 _GIVEN_UP = (NoticeKind.REPLACED, NoticeKind.EXPIRED, NoticeKind.ERASED)
-_STREAM = {"yield_per": 1000}
 
 
 class Figures:
@@ -92,7 +91,7 @@ class _Snapshot:
         return map(_delivery, self._rows(statement))
 
     def _rows(self, statement: sa.Select[Any]) -> Iterator[Any]:
-        yield from self._connection.execute(statement, execution_options=_STREAM)
+        yield from stream(self._connection, statement)
 
 
 def _accepted(wanted: FiguresWanted) -> list[sa.ColumnElement[bool]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -26,14 +27,13 @@ def migrate(url: str) -> None:
     All steps are one transaction. Several processes may call it at once: they take turns.
     Raises OSError when the database cannot be opened or written.
     """
-    database = Database(url)
-    try:
+    with closing(Database(url)) as database:
         with database.writing() as connection:
+            _require_utf8(connection)
             command.upgrade(alembic_config(connection), "head")
         # SQLite syncs the file itself, not the name a new one is found by.
-        sync_folder(database.path.absolute().parent)
-    finally:
-        database.close()
+        if not database.is_server:
+            sync_folder(database.path.absolute().parent)
 
 
 def create_views(url: str) -> None:
@@ -65,27 +65,51 @@ def _statements_for_views() -> Sequence[str]:
 
 def schema_is_current(url: str) -> bool:
     """Whether the database exists and needs no migration. Changes nothing."""
-    database = Database(url)
-    # SQLite would make an empty file a database.
-    if not database.path.exists() or database.path.stat().st_size == 0:
-        return False
-    try:
-        return is_current(database)
-    finally:
-        database.close()
+    with closing(Database(url)) as database:
+        return not _is_missing_file(database) and is_current(database)
+
+
+def is_missing(url: str) -> bool:
+    """Whether there is no database, or an empty one. Changes nothing.
+
+    Raises OSError when a server cannot be asked, or has no database of this name.
+    """
+    with closing(Database(url)) as database:
+        return _is_missing_file(database) or (database.is_server and not _revisions(database))
 
 
 def is_current(database: Database) -> bool:
     """Whether an open database needs no migration. Changes nothing."""
+    return _revisions(database) == _newest()
+
+
+def _is_missing_file(database: Database) -> bool:
+    # SQLite would make a new file, and an empty one, a database.
+    return not database.is_server and (
+        not database.path.exists() or database.path.stat().st_size == 0
+    )
+
+
+def _revisions(database: Database) -> set[str]:
     with database.reading() as connection:
-        current = MigrationContext.configure(connection).get_current_heads()
-    return frozenset(current) == _newest()
+        return set(MigrationContext.configure(connection).get_current_heads())
 
 
 @cache
 def _newest() -> frozenset[str]:
     # Reading all the migrations for it takes longer than opening the database.
     return frozenset(ScriptDirectory.from_config(alembic_config()).get_heads())
+
+
+def _require_utf8(connection: sa.Connection) -> None:
+    """Refuse a server's database that could not keep every name there is. Raises OSError."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise OSError(
+                f"the database is encoded in {encoding}; make one with "
+                "`CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'`"
+            )
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:

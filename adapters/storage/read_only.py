@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NoReturn
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.pool import QueuePool
 
-from adapters.storage.engine import BUSY_TIMEOUT_MS, READERS, Database, as_os_error
+from adapters.storage.engine import Area, Database, as_os_error
 
 
 class ReadOnlyDatabase(Database):
@@ -26,20 +22,13 @@ class ReadOnlyDatabase(Database):
     def __init__(self, url: str) -> None:
         """Takes what `Database` takes."""
         super().__init__(url)
-        self._reader = sa.create_engine(
-            "sqlite://",
-            creator=lambda: _connect(self.path),
-            poolclass=QueuePool,
-            pool_size=READERS,
-            max_overflow=-1,
-        )
-        event.listen(self._reader, "begin", lambda each: each.exec_driver_sql("BEGIN"))
+        self._reader = self._backend.read_only()
 
-    def writing(self, *, disposable: bool = False) -> NoReturn:
+    def writing(self, area: Area = Area.LOG, *, disposable: bool = False) -> NoReturn:
         """Raises OSError."""
         raise OSError("this database was opened for reading only")
 
-    def empty_wal(self) -> NoReturn:
+    def forget(self, *tables: sa.Table) -> NoReturn:
         """Raises OSError."""
         self.writing()
 
@@ -47,7 +36,7 @@ class ReadOnlyDatabase(Database):
 class Snapshot(ReadOnlyDatabase):
     """Everything read through it is of one moment, whatever is committed meanwhile.
 
-    For one thread. Nobody waits for it, but the write-ahead log grows until it is closed.
+    For one thread. Nobody waits for it, but what is removed meanwhile stays until it is closed.
     """
 
     def __init__(self, url: str) -> None:
@@ -55,8 +44,7 @@ class Snapshot(ReadOnlyDatabase):
         super().__init__(url)
         with as_os_error():
             self._connection = self._reader.connect()
-            # A transaction sees what was committed when it first read.
-            self._connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar_one()
+            self._backend.look(self._connection)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -68,15 +56,3 @@ class Snapshot(ReadOnlyDatabase):
         """Let go of the moment."""
         self._connection.close()
         super().close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # mode=ro neither creates a file nor copies the write-ahead log into the database.
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,  # A pool hands it from thread to thread, one at a time.
-    )
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    return connection

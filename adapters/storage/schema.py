@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -29,6 +30,9 @@ metadata = MetaData()
 POSITION = BigInteger().with_variant(Integer(), "sqlite")
 ID = LargeBinary(16)
 DIGEST = LargeBinary(32)
+# Compared byte by byte, as SQLite and Python do. By the language of a server order would be
+# another, and would change with its libraries, under the feet of the indexes.
+TEXT = String().with_variant(String(collation="C"), "postgresql")
 
 # One row. Whoever appends locks and moves it, so positions have no gaps and become visible
 # in their order; a database sequence promises neither.
@@ -48,7 +52,7 @@ events = Table(
     Column("position", POSITION, primary_key=True, autoincrement=False),
     Column("aggregate_id", ID, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("topic", String, nullable=False),
+    Column("topic", TEXT, nullable=False),
     Column("registry", Boolean, nullable=False),
     Column("state", LargeBinary, nullable=False),
     Index("events_by_aggregate", "aggregate_id", "version", unique=True),
@@ -106,13 +110,25 @@ erasure_state = Table(
     CheckConstraint("id = 1", name="erasure_state_is_one_row"),
 )
 
+# One row. On a server it says which hub leads, and until when nobody else may: see `leadership`.
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("hub", TEXT, nullable=False),
+    # Null when the last leader has given up.
+    Column("beat_at", DateTime(timezone=True), nullable=True),
+    CheckConstraint("id = 1", name="leadership_is_one_row"),
+)
+
 requests = Table(
     "requests",
     metadata,
     # The id comes first in the key: SQLite finds many ids at once by it, but scans the
     # table for many (caller, id) pairs.
-    Column("request_id", String, primary_key=True),
-    Column("caller", String, primary_key=True),
+    Column("request_id", TEXT, primary_key=True),
+    Column("caller", TEXT, primary_key=True),
     Column("digest", DIGEST, nullable=False),
     Column("position", POSITION, ForeignKey("events.position"), nullable=False),
     Column("exchange_id", ID, nullable=True),
@@ -141,7 +157,7 @@ evidence = Table(
 inbox_heads = Table(
     "inbox_heads",
     metadata,
-    Column("agency", String, primary_key=True),
+    Column("agency", TEXT, primary_key=True),
     Column("last_seq", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -149,7 +165,7 @@ inbox_heads = Table(
 outbox_heads = Table(
     "outbox_heads",
     metadata,
-    Column("agency", String, primary_key=True),
+    Column("agency", TEXT, primary_key=True),
     Column("last_seq", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -183,7 +199,7 @@ cosignatures = Table(
     metadata,
     Column("size", POSITION, ForeignKey("checkpoints.size"), primary_key=True),
     Column("nth", SmallInteger, primary_key=True, autoincrement=False),
-    Column("witness", String, nullable=False),
+    Column("witness", TEXT, nullable=False),
     Column("key_id", LargeBinary(4), nullable=False),
     # As in the note: the witness's time in 8 bytes, then the signature.
     Column("signature", LargeBinary, nullable=False),
@@ -197,7 +213,7 @@ former_checkpoints = Table(
     "former_checkpoints",
     metadata,
     Column("size", POSITION, primary_key=True, autoincrement=False),
-    Column("origin", String, primary_key=True),
+    Column("origin", TEXT, primary_key=True),
     Column("note", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -217,7 +233,7 @@ view_documents = Table(
     "view_documents",
     metadata,
     Column("exchange_id", ID, primary_key=True),
-    Column("sender", String, nullable=False),
+    Column("sender", TEXT, nullable=False),
     Column("envelope_digest", DIGEST, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("accepted_at_us", BigInteger, nullable=False),
@@ -225,11 +241,11 @@ view_documents = Table(
     Column("attachment_bytes", BigInteger, nullable=False),
     # No foreign key: both documents may come in one batch, the older one first.
     Column("replaced_by", ID, nullable=True),
-    Column("priority", String, nullable=False),
+    Column("priority", TEXT, nullable=False),
     Column("issued_on", Date, nullable=True),
     Column("due_on", Date, nullable=True),
     Column("erased", Boolean, nullable=False),
-    Column("origin", String, nullable=False, server_default=""),
+    Column("origin", TEXT, nullable=False, server_default=""),
     Index("view_documents_by_sender", "sender", "position"),
     sqlite_with_rowid=False,
 )
@@ -242,15 +258,15 @@ view_words = Table(
     "view_words",
     metadata,
     Column("position", POSITION, primary_key=True, autoincrement=False),
-    Column("code", String, nullable=False),
-    Column("type_name", String, nullable=False),
-    Column("type_code", String, nullable=False),
-    Column("subject", String, nullable=False),
+    Column("code", TEXT, nullable=False),
+    Column("type_name", TEXT, nullable=False),
+    Column("type_code", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
     # What lists are searched by, made from the words beside it and overwritten with them.
-    Column("folded_code", String, nullable=False),
-    Column("folded_type_name", String, nullable=False),
-    Column("folded_type_code", String, nullable=False),
-    Column("folded_subject", String, nullable=False),
+    Column("folded_code", TEXT, nullable=False),
+    Column("folded_type_name", TEXT, nullable=False),
+    Column("folded_type_code", TEXT, nullable=False),
+    Column("folded_subject", TEXT, nullable=False),
 )
 
 # Few deliveries have a limit and stand open, neither collected nor given back by agreement
@@ -268,7 +284,7 @@ view_deliveries = Table(
     "view_deliveries",
     metadata,
     Column("exchange_id", ID, ForeignKey("view_documents.exchange_id"), primary_key=True),
-    Column("recipient", String, primary_key=True),
+    Column("recipient", TEXT, primary_key=True),
     Column("inbox_seq", BigInteger, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("collected", Boolean, nullable=False),
@@ -301,13 +317,13 @@ view_notices = Table(
     "view_notices",
     metadata,
     Column("outbox", Boolean, primary_key=True),
-    Column("agency", String, primary_key=True),
+    Column("agency", TEXT, primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", SmallInteger, nullable=False),
     Column("exchange_id", ID, nullable=False),
     # Null for an erasure in an outbox, which concerns all recipients.
-    Column("recipient", String, nullable=True),
-    Column("code", String, nullable=False),
+    Column("recipient", TEXT, nullable=True),
+    Column("code", TEXT, nullable=False),
     Column("by_exchange", ID, nullable=True),
     Column("position", BigInteger, nullable=False),
     Column("recorded_at_us", BigInteger, nullable=False),
@@ -328,19 +344,19 @@ view_relays = Table(
     metadata,
     Column("relay_id", ID, primary_key=True),
     Column("incoming", Boolean, nullable=False),
-    Column("kind", String, nullable=False),
+    Column("kind", TEXT, nullable=False),
     Column("exchange_id", ID, nullable=False),
-    Column("agency", String, nullable=False),
-    Column("status", String, nullable=False),
+    Column("agency", TEXT, nullable=False),
+    Column("status", TEXT, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("since_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("again_at_us", BigInteger, nullable=True),
-    Column("reason", String, nullable=False),
-    Column("code", String, nullable=False),
-    Column("axis_id", String, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("code", TEXT, nullable=False),
+    Column("axis_id", TEXT, nullable=False),
     Column("package", LargeBinary, nullable=False),
     Column("package_bytes", BigInteger, nullable=False),
     Column("request_bytes", BigInteger, nullable=False),
@@ -367,17 +383,17 @@ view_orders = Table(
     metadata,
     Column("position", POSITION, primary_key=True, autoincrement=False),
     Column("digest", DIGEST, nullable=False),
-    Column("action", String, nullable=False),
+    Column("action", TEXT, nullable=False),
     Column("exchange_id", ID, nullable=True),
     Column("envelope_digest", DIGEST, nullable=True),
-    Column("reason", String, nullable=False),
-    Column("basis", String, nullable=False),
-    Column("ordered_by", String, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("basis", TEXT, nullable=False),
+    Column("ordered_by", TEXT, nullable=False),
     Column("ordered_at_us", BigInteger, nullable=False),
     Column("lapses_at_us", BigInteger, nullable=False),
-    Column("approved_by", String, nullable=True),
+    Column("approved_by", TEXT, nullable=True),
     Column("approved_at_us", BigInteger, nullable=True),
-    Column("hub_key", String, nullable=True),
+    Column("hub_key", TEXT, nullable=True),
     Index("view_orders_by_digest", "digest", unique=True),
     Index("view_orders_by_exchange", "exchange_id"),
 )
@@ -392,8 +408,8 @@ Index(
 trusted_root_fetches = Table(
     "trusted_root_fetches",
     metadata,
-    Column("role", String, primary_key=True),
-    Column("caller", String, primary_key=True),
+    Column("role", TEXT, primary_key=True),
+    Column("caller", TEXT, primary_key=True),
     Column("edition", Integer, nullable=False),
     Column("at_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, upsert
+from adapters.storage.engine import Area, Database, stream, upsert
 from hub.errors import LedgerMismatch
 from hub.proof.note import Note, NoteSignature, format_note, parse_note
 
@@ -19,7 +19,7 @@ _SELECT_CHECKPOINTS = sa.select(_checkpoints.size, _checkpoints.note)
 HASH_BYTES = 32
 TILE_BYTES_MAX = 256 * HASH_BYTES
 # Walks through a table with so many rows in memory.
-_STREAM = {"yield_per": 256}
+_ROWS = 256
 
 
 class TreeStore:
@@ -40,7 +40,7 @@ class TreeStore:
             _tiles.level, _tiles.number
         )
         with self._database.reading() as connection:
-            rows = connection.execute(statement, execution_options=_STREAM)
+            rows = stream(connection, statement, _ROWS)
             yield from ((level, number, data) for level, number, data in rows)
 
     def publish(self, tiles: Mapping[tuple[int, int], bytes], size: int, checkpoint: bytes) -> None:
@@ -52,7 +52,7 @@ class TreeStore:
         """
         rows = _tile_rows(tiles)
         try:
-            with self._database.writing() as connection:
+            with self._database.writing(Area.TREE) as connection:
                 _require_newest(connection, size)
                 if rows:
                     connection.execute(_grow_tiles(), rows)
@@ -68,7 +68,7 @@ class TreeStore:
         """
         if rows := _tile_rows(tiles):
             try:
-                with self._database.writing() as connection:
+                with self._database.writing(Area.TREE) as connection:
                     connection.execute(_grow_tiles(), rows)
             except sa.exc.IntegrityError as error:
                 raise LedgerMismatch(f"the tiles were not stored: {error.orig}") from error
@@ -87,7 +87,7 @@ class TreeStore:
         larger = _SELECT_CHECKPOINTS.where(_checkpoints.size > after)
         statement = larger.order_by(_checkpoints.size)
         with self._database.reading() as connection:
-            rows = connection.execute(statement, execution_options=_STREAM)
+            rows = stream(connection, statement, _ROWS)
             yield from ((size, note) for size, note in rows)
 
     def checkpoints_missing(self, after: int = -1) -> Iterator[int]:
@@ -100,13 +100,13 @@ class TreeStore:
             .order_by(published.size)
         )
         with self._database.reading() as connection:
-            yield from connection.execute(statement, execution_options=_STREAM).scalars()
+            yield from (size for (size,) in stream(connection, statement, _ROWS))
 
     def close(self, origin: str) -> None:
         """Put all checkpoints away as those of a log that ended, in one transaction."""
         former = sa.insert(schema.former_checkpoints)
         with (
-            self._database.writing() as connection,
+            self._database.writing(Area.TREE) as connection,
             _without_triggers(connection, _CHECKPOINT_TABLES),
         ):
             for size, note in connection.execute(_SELECT_CHECKPOINTS).all():
@@ -120,9 +120,7 @@ class TreeStore:
         former = schema.former_checkpoints.c
         statement = sa.select(former.origin, former.size, former.note)
         with self._database.reading() as connection:
-            rows = connection.execute(
-                statement.order_by(former.size, former.origin), execution_options=_STREAM
-            )
+            rows = stream(connection, statement.order_by(former.size, former.origin), _ROWS)
             yield from ((origin, size, note) for origin, size, note in rows)
 
     def _first(self, statement: sa.Select[int, bytes]) -> tuple[int, bytes] | None:
@@ -142,6 +140,13 @@ _CHECKPOINT_TABLES = (schema.cosignatures, schema.published, schema.checkpoints)
 def _without_triggers(connection: sa.Connection, tables: Sequence[sa.Table]) -> Iterator[None]:
     """For the one step that takes rows out of append-only tables; the same transaction ends it."""
     names = [table.name for table in tables]
+    if connection.dialect.name == "postgresql":
+        for name in names:
+            connection.exec_driver_sql(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+        yield
+        for name in names:
+            connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+        return
     ask = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (?, ?, ?)"
     triggers = connection.exec_driver_sql(ask, tuple(names)).all()
     for name, _sql in triggers:

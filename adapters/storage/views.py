@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, insert_rows, upsert
+from adapters.storage.engine import Area, Database, as_many_spaces, insert_rows, stream, upsert
 from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
@@ -87,8 +87,6 @@ RELAY = tuple(_relays)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# Walks through a table with so many rows in memory.
-_STREAM = {"yield_per": 1000}
 
 
 class Views:
@@ -122,7 +120,7 @@ class Views:
         orders = [_order_values(row) for row in changes.orders]
         relays = [_relay_values(row) for row in changes.relays]
         try:
-            with self._database.writing(disposable=True) as connection:
+            with self._database.writing(Area.VIEWS, disposable=True) as connection:
                 _advance(connection, start, end)
                 _write(connection, _REPLACE_DOCUMENTS, documents)
                 _write(connection, _APPEND_WORDS, words)
@@ -138,7 +136,7 @@ class Views:
 
     def clear(self) -> None:
         """Forget everything, to be rebuilt from position 0."""
-        with self._database.writing(disposable=True) as connection:
+        with self._database.writing(Area.VIEWS, disposable=True) as connection:
             connection.execute(sa.delete(schema.view_relays))
             connection.execute(sa.delete(schema.view_orders))
             connection.execute(sa.delete(schema.view_notices))
@@ -279,11 +277,11 @@ class Views:
         notices = sa.select(*_NOTICE).order_by(_notices.outbox, _notices.agency, _notices.seq)
         orders = sa.select(*_ORDER).order_by(schema.view_orders.c.position)
         with self._database.reading() as connection:
-            yield from map(document_of, connection.execute(documents, execution_options=_STREAM))
-            yield from map(delivery_of, connection.execute(deliveries, execution_options=_STREAM))
-            yield from map(_notice, connection.execute(notices, execution_options=_STREAM))
-            yield from map(_order, connection.execute(orders, execution_options=_STREAM))
-            yield from map(relay_of, connection.execute(relays, execution_options=_STREAM))
+            yield from map(document_of, stream(connection, documents))
+            yield from map(delivery_of, stream(connection, deliveries))
+            yield from map(_notice, stream(connection, notices))
+            yield from map(_order, stream(connection, orders))
+            yield from map(relay_of, stream(connection, relays))
 
 
 def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[Any]:
@@ -312,18 +310,12 @@ def _replacing(table: sa.Table, *key: str) -> sa.Insert:
     return insert.on_conflict_do_update(index_elements=key, set_=others)
 
 
-def _as_many_spaces(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-    """Spaces for each byte of a text: the row keeps its size, so SQLite overwrites it in place."""
-    size = sa.func.length(sa.cast(column, sa.LargeBinary))
-    return sa.func.replace(sa.func.hex(sa.func.zeroblob(size)), "00", " ")
-
-
 # The words of a document never change but by erasing: what is there already is the same.
 _APPEND_WORDS = upsert(schema.view_words).on_conflict_do_nothing()
 _BLANK_WORDS = (
     sa.update(schema.view_words)
     .where(_words.position == sa.bindparam("erased"))
-    .values({each: _as_many_spaces(each) for each in _words if each.name != "position"})
+    .values({each: as_many_spaces(each) for each in _words if each.name != "position"})
 )
 _REPLACE_DOCUMENTS = _replacing(schema.view_documents, "exchange_id")
 _REPLACE_DELIVERIES = _replacing(schema.view_deliveries, "exchange_id", "recipient")
@@ -336,7 +328,17 @@ _INSERT_NOTICES = sa.insert(schema.view_notices)
 def _write(
     connection: sa.Connection, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    if rows:
+    if not rows:
+        return
+    if isinstance(statement, sa.Insert) and connection.dialect.name == "postgresql":
+        # A round trip for each row is what SQLite need not fear. One statement does not see
+        # its own rows, so of several with one key only the last is sent.
+        names = statement.table.columns.keys()
+        keys = [each.name for each in statement.table.columns if each.primary_key]
+        newest = {tuple(row[key] for key in keys): row for row in rows}
+        values = [tuple(row[name] for name in names) for row in newest.values()]
+        insert_rows(connection, statement, values)
+    else:
         connection.execute(statement, rows)
 
 

@@ -325,6 +325,35 @@ class Signer(SignerMemory, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Events that were read and found whole once: the first `size`, under `root` (32 bytes).
+
+    `register` is SHA-256 over the positions and leaf hashes of the registry events among them.
+    """
+
+    size: int
+    root: bytes
+    register: bytes
+
+
+class VerifiedMark(Protocol):
+    """Up to where a start need not read everything again.
+
+    Untrusted: a mark that is lost, older or damaged costs time. One that was forged makes a
+    start find later what it would have found at once; never does it make the tree, the register
+    or the signer pass for something else.
+    """
+
+    def read(self) -> Verified | None:
+        """The mark; None when there is none, or none that can be read."""
+        ...
+
+    def write(self, verified: Verified | None) -> None:
+        """Replace the mark, or remove it; durable on return."""
+        ...
+
+
 class TreeStore(Protocol):
     """Hash tiles (C2SP tlog-tiles) and every checkpoint ever published.
 

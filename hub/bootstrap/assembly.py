@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -22,7 +23,7 @@ from adapters.pki.http import HttpCrlSource
 from adapters.storage.content import ContentStore
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys
-from adapters.storage.engine import Database
+from adapters.storage.engine import Database, DatabaseAway
 from adapters.storage.events import EventRecorder
 from adapters.storage.figures import Figures
 from adapters.storage.lists import DocumentLists
@@ -30,6 +31,7 @@ from adapters.storage.relays import RelayList
 from adapters.storage.retention import RetentionList
 from adapters.storage.tree import TreeStore
 from adapters.storage.uploads import UploadStore
+from adapters.storage.verified import VerifiedFile
 from adapters.storage.views import Views
 from adapters.system import system_clock, system_randomness
 from hub.application.agencies import Agencies
@@ -68,19 +70,22 @@ from hub.bootstrap import key_life
 from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.keys import Keys, open_keys
+from hub.bootstrap.leading import NoLongerLeading, alone_with
 from hub.bootstrap.presence import require_content, require_document_keys
 from hub.bootstrap.relaying import AxisJob
 from hub.bootstrap.timestamps import authorities_to_ask, schedule_of
-from hub.bootstrap.upgrade import database_url, require_schema
+from hub.bootstrap.upgrade import database_url, document_keys_url, require_schema
 from hub.bootstrap.witnesses import WitnessJob
 from hub.config import Settings
 from hub.domain.working_days import WorkingDays
-from hub.errors import HubError, LedgerMismatch
+from hub.errors import HubError, LedgerMismatch, Unavailable
 from hub.evidence.found import Authorities
 from hub.http_serving import bind
 from hub.ledger.batch import BatchEngine
 from hub.ledger.fair_queue import Limits
+from hub.ledger.known import KnownGood
 from hub.ledger.receipts import ReceiptBook
+from hub.ledger.recheck import Recheck, Stopped
 from hub.ledger.sequencer import Sequencer
 from hub.ledger.writer import WritingLane
 from hub.projections.deliveries import DeliveryProjection
@@ -108,6 +113,8 @@ _CRLS_EVERY_S = 5.0
 _EXAMINE_EVERY_S = 2.0
 _UPLOAD_SWEEP_EVERY_S = 600.0
 _ERASE_EVERY_S = 30.0
+_RECHECK_EVERY_S = 60.0
+_LEADING_EVERY_S = 0.5
 _REMIND_EVERY_S = 6 * 3600.0
 # Each writes and syncs a part of 1 MiB at a time; they must not keep readers waiting.
 _UPLOAD_THREADS = 4
@@ -136,29 +143,37 @@ class Core:
     receipts: ReceiptBook
     projection: DeliveryProjection
     engine: BatchEngine
+    known: KnownGood
+    deposed: threading.Event
     on_published: list[Callable[[], None]]
 
 
 @contextmanager
 def open_core(
-    folder: DataFolder, settings: Settings, custodian: Custodian | None = None
+    folder: DataFolder,
+    settings: Settings,
+    custodian: Custodian | None = None,
+    *,
+    standby: bool = False,
 ) -> Iterator[Core]:
     """Open the stores of a hub, alone; nothing is checked or changed yet.
+
+    Where another hub leads on the database, `standby` waits until it does no more.
 
     `custodian` opens the keys; if left out, one that can ask nobody for a secret. Raises
     FolderBusy, ConfigInvalid, StoreMissing, and what `open_keys` does.
     """
     with folder.lock():
-        url = database_url(folder, settings)
+        url, keys_url = database_url(folder, settings), document_keys_url(folder, settings)
         require_schema(url, folder.root)
-        require_document_keys(folder)
-        database, key_database = Database(url), Database(f"sqlite:///{folder.document_keys}")
-        try:
-            with open_keys(folder, settings, custodian or custodian_of(folder, settings)) as keys:
-                yield _core(folder, settings, database, key_database, keys)
-        finally:
-            key_database.close()
-            database.close()
+        require_document_keys(keys_url)
+        with (
+            closing(Database(url)) as database,
+            closing(Database(keys_url)) as key_database,
+            alone_with(database, folder, standby=standby) as deposed,
+            open_keys(folder, settings, custodian or custodian_of(folder, settings)) as keys,
+        ):
+            yield _core(folder, settings, database, key_database, keys, deposed=deposed)
 
 
 def _core(
@@ -167,6 +182,8 @@ def _core(
     database: Database,
     key_database: Database,
     keys: Keys,
+    *,
+    deposed: threading.Event,
 ) -> Core:
     log, store, views = EventRecorder(database), TreeStore(database), Views(database)
     vault = Vault(DocumentKeys(key_database), keys.custody, system_randomness)
@@ -174,11 +191,14 @@ def _core(
     cosignatures = CosignatureStore(database)
     receipts = ReceiptBook(log, store, cosignatures)
     on_published: list[Callable[[], None]] = []
+    mark = VerifiedFile(folder.verified)
+    known = KnownGood(log, store, mark, newest=settings.start_check_events)
     sequencer = Sequencer(
         origin=settings.origin,
         log=log,
         store=store,
         signer=signer,
+        known=known,
     )
     engine = BatchEngine(
         log=log,
@@ -213,6 +233,8 @@ def _core(
         receipts=receipts,
         projection=projection,
         engine=engine,
+        known=known,
+        deposed=deposed,
         on_published=on_published,
     )
     key_life.follow_the_log(core)
@@ -276,6 +298,16 @@ class HubProcess:
         self.witnesses = WitnessJob(core, self._lane, self._offload)
         self.axis = AxisJob(core, self._lane, self._offload)
         self._jobs: list[asyncio.Task[None]] = []
+        self._rechecking = ThreadPoolExecutor(1, "recheck")
+        self._stopping = threading.Event()
+        self._recheck = Recheck(
+            core.log,
+            core.store,
+            core.engine,
+            core.known,
+            every_events=settings.start_check_events,
+            stopping=self._stopping.wait,
+        )
         core.on_published.append(self._watchers.published)
         self._book = TimestampBook(core.log, core.store, core.receipts)
         self._timestamping = self._timestamp_job()
@@ -311,6 +343,8 @@ class HubProcess:
         # Whatever a backup brought back: nobody is served while something erased is here.
         if erased := await self._eraser.run():
             _logger.info("erased again what was erased before", count=erased)
+        # Only now: a start that refuses changes nothing.
+        await self._offload(lambda: core.known.note(core.receipts.size))
         self._lane.start()
         await self.server.start()
         await self._serve_log_files()
@@ -327,12 +361,14 @@ class HubProcess:
             asyncio.create_task(self._sweep_uploads(), name="uploads"),
             asyncio.create_task(self._erase(), name="erasure"),
             asyncio.create_task(self.witnesses.run(), name="witnesses"),
+            asyncio.create_task(self._read_again(), name="recheck"),
             asyncio.create_task(self._remind(), name="reminders"),
             asyncio.create_task(self._relay(sweep), name="axis"),
         ]
 
     async def stop(self) -> None:
         """Drain: no new calls, running ones finish, what waits is committed."""
+        self._stopping.set()
         for job in self._jobs:
             job.cancel()
             with suppress(asyncio.CancelledError):
@@ -345,6 +381,7 @@ class HubProcess:
         self._upload_threads.shutdown()
         self._readers.shutdown()
         self._file_readers.shutdown()
+        self._rechecking.shutdown()
 
     async def _serve_log_files(self) -> None:
         """Serve the log as files, where the settings say so."""
@@ -367,10 +404,11 @@ class HubProcess:
         _logger.info("the log is served as files", port=self.http_port)
 
     async def _offload(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+        return await _asked(asyncio.get_running_loop().run_in_executor(self._readers, work))
 
     async def _offload_upload(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._upload_threads, work)
+        loop = asyncio.get_running_loop()
+        return await _asked(loop.run_in_executor(self._upload_threads, work))
 
     def _server(self) -> HubServer:
         core = self._core
@@ -512,6 +550,12 @@ class HubProcess:
             clock=system_clock,
         )
 
+    async def until_deposed(self) -> NoReturn:
+        """Wait for ever, or until another hub leads; then raise NoLongerLeading."""
+        while not self._core.deposed.is_set():  # noqa: ASYNC110 - a thread sets it.
+            await asyncio.sleep(_LEADING_EVERY_S)
+        raise NoLongerLeading("another hub has taken over the database")
+
     async def _watch_readiness(self) -> None:
         while True:
             await asyncio.sleep(_READINESS_EVERY_S)
@@ -529,6 +573,7 @@ class HubProcess:
         core = self._core
         return (
             core.engine.frozen is None
+            and not core.deposed.is_set()
             and not core.engine.registry.frozen
             and not core.engine.behind
             and core.content.is_usable()
@@ -659,6 +704,21 @@ class HubProcess:
             failed=_no_timestamp,
         )
 
+    async def _read_again(self) -> None:
+        """Read beside the work what the start took for whole, and what has come since."""
+        loop, core = asyncio.get_running_loop(), self._core
+        while core.engine.frozen is None:
+            try:
+                size = core.receipts.size
+                read = await loop.run_in_executor(self._rechecking, self._recheck.run, size)
+                if read and core.engine.frozen is None:
+                    _logger.info("read again, and found whole", events=read)
+            except Stopped:
+                return
+            except Exception as error:
+                _logger.error("reading again failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_RECHECK_EVERY_S)
+
     async def _stamp(self) -> None:
         """Ask the time-stamping authorities, each at its time; nobody ever waits for this."""
         while True:
@@ -709,6 +769,15 @@ class HubProcess:
         swept = await self._offload(lambda: sweep(self._core, before=started))
         if swept:
             _logger.info("swept content of submissions that were never recorded", count=swept)
+
+
+async def _asked(answer: Awaitable[T]) -> T:
+    """The answer of storage. A database that is away is nobody's mistake: the caller repeats."""
+    try:
+        return await answer
+    except DatabaseAway as error:
+        _logger.error("the database is away", error=str(error))
+        raise Unavailable("the hub cannot reach its database; repeat the same call") from error
 
 
 def working_days(settings: Settings) -> WorkingDays:

@@ -14,6 +14,10 @@ class FolderBusy(Exception):
     """Another process is using this data folder."""
 
 
+class DatabaseUnreachable(Exception):
+    """The server that has the hub's events cannot be asked, or has no such database."""
+
+
 class StoreMissing(Exception):
     """A store that this hub had is not there: a disk not mounted, or a restore half done."""
 
@@ -104,6 +108,11 @@ class DataFolder:
         return self.root / "trusted_root.json"
 
     @property
+    def verified(self) -> Path:
+        """Up to where the log was read and found whole."""
+        return self.root / "verified.json"
+
+    @property
     def trusted_roots(self) -> Path:
         """Every signed edition of it, by number."""
         return self.root / "trusted-roots"
@@ -117,6 +126,15 @@ class DataFolder:
     def clients(self) -> Path:
         """Profiles made by `init` for the operator and the sample agencies."""
         return self.root / "clients"
+
+    def holder(self) -> str:
+        """A name that this folder has on this machine until it is booted again, and no other.
+
+        A copy of it has another one.
+        """
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        file = (self.root / "lock").stat()
+        return f"{os.uname().nodename} {boot} {file.st_dev}:{file.st_ino}"
 
     @contextmanager
     def lock(self) -> Iterator[None]:

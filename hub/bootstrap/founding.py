@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from adapters.storage.document_keys import DocumentKeys
+from adapters.storage.document_keys import DocumentKeys, document_keys_missing
 from adapters.storage.engine import Database
 from adapters.storage.migrate import migrate
 from adapters.storage.uploads import make_root
@@ -31,7 +31,8 @@ from hub.bootstrap.custody import Ask, Custodian, hub_places, nobody
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.timestamps import Offered, pem_of, settings_of, trusted
 from hub.bootstrap.trust import make_root_keys
-from hub.config import Settings
+from hub.bootstrap.upgrade import database_is_missing, database_url, document_keys_url
+from hub.config import ConfigInvalid, Settings
 from hub.proof.signatures import Algorithm
 from hub.proof.trust import (
     CertificateAuthority,
@@ -100,6 +101,20 @@ SAMPLE_AGENCIES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where a new hub keeps its events and document keys; empty means what is the default."""
+
+    database_url: str = ""
+    document_keys_url: str = ""
+
+    def settings(self) -> str:
+        """The lines of hub.toml that say so."""
+        urls = {"database_url": self.database_url, "document_keys_url": self.document_keys_url}
+        # A string of JSON is one of TOML.
+        return "".join(f"{name} = {json.dumps(url)}\n" for name, url in urls.items() if url)
+
+
 def found_hub(
     root: Path,
     *,
@@ -109,15 +124,17 @@ def found_hub(
     samples: Sequence[SampleAgency] = SAMPLE_AGENCIES,
     timestamps: Sequence[Offered] = (),
     custody: NewCustody = IN_PLAIN,
+    stores: Stores | None = None,
 ) -> DataFolder:
     """Make a hub, complete or not at all, and return its folder.
 
     1. Everything is made in a folder beside the wanted one. 2. The authority and all keys.
     3. Settings, stores, signer's memory. 4. The first events. 5. The trusted root and the
     client profiles. 6. The folder gets its name. If we stop before 6, a folder called
-    `….new-…` is left that nothing refers to.
-    Raises FolderNotEmpty, RecipientsInvalid, TokenUnavailable. Keys made in a token stay there
-    if a later step fails; they are never replaced.
+    `….new-…` is left that nothing refers to; and on a server a database that the next try
+    finds not empty. Raises FolderNotEmpty, RecipientsInvalid, TokenUnavailable, and ConfigInvalid
+    for a database that is not empty. Keys made in a token stay there if a later step fails; they
+    are never replaced.
     """
     if custody.recipients:
         require_operators(custody.recipients)
@@ -136,6 +153,7 @@ def found_hub(
             samples=samples,
             timestamps=timestamps,
             custody=custody,
+            stores=stores or Stores(),
         )
         # (6) Into place.
         if root.exists():
@@ -157,15 +175,14 @@ def _fill(
     samples: Sequence[SampleAgency],
     timestamps: Sequence[Offered],
     custody: NewCustody,
+    stores: Stores,
 ) -> None:
     # (2) The authority and all keys.
     authority = DevelopmentCA.create(folder.development_ca, system_clock)
     held = _make_hub_keys(folder, authority, hosts, custody)
     # (3) Settings, databases, content folder, signer's memory.
-    settings = _write_settings(folder, origin, listen, timestamps, custody)
-    migrate(f"sqlite:///{folder.database}")
-    with closing(Database(f"sqlite:///{folder.document_keys}")) as keys:
-        DocumentKeys(keys)
+    settings = _write_settings(folder, origin, listen, timestamps, custody=custody, stores=stores)
+    _make_databases(folder, settings)
     make_root(folder.content)
     LastSigned.create(folder.last_signed).close()
     # (4) The first events.
@@ -194,6 +211,15 @@ def _fill(
     _write_profiles(folder, settings, authority, issued, samples, host=hosts[0])
 
 
+def _make_databases(folder: DataFolder, settings: Settings) -> None:
+    url, keys_url = database_url(folder, settings), document_keys_url(folder, settings)
+    if not (database_is_missing(url) and document_keys_missing(keys_url)):
+        raise ConfigInvalid("a database on the server is not empty; a hub is made in new ones")
+    migrate(url)
+    with closing(Database(keys_url)) as keys:
+        DocumentKeys(keys)
+
+
 def _make_hub_keys(
     folder: DataFolder, authority: DevelopmentCA, hosts: Sequence[str], custody: NewCustody
 ) -> Mapping[Path, bytes]:
@@ -219,18 +245,22 @@ def _write_settings(
     origin: str,
     listen: str,
     timestamps: Sequence[Offered],
+    *,
     custody: NewCustody,
+    stores: Stores,
 ) -> Settings:
     text = (
         "# The settings of this hub; docs/configuration.md says what each one means.\n"
         f'origin = "{origin}"\nlisten = "{listen}"\n{custody.settings}'
-    ) + settings_of(timestamps, folder)
+    )
+    text += stores.settings() + settings_of(timestamps, folder)
     if timestamps:
         folder.timestamp_authorities.mkdir(mode=0o700)
     for each in timestamps:
         path = folder.timestamp_authority(each.configured.name)
         create_file(path, pem_of(each.certificates), mode=_PUBLIC)
-    create_file(folder.settings, text.encode(), mode=_PUBLIC)
+    # A URL may carry a password.
+    create_file(folder.settings, text.encode(), mode=_SECRET if stores.settings() else _PUBLIC)
     return Settings.load(folder.root)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from adapters.storage.content import ContentStore
+from adapters.storage.document_keys import document_keys_missing
+from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.uploads import is_root, make_root
 from hub.application.mapper import read_leaf
@@ -12,13 +14,15 @@ from hub.domain.exchange import OPENING_TOPICS
 _PAGE = 1000
 
 
-def require_document_keys(folder: DataFolder) -> None:
+def require_document_keys(url: str) -> None:
     """Refuse a hub without its document keys: new ones would be lost with the next restore.
 
     Raises StoreMissing.
     """
-    if not folder.document_keys.exists():
-        raise StoreMissing(f"the keys of documents, {folder.document_keys}, are missing")
+    if document_keys_missing(url):
+        database = Database(url)
+        where = "the database on the server" if database.is_server else str(database.path)
+        raise StoreMissing(f"the keys of documents, {where}, are missing")
 
 
 def require_content(folder: DataFolder, content: ContentStore, log: EventRecorder) -> None:

@@ -22,7 +22,7 @@ from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder, FolderBusy
 from hub.bootstrap.presence import require_document_keys
 from hub.bootstrap.signer import remote_signer
-from hub.bootstrap.upgrade import database_url, require_database, schema_differs
+from hub.bootstrap.upgrade import database_url, document_keys_url, require_database, schema_differs
 from hub.config import Settings
 from hub.proof.note import KeyType, VerifierKey
 from keys.last_signed import LastSigned
@@ -74,13 +74,14 @@ def open_stores(
     Raises ConfigInvalid, StoreMissing, SignerStoreError, FolderBusy, and what the custodian does.
     """
     custodian = custodian or custodian_of(folder, settings)
-    require_document_keys(folder)
+    keys_url = document_keys_url(folder, settings)
+    require_document_keys(keys_url)
     with (
         closing(custodian),
         _signer(folder, settings, custodian) as (read, keys_held),
         _quiet_moment(folder, settings, read) as (database, last),
         # A key is stored before what it opens is committed: newer ones do no harm.
-        closing(ReadOnlyDatabase(f"sqlite:///{folder.document_keys.absolute()}")) as keys,
+        closing(ReadOnlyDatabase(keys_url)) as keys,
     ):
         custody = custodian.content(folder.content_key)
         yield Stores(

@@ -27,10 +27,16 @@ from hub.application.reopening import Authorised, ReopenLog, authorise
 from hub.application.vault import Vault
 from hub.bootstrap.assembly import Core, open_core
 from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.leading import alone_with
 from hub.bootstrap.presence import require_document_keys
 from hub.bootstrap.restore import KeptFolder, authorities_of
 from hub.bootstrap.trust import held_root, put_next
-from hub.bootstrap.upgrade import database_is_missing, database_url, require_schema
+from hub.bootstrap.upgrade import (
+    database_is_missing,
+    database_url,
+    document_keys_url,
+    require_schema,
+)
 from hub.config import ConfigInvalid, Settings
 from hub.domain.log import Log
 from hub.errors import LedgerMismatch, Procedure
@@ -72,9 +78,13 @@ def open_unsigned(folder: DataFolder, settings: Settings) -> Iterator[Unsigned]:
         if database_is_missing(url):
             migrate(url)
         require_schema(url, folder.root)
-        require_document_keys(folder)
-        keys_url = f"sqlite:///{folder.document_keys}"
-        with closing(Database(url)) as database, closing(Database(keys_url)) as keys:
+        keys_url = document_keys_url(folder, settings)
+        require_document_keys(keys_url)
+        with (
+            closing(Database(url)) as database,
+            closing(Database(keys_url)) as keys,
+            alone_with(database, folder),
+        ):
             custody = ContentCustody.open(folder.content_key)
             vault = Vault(DocumentKeys(keys), custody, system_randomness)
             yield Unsigned(EventRecorder(database), TreeStore(database), vault)

@@ -367,6 +367,16 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("Another process is using this hub's folder."),
         N_("Stop the hub that runs on it first."),
     ),
+    "DatabaseUnreachable": (
+        "DATABASE_UNREACHABLE",
+        N_("The database server cannot be reached, or has no such database."),
+        N_("Start it, or correct `database_url`; below the error stands what the server said."),
+    ),
+    "NoLongerLeading": (
+        "DEPOSED",
+        N_("Another hub has taken over the database; this one has ended."),
+        N_("Nothing that was acknowledged is lost. Start it again with `--standby`."),
+    ),
     "StoreMissing": (
         "STORE_MISSING",
         N_("A store of the hub is not where it lies; the hub does not serve."),

@@ -45,6 +45,21 @@ def init(
         ),
     ] = None,
     *,
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="An empty PostgreSQL database for the events, postgresql://…; a file in the "
+            "folder if left out.",
+        ),
+    ] = "",
+    document_keys: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Another one for the keys of documents; a file in the folder if left out.",
+        ),
+    ] = "",
     timestamps: Annotated[
         Path | None,
         typer.Option(
@@ -69,6 +84,7 @@ def init(
         SAMPLE_AGENCIES,
         SECOND_OPERATOR,
         NewCustody,
+        Stores,
         found_hub,
     )
     from hub.bootstrap.timestamps import read_offer
@@ -84,6 +100,7 @@ def init(
         listen=listen,
         hosts=_hosts(listen, host or []),
         custody=NewCustody(tuple(recipient or ()), pkcs11_module, pkcs11_token, ask_secret),
+        stores=Stores(database, document_keys),
         timestamps=() if timestamps is None else read_offer(timestamps),
     )
     agencies = [

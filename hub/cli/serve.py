@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,15 +21,24 @@ def serve(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The hub's folder, made by `lienthong init`.")
     ] = Path(),
+    *,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby",
+            help="Wait while another hub serves the same PostgreSQL database, and take over when "
+            "it gives no more sign.",
+        ),
+    ] = False,
 ) -> None:
     """Run the hub of a folder until SIGTERM or Ctrl-C; running calls are finished first.
 
     It does not start when what is stored contradicts itself or the signer's memory.
     """
-    asyncio.run(_serve(folder))
+    asyncio.run(_serve(folder, standby))
 
 
-async def _serve(folder: Path) -> None:
+async def _serve(folder: Path, standby: bool) -> None:
     from hub.bootstrap.assembly import open_core, running_hub
     from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
@@ -39,8 +48,8 @@ async def _serve(folder: Path) -> None:
     settings = Settings.load(folder)
     log_to_stderr(settings.log_format, settings.log_level)
     data = DataFolder(folder)
-    custodian = custodian_of(data, settings, ask_secret)
-    with open_core(data, settings, custodian) as core, _port_free(settings.listen):
+    opened = open_core(data, settings, custodian_of(data, settings, ask_secret), standby=standby)
+    with opened as core, _port_free(settings.listen):
         # Asked to stop while the ledger is being checked, it stops right after.
         stop = when_told_to_stop()
         async with running_hub(core) as hub:
@@ -51,8 +60,18 @@ async def _serve(folder: Path) -> None:
                   origin=settings.origin),
                 flush=True,
             )  # fmt: skip
-            await stop.wait()
+            await _first(stop.wait(), hub.until_deposed())
     say(_("Stopped; everything that was accepted is recorded."))
+
+
+async def _first(*waiting: Coroutine[Any, Any, Any]) -> None:
+    """Wait until one of these ends, and raise what it raises."""
+    tasks = [asyncio.ensure_future(each) for each in waiting]
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 def when_told_to_stop() -> asyncio.Event:

@@ -85,6 +85,21 @@ class BatchEngine:
         return self._registry
 
     @property
+    def unread(self) -> int:
+        """How many events, from the first on, were taken for whole when the log was loaded."""
+        return self._sequencer.unread
+
+    def freeze(self, mismatch: LedgerMismatch) -> None:
+        """Accept nothing from now on: somebody found that what is stored was changed."""
+        self.frozen = mismatch
+        _logger.error(
+            "log frozen",
+            reason=str(mismatch),
+            position=mismatch.position,
+            procedure=mismatch.procedure,
+        )
+
+    @property
     def behind(self) -> bool:
         """Whether work is left that no command may ever ask for: reload, sign, publish, tell."""
         return self.frozen is None and (self._stale or not self._followed)
@@ -108,13 +123,7 @@ class BatchEngine:
             self._registry = load_registry(self._log)
             self._note_late(self._sequencer.extend())
         except LedgerMismatch as mismatch:
-            self.frozen = mismatch
-            _logger.error(
-                "log frozen",
-                reason=str(mismatch),
-                position=mismatch.position,
-                procedure=mismatch.procedure,
-            )
+            self.freeze(mismatch)
             raise
         self._next_position = self._sequencer.size
         self._last_time = self._time_of_last_event()

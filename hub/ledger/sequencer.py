@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import dropwhile, takewhile
 
 from hub.application.key_ring import KeyRing
 from hub.application.ports import EventLog, LogEntry, SignedTree, Signer, TreeStore
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.errors import LedgerMismatch, Procedure, VerificationFailed
+from hub.ledger.known import KnownGood
 from hub.proof.checkpoint import Checkpoint, open_checkpoint
 from hub.proof.merkle import HASH_BYTES, leaf_hash
 from hub.proof.note import VerifierKey
@@ -36,7 +37,10 @@ class Sequencer:
         log: EventLog,
         store: TreeStore,
         signer: Signer,
+        known: KnownGood | None = None,
     ) -> None:
+        """`known` is what a start need not read again; without it everything is read."""
+        self._known = known
         self._origin = origin
         self._log = log
         self._store = store
@@ -44,6 +48,8 @@ class Sequencer:
         self._ring = KeyRing()
         self._growing = GrowingTree(0, store.tile)
         self._published: tuple[int, bytes] | None = None
+        self.unread = 0
+        """How many events, from the first on, the last `load` did not read again."""
 
     @property
     def size(self) -> int:
@@ -64,7 +70,8 @@ class Sequencer:
         """Take up where storage says we are, after checking that it agrees with itself.
 
         1. The newest checkpoint is one we signed. 2. Every event below it hashes to its
-        stored leaf, and the tiles add up to its root; no newer checkpoint was there. 3. The
+        stored leaf, but for those that were found whole before, of which only the register is
+        read again; the tiles add up to its root; no newer checkpoint was there. 3. The
         signer remembers this tree, or a larger one whose root the events below it still have.
         4. The events end where the head of the log says.
         Raises LedgerMismatch naming the first differing position. Changes nothing.
@@ -76,7 +83,8 @@ class Sequencer:
             size = published[0]
             root = self._open(published[1], size, self._signer.keys).root
             # (2) Events and tiles, against each other and against the root.
-            check_events(self._log, self._store, size)
+            self.unread = self._known.first_to_read(size) if self._known else 0
+            check_events(self._log, self._store, size, start=self.unread)
             self._check_root(size, root)
         for lost in self._store.checkpoints_missing(size):
             raise LedgerMismatch(
@@ -236,10 +244,15 @@ class Sequencer:
         return growing.tree.root(size)
 
     def _edge(self, size: int) -> GrowingTree:
-        try:
-            return GrowingTree(size, self._store.tile)
-        except MissingHash as error:
-            raise LedgerMismatch(f"the stored tree is incomplete: {error}") from error
+        return edge_of(size, self._store)
+
+
+def edge_of(size: int, store: TreeStore) -> GrowingTree:
+    """The right edge of the stored tree at a size. Raises LedgerMismatch."""
+    try:
+        return GrowingTree(size, store.tile)
+    except MissingHash as error:
+        raise LedgerMismatch(f"the stored tree is incomplete: {error}") from error
 
 
 def read_entries(log: EventLog, start: int, count: int) -> Iterator[list[LogEntry]]:
@@ -288,8 +301,9 @@ REGISTER_DIFFERS = "it is hidden from the register, or slipped into it"
 class RegisterIndex:
     """The events the register is loaded from, against those it should be loaded from."""
 
-    def __init__(self, log: EventLog) -> None:
-        self._entries = log.registry_entries()
+    def __init__(self, log: EventLog, start: int = 0) -> None:
+        """From position `start` on."""
+        self._entries = dropwhile(lambda each: each.position < start, log.registry_entries())
         self._next = next(self._entries, None)
 
     def agrees(self, entry: LogEntry) -> bool:
@@ -300,15 +314,24 @@ class RegisterIndex:
         return listed == (entry.topic in REGISTRY_TOPICS)
 
 
-def check_events(log: EventLog, store: TreeStore, size: int) -> None:
-    """Compare the first `size` events with the stored tiles.
+def check_events(
+    log: EventLog,
+    store: TreeStore,
+    size: int,
+    *,
+    start: int = 0,
+    pause: Callable[[], None] = lambda: None,
+) -> None:
+    """Compare the events from `start` to `size` (not included) with the stored tiles.
 
-    Raises LedgerMismatch naming the first event that differs. Memory stays constant.
+    Below `start` the tiles are taken for the events. `pause` is called now and then. Raises
+    LedgerMismatch naming the first event that differs. Memory stays constant.
     """
     # Full tiles were compared before they are read again here: they stand for the events.
-    growing = GrowingTree(0, store.tile)
-    register = RegisterIndex(log)
-    for chunk in read_entries(log, 0, size):
+    growing = edge_of(start, store)
+    register = RegisterIndex(log, start)
+    for chunk in read_entries(log, start, size - start):
+        pause()
         growing.append(leaf_hash(entry.state) for entry in chunk)
         compare_tiles(growing, store)
         for entry in chunk:

@@ -195,7 +195,7 @@ class Place:
 
 def empty_logs(core: Core) -> None:
     """Bring what was written from the write-ahead log into the database, as time would."""
-    core.log._database.empty_wal()
+    core.log._database.forget()
 
 
 def sender_and_recipient(founded: Founded) -> tuple[Speaker, Speaker]:

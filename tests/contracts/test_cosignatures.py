@@ -12,11 +12,11 @@ from hub.proof.note import NoteSignature
 SIZES = range(1, 100)
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest) -> Cosignatures:
     if request.param == "memory":
         return MemoryCosignatures(lambda size: size in SIZES)
-    database = request.getfixturevalue("database")
+    database = request.getfixturevalue(request.param)
     for size in SIZES:
         TreeStore(database).publish({}, size, b"note %d" % size)
     return CosignatureStore(database)

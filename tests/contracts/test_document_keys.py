@@ -1,7 +1,6 @@
 """What every DocumentKeys must do, whichever adapter provides it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,12 +11,12 @@ from adapters.storage.engine import Database
 from hub.application.ports import DocumentKeys
 
 
-@pytest.fixture(params=["memory", "storage"])
-def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentKeys]:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def keys(request: pytest.FixtureRequest) -> Iterator[DocumentKeys]:
     if request.param == "memory":
         yield MemoryDocumentKeys()
         return
-    database = Database(f"sqlite:///{tmp_path}/keys.db")
+    database: Database = request.getfixturevalue(f"{request.param}_keys")
     yield SqlDocumentKeys(database)
     database.close()
 

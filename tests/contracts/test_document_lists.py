@@ -96,12 +96,12 @@ class Lists:
         return found
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def lists(request: pytest.FixtureRequest) -> Lists:
     if request.param == "memory":
         memory = MemoryViews()
         return Lists(memory, MemoryDocumentLists(memory))
-    database = request.getfixturevalue("database")
+    database = request.getfixturevalue(request.param)
     return Lists(SqlViews(database), SqlDocumentLists(database))
 
 

@@ -15,7 +15,6 @@ from adapters.memory.document_keys import MemoryDocumentKeys
 from adapters.memory.events import MemoryEventLog
 from adapters.storage.content import ContentStore
 from adapters.storage.document_keys import DocumentKeys
-from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
 from adapters.storage.uploads import make_root
 from hub.application.ports import Erasable, SealedPayload
@@ -59,19 +58,24 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> Store:
     memory = request.param == "memory"
     if kind == "content":
         folder = tmp_path / "content"
         make_root(folder)
+        if request.param == "postgres":
+            pytest.skip("content lies in files, whatever the database is")
         return content(
             MemoryContentStore() if memory else ContentStore(folder, CountedRandomness())
         )
-    database: Database = request.getfixturevalue("database")
     if kind == "keys":
-        return keys(MemoryDocumentKeys() if memory else DocumentKeys(database))
-    return log(MemoryEventLog() if memory else EventRecorder(database))
+        if memory:
+            return keys(MemoryDocumentKeys())
+        return keys(DocumentKeys(request.getfixturevalue(f"{request.param}_keys")))
+    if memory:
+        return log(MemoryEventLog())
+    return log(EventRecorder(request.getfixturevalue(request.param)))
 
 
 def test_a_new_store_has_erased_nothing(store: Store):
@@ -113,13 +117,9 @@ def test_a_damaged_mark_only_costs_time(tmp_path: Path, damaged: bytes):
     assert store.erased_below() == 0
 
 
-@pytest.mark.parametrize("which", ["memory", "storage"])
+@pytest.mark.parametrize("which", ["memory", "sqlite", "postgres"])
 def test_erasures_are_found_in_their_order(which: str, request: pytest.FixtureRequest):
-    it = (
-        MemoryEventLog()
-        if which == "memory"
-        else EventRecorder(request.getfixturevalue("database"))
-    )
+    it = MemoryEventLog() if which == "memory" else EventRecorder(request.getfixturevalue(which))
     erased = [new_event(topic=Exchange.PayloadErased.TOPIC) for _ in range(3)]
     it.commit(new_commit(0, [new_event(), erased[0], new_event(), erased[1], erased[2]]))
 

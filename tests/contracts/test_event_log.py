@@ -22,11 +22,11 @@ from tests.support.commits import (
 TIMESTAMP_TOPIC = Timestamp.Created.TOPIC
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def log(request: pytest.FixtureRequest) -> EventLog:
     if request.param == "memory":
         return MemoryEventLog()
-    return EventRecorder(request.getfixturevalue("database"))
+    return EventRecorder(request.getfixturevalue(request.param))
 
 
 def test_an_empty_log_has_no_registry(log: EventLog):

@@ -31,12 +31,12 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 Put = Callable[..., None]
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def stores(request: pytest.FixtureRequest) -> tuple[Views, Figures]:
     if request.param == "memory":
         memory = MemoryViews()
         return memory, MemoryFigures(memory)
-    database = request.getfixturevalue("database")
+    database = request.getfixturevalue(request.param)
     return SqlViews(database), SqlFigures(database)
 
 

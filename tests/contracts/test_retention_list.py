@@ -77,13 +77,13 @@ class Archive:
         raise AssertionError("it goes on for ever")
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def archive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Archive:
     if request.param == "memory":
         views = MemoryViews()
         return Archive(views, MemoryRetentionList(views))
     monkeypatch.setattr(storage, "SCAN_MAX", 3)
-    database = request.getfixturevalue("database")
+    database = request.getfixturevalue(request.param)
     return Archive(SqlViews(database), SqlRetentionList(database))
 
 

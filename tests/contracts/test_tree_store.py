@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from adapters.memory.tree import MemoryTreeStore
+from adapters.storage import schema
+from adapters.storage import tree as storage
 from adapters.storage.tree import TreeStore as SqlTreeStore
 from hub.application.ports import TreeStore
 from hub.errors import LedgerMismatch
@@ -13,11 +16,11 @@ from hub.proof.note import Note, NoteSignature, format_note
 A, B, C = (bytes([n]) * 32 for n in range(3))
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def tree(request: pytest.FixtureRequest) -> TreeStore:
     if request.param == "memory":
         return MemoryTreeStore()
-    return SqlTreeStore(request.getfixturevalue("database"))
+    return SqlTreeStore(request.getfixturevalue(request.param))
 
 
 def test_an_empty_store_has_no_tile_and_no_checkpoint(tree: TreeStore):
@@ -172,7 +175,9 @@ def remove(tree: Any, sizes: list[int]) -> None:
         for size in sizes:
             del tree._checkpoints[size]
         return
-    with tree._database.writing() as connection:
-        connection.exec_driver_sql("DROP TRIGGER checkpoints_refuse_delete")
-        for size in sizes:
-            connection.exec_driver_sql("DELETE FROM checkpoints WHERE size = ?", (size,))
+    with (
+        tree._database.writing() as connection,
+        storage._without_triggers(connection, storage._CHECKPOINT_TABLES),
+    ):
+        statement = sa.delete(schema.checkpoints)
+        connection.execute(statement.where(schema.checkpoints.c.size.in_(sizes)))

@@ -35,11 +35,11 @@ SECOND = timedelta(seconds=1)
 NOTHING = ViewChanges([], [], [])
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def views(request: pytest.FixtureRequest) -> Views:
     if request.param == "memory":
         return MemoryViews()
-    return SqlViews(request.getfixturevalue("database"))
+    return SqlViews(request.getfixturevalue(request.param))
 
 
 def test_new_views_have_seen_nothing(views: Views):

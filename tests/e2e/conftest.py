@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 from adapters.system import system_clock
 from hub.bootstrap import assembly
 from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.founding import Stores
 from tests.support.hubs import Founded, Running, found, serving
+from tests.support.postgres import Server
 
 
 class MovedClock:
@@ -31,11 +34,43 @@ def newly_founded(tmp_path_factory: pytest.TempPathFactory) -> Founded:
     return found(tmp_path_factory.mktemp("founded"))
 
 
+@pytest.fixture(scope="session")
+def newly_founded_on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: Server
+) -> tuple[Founded, str, str]:
+    """The same with its events and its document keys in two databases, and their names."""
+    events, keys = postgres_server.create(), postgres_server.create()
+    stores = Stores(postgres_server.url(events), postgres_server.url(keys))
+    return found(tmp_path_factory.mktemp("founded"), stores=stores), events, keys
+
+
 @pytest.fixture
-def founded(newly_founded: Founded, tmp_path: Path) -> Founded:
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """What `founded` lies on; tests that ask for both say so by `on_both_databases`."""
+    chosen: str = getattr(request, "param", os.environ.get("LIENTHONG_TESTS_DATABASE", "sqlite"))
+    return chosen
+
+
+@pytest.fixture
+def founded(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path
+) -> Iterator[Founded]:
     root = tmp_path / "hub"
-    shutil.copytree(newly_founded.folder.root, root)
-    return Founded(DataFolder(root))
+    if database_kind == "sqlite":
+        shutil.copytree(request.getfixturevalue("newly_founded").folder.root, root)
+        yield Founded(DataFolder(root))
+        return
+    founded, *names = request.getfixturevalue("newly_founded_on_postgres")
+    shutil.copytree(founded.folder.root, root)
+    settings = (root / "hub.toml").read_text()
+    server: Server = request.getfixturevalue("postgres_server")
+    copies = [server.create(name) for name in names]
+    for name, copy in zip(names, copies, strict=True):
+        settings = settings.replace(name, copy)
+    (root / "hub.toml").write_text(settings)
+    yield Founded(DataFolder(root))
+    for copy in copies:
+        server.drop(copy)
 
 
 @pytest.fixture

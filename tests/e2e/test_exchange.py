@@ -40,6 +40,7 @@ from tests.support.hubs import (
     collection,
     digest_of,
     envelope,
+    on_both_databases,
     raw_channel,
     raw_method,
     raw_stub,
@@ -52,6 +53,7 @@ from tests.support.hubs import (
     submission,
 )
 
+pytestmark = on_both_databases
 SUBMIT = "/hub.v1.ExchangeService/SubmitDocument"
 GET_SUBMISSION = "/hub.v1.ExchangeService/GetSubmission"
 

@@ -11,7 +11,6 @@ import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -41,8 +40,9 @@ from tests.support.hubs import (
     check_hub_is_whole,
     digest_of,
     envelope,
+    look_into,
+    on_both_databases,
     raw_stub,
-    reading,
     request_id_of,
     signed,
     submission,
@@ -299,13 +299,14 @@ async def until_swept(founded: Founded) -> None:
 
 def documents_of(founded: Founded) -> set[str]:
     ask = "SELECT aggregate_id FROM events WHERE topic = 'hub.Exchange.DocumentSubmitted'"
-    with closing(reading(founded.folder.database)) as database:
-        return {str(UUID(bytes=value)) for (value,) in database.execute(ask)}
+    with look_into(founded.folder.root) as database:
+        return {str(UUID(bytes=value)) for (value,) in database.exec_driver_sql(ask)}
 
 
 # --- The tests --------------------------------------------------------------------------
 
 
+@on_both_databases
 async def test_a_hub_killed_five_times_under_load_keeps_every_promise(founded):
     await load_and(founded, killed, rounds=5)
 
@@ -360,6 +361,7 @@ async def test_two_processes_never_serve_one_folder(founded):
     check_hub_is_whole(founded.folder.root)
 
 
+@on_both_databases
 async def test_a_hub_killed_right_after_its_answer_still_has_the_document(founded):
     sender = founded.speakers[TAI_CHINH]
     async with HubProcess(founded) as process:

@@ -35,6 +35,7 @@ from tests.support.hubs import (
     collection,
     digest_of,
     envelope,
+    on_both_databases,
     raw_stub,
     recall,
     recall_answer,
@@ -48,6 +49,7 @@ from tests.support.hubs import (
     submission,
 )
 
+pytestmark = on_both_databases
 CONTENT = b"%PDF-1.7 " + bytes(range(256)) * 100
 DOCUMENT = wire.INBOX_ITEM_KIND_DOCUMENT
 RECALL = wire.INBOX_ITEM_KIND_RECALL

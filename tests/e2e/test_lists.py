@@ -25,12 +25,14 @@ from tests.support.hubs import (
     QUAN_1,
     TAI_CHINH,
     Y_TE,
+    on_both_databases,
     raw_stub,
     refusal_of,
     serving,
     submission,
 )
 
+pytestmark = on_both_databases
 VIETNAM = timezone(timedelta(hours=7))
 CALENDAR = WorkingDays(vietnamese_working_day, ZoneInfo("Asia/Ho_Chi_Minh"))
 

@@ -16,8 +16,8 @@ import sqlite3
 import subprocess
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property
@@ -26,15 +26,19 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
+import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.rpc import error_details_pb2, status_pb2
 
+from adapters.storage.read_only import ReadOnlyDatabase
 from adapters.system import system_clock
 from hub.bootstrap import assembly
 from hub.bootstrap.assembly import Core, open_core, running_hub
 from hub.bootstrap.check import check_hub
 from hub.bootstrap.folder import DataFolder
-from hub.bootstrap.founding import SAMPLE_AGENCIES, SampleAgency, found_hub
+from hub.bootstrap.founding import SAMPLE_AGENCIES, SampleAgency, Stores, found_hub
+from hub.bootstrap.upgrade import database_url, document_keys_url
 from hub.client.profile import ClientProfile
 from hub.client.retry import RetryPolicy
 from hub.config import Settings
@@ -161,7 +165,9 @@ class Founded:
         return read_trusted_root(self.folder.trusted_root.read_bytes())
 
 
-def found(tmp_path: Path, *, samples: Sequence[SampleAgency] = SAMPLES) -> Founded:
+def found(
+    tmp_path: Path, *, samples: Sequence[SampleAgency] = SAMPLES, stores: Stores | None = None
+) -> Founded:
     """A new hub below `tmp_path`, with agencies for all four algorithms."""
     folder = found_hub(
         tmp_path / "hub",
@@ -169,6 +175,7 @@ def found(tmp_path: Path, *, samples: Sequence[SampleAgency] = SAMPLES) -> Found
         listen="127.0.0.1:0",
         hosts=["127.0.0.1", "localhost"],
         samples=samples,
+        stores=stores,
     )
     return Founded(folder)
 
@@ -544,38 +551,35 @@ class Trace:
 
 def trace(root: Path) -> Trace:
     """What is stored in a hub's folder now; the hub may be running."""
-    folder = DataFolder(root)
-    with closing(reading(folder.database)) as database:
+    with look_into(root) as database:
 
         def count(table: str) -> int:
-            number: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            number: int = database.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
             return number
 
         refused = [
             json.loads(state)["data"]
-            for (state,) in database.execute(
+            for (state,) in database.exec_driver_sql(
                 "SELECT state FROM events WHERE topic = 'hub.Agency.SubmissionRefused'"
                 " ORDER BY position"
             )
         ]
 
         def heads(box: str) -> tuple[tuple[str, int], ...]:
-            return tuple(
-                database.execute(f"SELECT agency, last_seq FROM {box}_heads ORDER BY agency")
-            )
+            ask = f"SELECT agency, last_seq FROM {box}_heads ORDER BY agency"
+            return tuple((agency, seq) for agency, seq in database.exec_driver_sql(ask))
 
-        with closing(reading(folder.document_keys)) as keys:
+        with look_into(root, document_keys_url) as keys:
             # A key that was destroyed leaves zeros in its place.
-            document_keys = keys.execute(
-                "SELECT count(*) FROM document_keys WHERE wrapped <> zeroblob(length(wrapped))"
-            ).fetchone()[0]
+            wrapped = keys.exec_driver_sql("SELECT wrapped FROM document_keys").scalars()
+            document_keys = sum(any(key) for key in wrapped)
         return Trace(
             events=count("events"),
             refusals=tuple((data["agency"], data["reason"], data["digest"]) for data in refused),
             requests=count("requests"),
             payloads=count("payloads"),
             evidence=count("evidence"),
-            inbox_items=count("view_notices WHERE outbox = 0"),
+            inbox_items=count("view_notices WHERE NOT outbox"),
             inbox_heads=heads("inbox"),
             outbox_heads=heads("outbox"),
             document_keys=document_keys,
@@ -587,6 +591,16 @@ def content_files(root: Path) -> tuple[str, ...]:
     """Every file below `content/`."""
     content = DataFolder(root).content
     return tuple(sorted(str(f.relative_to(content)) for f in content.rglob("*") if f.is_file()))
+
+
+@contextmanager
+def look_into(
+    root: Path, url_of: Callable[[DataFolder, Settings], str] = database_url
+) -> Iterator[sa.Connection]:
+    """One of a hub's databases, whatever it lies on, past the hub and for reading only."""
+    url = url_of(DataFolder(root), Settings.load(root))
+    with closing(ReadOnlyDatabase(url)) as database, database.reading() as connection:
+        yield connection
 
 
 def reading(path: Path) -> sqlite3.Connection:
@@ -611,3 +625,7 @@ async def until(holds: Callable[[], Any], *, within_s: float = CALL_DEADLINE_S) 
     while not holds():
         assert time.monotonic() < give_up, "it did not come about"
         await asyncio.sleep(0.02)
+
+
+on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgres"], indirect=True)
+"""For a test, or as `pytestmark` for a file: the hub lies on one, then on the other."""

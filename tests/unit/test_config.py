@@ -52,6 +52,8 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "signer": "unix:/run/lienthong/signer.sock",
         "signer_timeout_s": 0.5,
         "database_url": "sqlite:///other.db",
+        "document_keys_url": "sqlite:///other-keys.db",
+        "start_check_events": 7,
         "batch_max": 1,
         "queue_max": 1,
         "queue_per_agency": 2,

@@ -11,8 +11,20 @@ from tests.support.databases import new_database
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return new_database(tmp_path / "hub.db")
+
+
+@pytest.fixture
+def url(sqlite_url: str) -> str:
+    """Where only an SQLite file is meant; tests of both ask for `each_url`."""
+    return sqlite_url
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"])
+def each_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 @pytest.fixture

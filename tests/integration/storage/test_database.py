@@ -107,7 +107,7 @@ def test_a_failing_database_is_an_os_error(url: str, database: Database):
 
 def test_a_damaged_file_is_an_os_error_that_tells_no_rows(database: Database, log: EventRecorder):
     log.commit(new_commit(0, [new_event(state=b"what nobody should read in a log file")]))
-    database.empty_wal()
+    database.forget()
     database.close()
     size = database.path.stat().st_size
     with database.path.open("r+b") as file:
@@ -130,10 +130,10 @@ def test_the_write_ahead_log_is_emptied_unless_a_reader_needs_it(url: str):
         connection.exec_driver_sql("SELECT * FROM head").all()
         log.commit(new_commit(1, [new_event()]))
         with pytest.raises(OSError, match="a reader"):
-            database.empty_wal()
+            database.forget()
     assert wal.stat().st_size > 0
 
-    database.empty_wal()
+    database.forget()
     assert wal.stat().st_size == 0
     database.close()
 

@@ -53,10 +53,10 @@ def follow(url: str, writers: list[Future[list[bytes]]]) -> list[bytes]:
             return seen
 
 
-def test_a_reader_beside_writers_that_conflict_misses_nothing(url: str):
+def test_a_reader_beside_writers_that_conflict_misses_nothing(each_url: str):
     with ThreadPoolExecutor() as threads:
-        writers = [threads.submit(write, url, writer) for writer in range(WRITERS)]
-        readers = [threads.submit(follow, url, writers) for _ in range(2)]
+        writers = [threads.submit(write, each_url, writer) for writer in range(WRITERS)]
+        readers = [threads.submit(follow, each_url, writers) for _ in range(2)]
         written = [state for writer in writers for state in writer.result()]
         first, second = (reader.result() for reader in readers)
 

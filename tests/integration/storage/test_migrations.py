@@ -220,8 +220,16 @@ def test_a_failed_migration_leaves_the_database_as_it_was(
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://localhost/hub", "sqlite://", "sqlite:///:memory:", "sqlite:///file:x"]
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x",
+        "postgresql://localhost",
+        "postgresql+asyncpg://localhost/hub",
+        "mysql://localhost/hub",
+    ],
 )
 def test_other_databases_are_refused(url: str):
-    with pytest.raises(ValueError, match="SQLite file"):
+    with pytest.raises(ValueError, match="not the URL of"):
         Database(url)

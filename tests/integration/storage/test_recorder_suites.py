@@ -1,11 +1,10 @@
 """The recorder is what the event-sourcing library expects: its own suites say so."""
 
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import TestCase
 
+import pytest
 from eventsourcing.persistence import StoredEvent
 
 # The module, not its classes: pytest would collect those too.
@@ -13,7 +12,6 @@ from eventsourcing.tests import persistence as suites
 
 from adapters.storage.engine import Database
 from adapters.storage.events import EventRecorder
-from adapters.storage.migrate import migrate
 
 
 class AggregateRecorder(EventRecorder):
@@ -23,19 +21,27 @@ class AggregateRecorder(EventRecorder):
         super().insert_events(stored_events, **kwargs)
 
 
-class OnAFile(TestCase):
+class OnADatabase(TestCase):
     recorder_class: type[EventRecorder] = EventRecorder
+    kind: str
+    database: Database
 
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        url = f"sqlite:///{Path(folder.name)}/hub.db"
-        migrate(url)
-        self.database = Database(url)
-        self.addCleanup(self.database.close)
+    @pytest.fixture(autouse=True)
+    def open_database(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        self.database = Database(request.getfixturevalue(self.kind))
+        yield
+        self.database.close()
 
     def create_recorder(self) -> EventRecorder:
         return self.recorder_class(self.database)
+
+
+class OnAFile(OnADatabase):
+    kind = "sqlite_url"
+
+
+class OnAServer(OnADatabase):
+    kind = "postgres_url"
 
 
 class TestAsAggregateRecorder(OnAFile, suites.AggregateRecorderTestCase):
@@ -48,4 +54,19 @@ class TestAsApplicationRecorder(OnAFile, suites.ApplicationRecorderTestCase):
 
 
 class TestNotificationIdsDoNotInterleave(OnAFile, suites.NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestAsAggregateRecorderOnAServer(OnAServer, suites.AggregateRecorderTestCase):
+    recorder_class = AggregateRecorder
+
+
+class TestAsApplicationRecorderOnAServer(OnAServer, suites.ApplicationRecorderTestCase):
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()
+
+
+class TestNotificationIdsDoNotInterleaveOnAServer(
+    OnAServer, suites.NonInterleavingNotificationIDsBaseCase
+):
     pass

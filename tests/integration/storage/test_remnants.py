@@ -141,7 +141,7 @@ def test_no_erased_word_is_left_in_the_file(database, seed):
             documents[number] = row
             changed.append(row)
         apply(changed)
-    database.empty_wal()
+    database.forget()
 
     found = set(MARKS.findall(bytes_of(database.path)))
     words = {position: marks(position) for position in erased}

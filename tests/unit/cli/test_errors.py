@@ -24,6 +24,7 @@ HOMES = (
     "hub.client.errors",
     "hub.config",
     "hub.bootstrap.folder",
+    "hub.bootstrap.leading",
     "hub.bootstrap.founding",
     "keys.age",
     "keys.file",

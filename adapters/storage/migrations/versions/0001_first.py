@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from adapters.storage.migrations import refusals
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -18,17 +20,16 @@ depends_on = None
 POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ID = sa.LargeBinary(16)
 DIGEST = sa.LargeBinary(32)
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     """Create every table with its triggers, and the rows that are always there."""
-    if op.get_context().dialect.name != "sqlite":
-        raise NotImplementedError("the triggers below are written for SQLite only")
     _create_log()
     _create_tree()
     _create_views()
-    for statement in _triggers():
-        op.execute(statement)
+    _create_triggers()
+    _store_sealed_bytes_as_they_are()
     op.execute("INSERT INTO head (id, next_position, registry_version) VALUES (1, 0, -1)")
     op.execute("INSERT INTO view_state (id, position) VALUES (1, 0)")
 
@@ -46,7 +47,7 @@ def _create_log() -> None:
         sa.Column("position", POSITION, primary_key=True, autoincrement=False),
         sa.Column("aggregate_id", ID, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("topic", TEXT, nullable=False),
         sa.Column("registry", sa.Boolean(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
     )
@@ -60,8 +61,8 @@ def _create_log() -> None:
     )
     op.create_table(
         "requests",
-        sa.Column("request_id", sa.String(), primary_key=True),
-        sa.Column("caller", sa.String(), primary_key=True),
+        sa.Column("request_id", TEXT, primary_key=True),
+        sa.Column("caller", TEXT, primary_key=True),
         sa.Column("digest", DIGEST, nullable=False),
         sa.Column("position", POSITION, sa.ForeignKey("events.position"), nullable=False),
         sa.Column("exchange_id", ID, nullable=True),
@@ -82,7 +83,7 @@ def _create_log() -> None:
     )
     op.create_table(
         "inbox_heads",
-        sa.Column("agency", sa.String(), primary_key=True),
+        sa.Column("agency", TEXT, primary_key=True),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
@@ -112,20 +113,20 @@ def _create_views() -> None:
     op.create_table(
         "view_documents",
         sa.Column("exchange_id", ID, primary_key=True),
-        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("sender", TEXT, nullable=False),
         sa.Column("envelope_digest", DIGEST, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("accepted_at_us", sa.BigInteger(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("type_name", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("type_name", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
         sa.Column("attachment_count", sa.Integer(), nullable=False),
         sa.Column("attachment_bytes", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "view_deliveries",
-        sa.Column("recipient", sa.String(), primary_key=True),
+        sa.Column("recipient", TEXT, primary_key=True),
         sa.Column("inbox_seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("exchange_id", ID, sa.ForeignKey("view_documents.exchange_id"), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
@@ -139,43 +140,36 @@ def _create_views() -> None:
     )
 
 
-def _triggers() -> list[str]:
-    """What the database refuses to everybody, our own mistakes included.
-
-    Whoever holds the file can drop them: against that stand the tree and the receipts.
-    """
-    append_only = ("events", "requests", "evidence", "checkpoints")
-    return [
-        *(_refuse("UPDATE", table, f"the table {table} is append-only") for table in append_only),
-        *(_refuse("DELETE", table, f"the table {table} is append-only") for table in append_only),
-        _refuse("DELETE", "head", "the head of the log is never removed"),
-        _refuse(
-            "UPDATE",
-            "head",
-            "the head of the log only moves forward",
-            when="NEW.next_position < OLD.next_position"
-            " OR NEW.registry_version < OLD.registry_version",
-        ),
-        _refuse("DELETE", "tiles", "tiles are never removed"),
-        _refuse(
-            "UPDATE",
-            "tiles",
-            "a tile only grows, and its beginning never changes",
-            when="NEW.level <> OLD.level OR NEW.number <> OLD.number"
-            " OR substr(NEW.data, 1, length(OLD.data)) <> OLD.data",
-        ),
-        _refuse("DELETE", "inbox_heads", "inbox numbers are never given twice"),
-        _refuse(
-            "UPDATE",
-            "inbox_heads",
-            "inbox numbers are never given twice",
-            when="NEW.agency <> OLD.agency OR NEW.last_seq < OLD.last_seq",
-        ),
-    ]
-
-
-def _refuse(action: str, table: str, message: str, *, when: str = "TRUE") -> str:
-    return (
-        f"CREATE TRIGGER {table}_refuse_{action.lower()} BEFORE {action} ON {table}"
-        f" WHEN {when} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+def _create_triggers() -> None:
+    refusals.prepare()
+    for table in ("events", "requests", "evidence", "checkpoints"):
+        refusals.refuse_changes(table)
+    refuse = refusals.refuse
+    refuse("DELETE", "head", "the head of the log is never removed")
+    refuse(
+        "UPDATE",
+        "head",
+        "the head of the log only moves forward",
+        when="NEW.next_position < OLD.next_position OR NEW.registry_version < OLD.registry_version",
     )
+    refuse("DELETE", "tiles", "tiles are never removed")
+    refuse(
+        "UPDATE",
+        "tiles",
+        "a tile only grows, and its beginning never changes",
+        when="NEW.level <> OLD.level OR NEW.number <> OLD.number"
+        " OR substr(NEW.data, 1, length(OLD.data)) <> OLD.data",
+    )
+    refuse("DELETE", "inbox_heads", "inbox numbers are never given twice")
+    refuse(
+        "UPDATE",
+        "inbox_heads",
+        "inbox numbers are never given twice",
+        when="NEW.agency <> OLD.agency OR NEW.last_seq < OLD.last_seq",
+    )
+
+
+def _store_sealed_bytes_as_they_are() -> None:
+    # PostgreSQL would try to compress what was encrypted.
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("ALTER TABLE payloads ALTER COLUMN sealed SET STORAGE EXTERNAL")

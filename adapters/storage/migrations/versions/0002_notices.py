@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from adapters.storage.migrations.refusals import refuse
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -17,6 +19,7 @@ depends_on = None
 # Written out, not taken from schema.py: what this step did must never change again.
 ID = sa.LargeBinary(16)
 DIGEST = sa.LargeBinary(32)
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 MAY_EXPIRE = "NOT collected AND NOT expired AND expires_at_us IS NOT NULL"
 
 
@@ -33,29 +36,27 @@ def upgrade() -> None:
 def _create_outbox_heads() -> None:
     op.create_table(
         "outbox_heads",
-        sa.Column("agency", sa.String(), primary_key=True),
+        sa.Column("agency", TEXT, primary_key=True),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
-    refusal = "BEGIN SELECT RAISE(ABORT, 'outbox numbers are never given twice'); END"
-    op.execute(f"CREATE TRIGGER outbox_heads_refuse_delete BEFORE DELETE ON outbox_heads {refusal}")
-    op.execute(
-        "CREATE TRIGGER outbox_heads_refuse_update BEFORE UPDATE ON outbox_heads"
-        f" WHEN NEW.agency <> OLD.agency OR NEW.last_seq < OLD.last_seq {refusal}"
-    )
+    message = "outbox numbers are never given twice"
+    refuse("DELETE", "outbox_heads", message)
+    goes_back = "NEW.agency <> OLD.agency OR NEW.last_seq < OLD.last_seq"
+    refuse("UPDATE", "outbox_heads", message, when=goes_back)
 
 
 def _create_views() -> None:
     op.create_table(
         "view_documents",
         sa.Column("exchange_id", ID, primary_key=True),
-        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("sender", TEXT, nullable=False),
         sa.Column("envelope_digest", DIGEST, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("accepted_at_us", sa.BigInteger(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("type_name", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("type_name", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
         sa.Column("attachment_count", sa.Integer(), nullable=False),
         sa.Column("attachment_bytes", sa.BigInteger(), nullable=False),
         sa.Column("replaced_by", ID, nullable=True),
@@ -64,7 +65,7 @@ def _create_views() -> None:
     op.create_table(
         "view_deliveries",
         sa.Column("exchange_id", ID, sa.ForeignKey("view_documents.exchange_id"), primary_key=True),
-        sa.Column("recipient", sa.String(), primary_key=True),
+        sa.Column("recipient", TEXT, primary_key=True),
         sa.Column("inbox_seq", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("collected", sa.Boolean(), nullable=False),
@@ -88,12 +89,12 @@ def _create_views() -> None:
     op.create_table(
         "view_notices",
         sa.Column("outbox", sa.Boolean(), primary_key=True),
-        sa.Column("agency", sa.String(), primary_key=True),
+        sa.Column("agency", TEXT, primary_key=True),
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("exchange_id", ID, nullable=False),
-        sa.Column("recipient", sa.String(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("recipient", TEXT, nullable=False),
+        sa.Column("code", TEXT, nullable=False),
         sa.Column("by_exchange", ID, nullable=True),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at_us", sa.BigInteger(), nullable=False),

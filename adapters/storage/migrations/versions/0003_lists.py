@@ -17,6 +17,7 @@ depends_on = None
 # Written out, not taken from schema.py: what this step did must never change again.
 ID = sa.LargeBinary(16)
 DIGEST = sa.LargeBinary(32)
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 MAY_EXPIRE = "NOT collected AND NOT expired AND recall <> 2 AND expires_at_us IS NOT NULL"
 MAY_BE_LATE = "state = 1 OR answer_by IS NOT NULL AND state NOT IN (4, 8)"
 
@@ -37,24 +38,24 @@ def _create_documents() -> None:
     op.create_table(
         "view_documents",
         sa.Column("exchange_id", ID, primary_key=True),
-        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("sender", TEXT, nullable=False),
         sa.Column("envelope_digest", DIGEST, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("accepted_at_us", sa.BigInteger(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("type_name", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("type_name", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
         sa.Column("attachment_count", sa.Integer(), nullable=False),
         sa.Column("attachment_bytes", sa.BigInteger(), nullable=False),
         sa.Column("replaced_by", ID, nullable=True),
-        sa.Column("type_code", sa.String(), nullable=False),
-        sa.Column("priority", sa.String(), nullable=False),
+        sa.Column("type_code", TEXT, nullable=False),
+        sa.Column("priority", TEXT, nullable=False),
         sa.Column("issued_on", sa.Date(), nullable=True),
         sa.Column("due_on", sa.Date(), nullable=True),
-        sa.Column("folded_code", sa.String(), nullable=False),
-        sa.Column("folded_type_name", sa.String(), nullable=False),
-        sa.Column("folded_type_code", sa.String(), nullable=False),
-        sa.Column("folded_subject", sa.String(), nullable=False),
+        sa.Column("folded_code", TEXT, nullable=False),
+        sa.Column("folded_type_name", TEXT, nullable=False),
+        sa.Column("folded_type_code", TEXT, nullable=False),
+        sa.Column("folded_subject", TEXT, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("view_documents_by_sender", "view_documents", ["sender", "position"])
@@ -64,7 +65,7 @@ def _create_deliveries() -> None:
     op.create_table(
         "view_deliveries",
         sa.Column("exchange_id", ID, sa.ForeignKey("view_documents.exchange_id"), primary_key=True),
-        sa.Column("recipient", sa.String(), primary_key=True),
+        sa.Column("recipient", TEXT, primary_key=True),
         sa.Column("inbox_seq", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("collected", sa.Boolean(), nullable=False),
@@ -97,12 +98,12 @@ def _create_notices() -> None:
     op.create_table(
         "view_notices",
         sa.Column("outbox", sa.Boolean(), primary_key=True),
-        sa.Column("agency", sa.String(), primary_key=True),
+        sa.Column("agency", TEXT, primary_key=True),
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("exchange_id", ID, nullable=False),
-        sa.Column("recipient", sa.String(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("recipient", TEXT, nullable=False),
+        sa.Column("code", TEXT, nullable=False),
         sa.Column("by_exchange", ID, nullable=True),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at_us", sa.BigInteger(), nullable=False),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from adapters.storage.migrations.refusals import refuse_changes
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -16,6 +18,7 @@ depends_on = None
 
 # Written out, not taken from schema.py: what this step did must never change again.
 POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -24,7 +27,7 @@ def upgrade() -> None:
         "cosignatures",
         sa.Column("size", POSITION, sa.ForeignKey("checkpoints.size"), primary_key=True),
         sa.Column("nth", sa.SmallInteger(), primary_key=True, autoincrement=False),
-        sa.Column("witness", sa.String(), nullable=False),
+        sa.Column("witness", TEXT, nullable=False),
         sa.Column("key_id", sa.LargeBinary(4), nullable=False),
         sa.Column("signature", sa.LargeBinary(), nullable=False),
         sqlite_with_rowid=False,
@@ -33,9 +36,4 @@ def upgrade() -> None:
         "cosignatures_by_witness", "cosignatures", ["witness", "key_id", "size"], unique=True
     )
     op.create_index("cosignatures_by_count", "cosignatures", ["nth", "size"])
-    refusal = "BEGIN SELECT RAISE(ABORT, 'the table cosignatures is append-only'); END"
-    for action in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER cosignatures_refuse_{action.lower()}"
-            f" BEFORE {action} ON cosignatures {refusal}"
-        )
+    refuse_changes("cosignatures")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from adapters.storage.migrations.refusals import refuse_changes
+
 revision = "0008"
 down_revision = "0005"
 branch_labels = None
@@ -25,8 +27,4 @@ def upgrade() -> None:
         sa.Column("size", POSITION, primary_key=True, autoincrement=False),
     )
     op.execute("INSERT INTO published SELECT size FROM checkpoints")
-    for action in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER published_refuse_{action.lower()} BEFORE {action} ON published"
-            " BEGIN SELECT RAISE(ABORT, 'the table published is append-only'); END"
-        )
+    refuse_changes("published")

@@ -18,6 +18,7 @@ depends_on = None
 ID = sa.LargeBinary(16)
 DIGEST = sa.LargeBinary(32)
 POSITION = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 IS_ERASURE = "topic = 'hub.Exchange.PayloadErased'"
 MAY_EXPIRE = "NOT collected AND NOT expired AND recall <> 2 AND expires_at_us IS NOT NULL"
 MAY_BE_LATE = "state = 1 OR answer_by IS NOT NULL AND state NOT IN (4, 8)"
@@ -48,14 +49,14 @@ def _create_documents() -> None:
     op.create_table(
         "view_documents",
         sa.Column("exchange_id", ID, primary_key=True),
-        sa.Column("sender", sa.String(), nullable=False),
+        sa.Column("sender", TEXT, nullable=False),
         sa.Column("envelope_digest", DIGEST, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("accepted_at_us", sa.BigInteger(), nullable=False),
         sa.Column("attachment_count", sa.Integer(), nullable=False),
         sa.Column("attachment_bytes", sa.BigInteger(), nullable=False),
         sa.Column("replaced_by", ID, nullable=True),
-        sa.Column("priority", sa.String(), nullable=False),
+        sa.Column("priority", TEXT, nullable=False),
         sa.Column("issued_on", sa.Date(), nullable=True),
         sa.Column("due_on", sa.Date(), nullable=True),
         sa.Column("erased", sa.Boolean(), nullable=False),
@@ -68,14 +69,14 @@ def _create_words() -> None:
     op.create_table(
         "view_words",
         sa.Column("position", POSITION, primary_key=True, autoincrement=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("type_name", sa.String(), nullable=False),
-        sa.Column("type_code", sa.String(), nullable=False),
-        sa.Column("subject", sa.String(), nullable=False),
-        sa.Column("folded_code", sa.String(), nullable=False),
-        sa.Column("folded_type_name", sa.String(), nullable=False),
-        sa.Column("folded_type_code", sa.String(), nullable=False),
-        sa.Column("folded_subject", sa.String(), nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("type_name", TEXT, nullable=False),
+        sa.Column("type_code", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("folded_code", TEXT, nullable=False),
+        sa.Column("folded_type_name", TEXT, nullable=False),
+        sa.Column("folded_type_code", TEXT, nullable=False),
+        sa.Column("folded_subject", TEXT, nullable=False),
     )
 
 
@@ -83,7 +84,7 @@ def _create_deliveries() -> None:
     op.create_table(
         "view_deliveries",
         sa.Column("exchange_id", ID, sa.ForeignKey("view_documents.exchange_id"), primary_key=True),
-        sa.Column("recipient", sa.String(), primary_key=True),
+        sa.Column("recipient", TEXT, primary_key=True),
         sa.Column("inbox_seq", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("collected", sa.Boolean(), nullable=False),
@@ -120,12 +121,12 @@ def _create_notices() -> None:
     op.create_table(
         "view_notices",
         sa.Column("outbox", sa.Boolean(), primary_key=True),
-        sa.Column("agency", sa.String(), primary_key=True),
+        sa.Column("agency", TEXT, primary_key=True),
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         sa.Column("exchange_id", ID, nullable=False),
-        sa.Column("recipient", sa.String(), nullable=True),
-        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("recipient", TEXT, nullable=True),
+        sa.Column("code", TEXT, nullable=False),
         sa.Column("by_exchange", ID, nullable=True),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at_us", sa.BigInteger(), nullable=False),
@@ -142,15 +143,15 @@ def _create_orders() -> None:
         "view_orders",
         sa.Column("position", POSITION, primary_key=True, autoincrement=False),
         sa.Column("digest", DIGEST, nullable=False),
-        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("action", TEXT, nullable=False),
         sa.Column("exchange_id", ID, nullable=True),
         sa.Column("envelope_digest", DIGEST, nullable=True),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("basis", sa.String(), nullable=False),
-        sa.Column("ordered_by", sa.String(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("basis", TEXT, nullable=False),
+        sa.Column("ordered_by", TEXT, nullable=False),
         sa.Column("ordered_at_us", sa.BigInteger(), nullable=False),
         sa.Column("lapses_at_us", sa.BigInteger(), nullable=False),
-        sa.Column("approved_by", sa.String(), nullable=True),
+        sa.Column("approved_by", TEXT, nullable=True),
         sa.Column("approved_at_us", sa.BigInteger(), nullable=True),
     )
     op.create_index("view_orders_by_digest", "view_orders", ["digest"], unique=True)

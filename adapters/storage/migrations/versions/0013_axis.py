@@ -16,30 +16,31 @@ depends_on = None
 
 # Written out, not taken from schema.py: what this step did must never change again.
 ID = sa.LargeBinary(16)
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 MAY_BE_SENT = "NOT incoming AND state IN (1, 2, 3)"
 
 
 def upgrade() -> None:
     """Add the list of packages, and to documents their origin: none has come over an axis yet."""
     with op.batch_alter_table("view_documents", recreate="never") as documents:
-        documents.add_column(sa.Column("origin", sa.String(), nullable=False, server_default=""))
+        documents.add_column(sa.Column("origin", TEXT, nullable=False, server_default=""))
     op.create_table(
         "view_relays",
         sa.Column("relay_id", ID, primary_key=True),
         sa.Column("incoming", sa.Boolean(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
         sa.Column("exchange_id", ID, nullable=False),
-        sa.Column("agency", sa.String(), nullable=False),
-        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("agency", TEXT, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("since_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_at_us", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("again_at_us", sa.BigInteger(), nullable=True),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("axis_id", sa.String(), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("axis_id", TEXT, nullable=False),
         sa.Column("package", sa.LargeBinary(), nullable=False),
         sa.Column("package_bytes", sa.BigInteger(), nullable=False),
         sa.Column("request_bytes", sa.BigInteger(), nullable=False),
