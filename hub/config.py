@@ -154,6 +154,38 @@ class CrlSetting(BaseModel):
     """Where it is fetched, and nowhere else."""
 
 
+class OcspSetting(BaseModel):
+    """A responder (RFC 6960) that is asked ahead about the certificates in force here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+    """What the hub calls it: events name it so. Not `given`."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,2000}$")]
+    """Where it is asked, and nowhere else."""
+
+    issuers: str = ""
+    """A PEM file: the authorities about whose certificates it is asked; all of the hub's if left
+    out."""
+
+    method: Literal["post", "get"] = "post"
+    """`get` lets caches on the way answer (RFC 5019); then no question holds a random number."""
+
+    hash: Literal["sha1", "sha256"] = "sha1"
+    """What certificates are named by. It protects nothing; many responders know SHA-1 only."""
+
+    nonce: bool = True
+    """Whether a question by `post` holds a random number, which the answer then may repeat."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str) -> str:
+        if name == "given":
+            raise ValueError("answers that came along with a certificate are called so")
+        return name
+
+
 class CustodySettings(BaseSettings):
     """Where private keys are and what opens them; the same for a hub and for a signer."""
 
@@ -301,10 +333,20 @@ class Settings(CustodySettings):
     """How long one fetch may take in all, in seconds."""
 
     crl_age_max_h: Annotated[int, Field(ge=1, le=8760)] = 48
-    """How many hours old the newest list of an issuer may be; counted from its own date."""
+    """How many hours old the newest list of an issuer may be, or the newest OCSP answer about a
+    certificate, whichever is newer; counted from its own date."""
 
     crl_stale: Literal["warn", "refuse"] = "warn"
     """What happens to statements beyond that: accepted with a warning, or refused."""
+
+    ocsp_responders: Annotated[tuple[OcspSetting, ...], Field(max_length=32)] = ()
+    """Who is asked by OCSP about the certificates in force here."""
+
+    ocsp_every_s: Annotated[int, Field(ge=60, le=604_800)] = 3600
+    """How many seconds lie between two questions about a certificate."""
+
+    ocsp_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """How long one answer may take in all, in seconds."""
 
     upload_age_h: Annotated[int, Field(ge=1, le=8760)] = 24
     """How many hours after its last byte an upload is forgotten that no submission has used."""
@@ -333,6 +375,13 @@ class Settings(CustodySettings):
             raise ValueError("two witnesses have the same key")
         return witnesses
 
+    @field_validator("ocsp_responders")
+    @classmethod
+    def _have_different_names(cls, named: tuple[OcspSetting, ...]) -> tuple[OcspSetting, ...]:
+        if len({each.name for each in named}) < len(named):
+            raise ValueError("two responders have the same name")
+        return named
+
     work_begin: time = time(7, 30)
     """When offices open, in `time_zone`."""
 
@@ -353,6 +402,10 @@ class Settings(CustodySettings):
 
     signatures_required_by: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
     """Recipients, by primary code, that take only documents whose own signatures are valid."""
+
+    person_and_agency_required_by: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    """Of these recipients, by primary code: those that moreover take only documents of which a
+    person and an agency both signed one attachment."""
 
     signature_timeout_s: Annotated[float, Field(gt=0, le=300)] = 20.0
     """How long the examination of one attachment may take, in seconds."""

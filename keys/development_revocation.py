@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -119,7 +120,7 @@ def ocsp_answer(
     at: datetime,
     lasting: timedelta,
 ) -> bytes:
-    """An answer (RFC 6960) in DER about the one certificate that is asked for."""
+    """An answer (RFC 6960) in DER about the one certificate asked for, with the nonce repeated."""
     asked = ocsp.load_der_ocsp_request(request)
     found = next((each for each in revoked if each.serial == asked.serial_number), None)
     builder = ocsp.OCSPResponseBuilder().add_response_by_hash(
@@ -133,6 +134,9 @@ def ocsp_answer(
         revocation_time=found.since if found else None,
         revocation_reason=REASONS[found.reason] if found else None,
     )
+    with suppress(x509.ExtensionNotFound):
+        nonce = asked.extensions.get_extension_for_class(x509.OCSPNonce).value
+        builder = builder.add_extension(nonce, critical=False)
     answer = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer).sign(key, SHA256())
     return answer.public_bytes(Encoding.DER)
 

@@ -1,4 +1,4 @@
-"""Revocation lists and examinations without a network or another process."""
+"""Revocation lists, OCSP answers and examinations without a network or another process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 
 from hub.evidence.crls import CRL_BYTES_MAX
 from hub.evidence.found import Authorities, FoundSignature
+from hub.evidence.ocsp import ANSWER_BYTES_MAX
 
 
 class MemoryCrlSource:
@@ -26,6 +27,25 @@ class MemoryCrlSource:
         data = self._answer()
         if len(data) > CRL_BYTES_MAX:
             raise ConnectionError(f"a list of more than {CRL_BYTES_MAX} bytes")
+        return data
+
+
+class MemoryOcspResponder:
+    """The port OcspResponder over a function; `is_gone` makes it unreachable."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self._answer = answer
+        self.is_gone = False
+        self.asked: list[bytes] = []
+
+    async def ask(self, request: bytes) -> bytes:
+        """What the function says; OSError while it is gone, and for more than 64 KiB."""
+        self.asked.append(request)
+        if self.is_gone:
+            raise ConnectionError("no connection")
+        data = self._answer(request)
+        if len(data) > ANSWER_BYTES_MAX:
+            raise ConnectionError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
         return data
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hub.application.certificates import Suitability
+from hub.application.given_answers import store_given
 from hub.application.lane import Lane, Recorded
 from hub.application.mapper import read_event
 from hub.application.ports import RequestKey
@@ -67,10 +68,11 @@ class EnrolCertificate:
     algorithm: Algorithm | None
     certificate: bytes
     suitability: Suitability = field(repr=False)
+    answers: Sequence[bytes] = field(default=(), repr=False)
 
     @property
     def request(self) -> RequestKey:
-        """Bound to the operator and to what is enrolled."""
+        """Bound to the operator and to what is enrolled, not to what others say of it."""
         return operator_request(
             self.operator,
             self.request_id,
@@ -90,7 +92,7 @@ class EnrolCertificate:
             )
         # Judged here, so that a repeated call gets its first answer whatever has expired since.
         certificate = self.suitability.require(
-            self.certificate, self.purpose, self.algorithm, session.at
+            self.certificate, self.purpose, self.algorithm, session.at, self.answers
         )
         session.registry.require_new_key(certificate.key_id)
         agency = session.history.agency(entry.agency_id)
@@ -108,6 +110,7 @@ class EnrolCertificate:
             request_id=self.request_id,
         )
         session.record(agency, self.request)
+        store_given(session, certificate)
 
 
 def operator_request(operator: str, request_id: str, *parts: str) -> RequestKey:
@@ -178,10 +181,21 @@ class Agencies:
         purpose: str,
         algorithm: Algorithm | None,
         certificate: bytes,
+        answers: Sequence[bytes] = (),
     ) -> tuple[Recorded, str]:
-        """Enrol a certificate; the receipt of `CertificateEnrolled`, and the key's id."""
+        """Enrol a certificate; the receipt of `CertificateEnrolled`, and the key's id.
+
+        `answers` are OCSP answers about it (DER) that the caller has; they are judged and kept.
+        """
         command = EnrolCertificate(
-            operator, request_id, code, purpose, algorithm, certificate, self._suitability
+            operator,
+            request_id,
+            code,
+            purpose,
+            algorithm,
+            certificate,
+            self._suitability,
+            answers,
         )
         recorded = await self._lane.do(command)
         key_id: str = read_event(recorded.receipt.leaf).data["key_id"]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -19,16 +20,28 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hub.errors import CertificateUnsuitable, VerificationFailed
 from hub.evidence.chains import Usage, VerifiedChain, verify_chain
 from hub.evidence.crls import Listed, name_digest
+from hub.evidence.ocsp import OfAnother, VerifiedAnswer, verify_answer
 from hub.proof.signatures import Algorithm, PublicKey
 
 CERTIFICATE_BYTES_MAX = 16 * 1024
+ANSWERS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """An OCSP answer that was handed in: it says of a certificate (DER) that it is good."""
+
+    certificate: bytes = field(repr=False)
+    data: bytes = field(repr=False)
+    answer: VerifiedAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class SuitableCertificate:
     """A certificate that may be enrolled; `not_after` is when it or an authority above it ends.
 
-    `issuers` are those above it up to the anchor (DER), its own issuer first.
+    `issuers` are those above it up to the anchor (DER), its own issuer first, `answers` what
+    was handed in with it.
     """
 
     der: bytes
@@ -37,6 +50,7 @@ class SuitableCertificate:
     not_before: datetime
     not_after: datetime
     issuers: tuple[bytes, ...] = ()
+    answers: tuple[GivenAnswer, ...] = ()
 
     @property
     def evidence(self) -> Mapping[bytes, bytes]:
@@ -53,7 +67,8 @@ class Suitability:
     """Judges certificates against the authorities configured for each purpose.
 
     An authority whose issuer is configured too only leads to it; all others are trust anchors.
-    `listed` is what the newest revocation lists say of a certificate.
+    `listed` is what the newest revocation lists and OCSP answers say of a certificate, `cleared`
+    whether the lists clear a responder's.
     """
 
     def __init__(
@@ -61,20 +76,28 @@ class Suitability:
         signing: Sequence[bytes],
         transport: Sequence[bytes],
         listed: Callable[[x509.Certificate], Listed | None] = lambda _: None,
+        cleared: Callable[[x509.Certificate], bool] = lambda _: False,
     ) -> None:
         self._authorities = {
             "signing": divided(signing),
             "transport": divided(transport),
         }
         self._listed = listed
+        self._cleared = cleared
 
     def require(
-        self, der: bytes, purpose: str, algorithm: Algorithm | None, at: datetime
+        self,
+        der: bytes,
+        purpose: str,
+        algorithm: Algorithm | None,
+        at: datetime,
+        answers: Sequence[bytes] = (),
     ) -> SuitableCertificate:
         """The certificate, if it may be enrolled for `purpose`; else CertificateUnsuitable.
 
-        A signing certificate may begin in the future: until then its statements are refused
-        with KEY_NOT_YET_VALID.
+        `answers` are OCSP answers (DER) that came with it: each must hold and say good of it,
+        or of one above it. A signing certificate may begin in the future: until then its
+        statements are refused with KEY_NOT_YET_VALID.
         """
         certificate = _load(der)
         if certificate.not_valid_after_utc <= at:
@@ -93,6 +116,7 @@ class Suitability:
             not_before=certificate.not_valid_before_utc,
             not_after=chain.not_after,
             issuers=chain.certificates[1:],
+            answers=self._given(answers, chain, at),
         )
 
     def _chain(self, der: bytes, purpose: str, at: datetime) -> VerifiedChain:
@@ -111,6 +135,35 @@ class Suitability:
                 raise CertificateUnsuitable(
                     f"its issuer revoked the certificate, or one above it: {found.reason}"
                 )
+
+    def _given(
+        self, answers: Sequence[bytes], chain: VerifiedChain, at: datetime
+    ) -> tuple[GivenAnswer, ...]:
+        if len(answers) > ANSWERS_MAX:
+            raise CertificateUnsuitable(f"at most {ANSWERS_MAX} OCSP answers go with a certificate")
+        return tuple(self._good(data, chain, at) for data in answers)
+
+    def _good(self, data: bytes, chain: VerifiedChain, at: datetime) -> GivenAnswer:
+        why = "an OCSP answer is about none of the chain's certificates"
+        for der, issuer in pairwise(chain.certificates):
+            certificate = x509.load_der_x509_certificate(der)
+            try:
+                answer = verify_answer(
+                    data,
+                    certificate=certificate,
+                    issuer=x509.load_der_x509_certificate(issuer),
+                    at=at,
+                    unrevoked=self._cleared,
+                )
+            except OfAnother:
+                continue
+            except VerificationFailed as error:
+                raise CertificateUnsuitable(str(error)) from error
+            if answer.revoked is None:
+                return GivenAnswer(der, data, answer)
+            why = f"its issuer revoked the certificate, or one above it: {answer.revoked.reason}"
+            break
+        raise CertificateUnsuitable(why)
 
 
 def divided(authorities: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -18,7 +18,7 @@ from hub.application.standing import (
     require_may_send,
 )
 from hub.application.vault import Vault
-from hub.application.verdicts import Verdict, conclude
+from hub.application.verdicts import Demand, Verdict, conclude
 from hub.domain.aggregate import StatementRecord
 from hub.domain.delivery import Delivery, RecallState
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
@@ -63,7 +63,7 @@ class SubmitDocument:
     exchange_id: UUID
     document_key: bytes
     vault: Vault = field(repr=False)
-    demanded: bool = False
+    demanded: Demand | None = None
     verdict: Verdict | None = None
 
     @property
@@ -114,6 +114,7 @@ class SubmitDocument:
                 vault=self.vault,
                 key=self.document_key,
                 document=None,
+                demand=self.demanded,
             )
         session.record(exchange, self.request, exchange.id)
         if older is not None:

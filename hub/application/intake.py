@@ -100,10 +100,11 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class StalePolicy:
-    """How old the newest revocation list of a key's issuer may be, and what happens beyond.
+    """How old what is known of a key's revocation may be, and what happens beyond.
 
-    Issuers of whom no list was ever stored are not judged. `refuses` says whether statements
-    are refused then, or only warned about.
+    That is the newest list of its issuer, or the newest OCSP answer about its certificate,
+    whichever is the newer. Where neither was ever stored nothing is judged. `refuses` says
+    whether statements are refused then, or only warned about.
     """
 
     age_max: timedelta = timedelta(days=2)
@@ -111,15 +112,17 @@ class StalePolicy:
 
     def judge(self, key: EnrolledKey, registry: Registry, at: datetime) -> tuple[str, ...]:
         """Warnings about a key. Raises RevocationStale."""
-        known = (registry.crls.get(issuer) for issuer in key.issuers)
-        newest = next((crl for crl in known if crl is not None), None)
-        if newest is None or at - newest.this_update <= self.age_max:
+        lists = (registry.crls.get(issuer) for issuer in key.issuers)
+        newest_list = next((crl for crl in lists if crl is not None), None)
+        known = (newest_list, registry.answers.get(key.certificate))
+        newest = max((each.this_update for each in known if each is not None), default=None)
+        if newest is None or at - newest <= self.age_max:
             return ()
         if self.refuses:
             raise RevocationStale(
                 "the hub has no recent word on revocation from the issuer of this certificate; "
                 "come back when it has",
-                this_update=newest.this_update.isoformat(),
+                this_update=newest.isoformat(),
             )
         return ("REVOCATION_STALE",)
 

@@ -787,6 +787,21 @@ class CrlSource(Protocol):
         ...
 
 
+class OcspResponder(Protocol):
+    """Who is asked about one certificate at a time: one address, configured by the operator.
+
+    Untrusted, as a CrlSource is: an answer is verified before anything is stored.
+    """
+
+    async def ask(self, request: bytes) -> bytes:
+        """The answer (DER) to a request (DER), nothing in it verified.
+
+        Ends within the deadline it was made with, and takes at most 64 KiB; beyond either, and
+        where there is no answer, it raises OSError.
+        """
+        ...
+
+
 # --- Read models ------------------------------------------------------------------
 
 

@@ -91,6 +91,19 @@ class StoredCrl:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The newest OCSP answer about a certificate that is kept; `evidence` is its digest."""
+
+    source: str
+    evidence: str
+    status: str
+    this_update: datetime
+    next_update: datetime
+    recorded_at: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorEntry:
     """An operator in force. `principals` are its certificates, by SHA-256 in hexadecimal.
 
@@ -170,7 +183,8 @@ class Registry:
     `callers` are those in force, `revoked` the keys that no longer are. `unreviewed` are the
     revocations, by position, whose statements in doubt are not all recorded as such.
     `auditors` and `operators` are those in force, `operator_lines` the line of every operator
-    there ever was. `crls` has the newest revocation list of each issuer. `frozen` says why an
+    there ever was. `crls` has the newest revocation list of each issuer, `answers` the newest
+    OCSP answer about each certificate, by the digest of that. `frozen` says why an
     operator stopped the log, and is empty while it goes on. `trusted_roots` are the digests of
     the editions that were published here, in hexadecimal, by their numbers.
     """
@@ -188,6 +202,7 @@ class Registry:
     unreviewed: Mapping[int, Revocation] = field(default_factory=dict)
     auditors: Mapping[str, Mapping[str, UUID]] = field(default_factory=dict)
     crls: Mapping[str, StoredCrl] = field(default_factory=dict)
+    answers: Mapping[str, StoredAnswer] = field(default_factory=dict)
     operators: Mapping[str, OperatorEntry] = field(default_factory=dict)
     operator_lines: Mapping[str, str] = field(default_factory=dict)
     hub_keys: KeyRing = field(default_factory=KeyRing)
@@ -495,7 +510,7 @@ class Registry:
             case Log.CalendarCorrected.TOPIC:
                 return self._with_correction(event.data, position)
             case RevocationEvidence.Created.TOPIC:
-                return self._with_crl(event, position)
+                return self._with_revocation_evidence(event, position)
             case Log.LogFrozen.TOPIC:
                 return replace(self, frozen=event.data["reason"])
             case Log.LogThawed.TOPIC:
@@ -506,10 +521,22 @@ class Registry:
                 return self._with_axis(event.data["changes"], position)
         return replace(self, hub_keys=self.hub_keys.advanced(event, position))
 
-    def _with_crl(self, event: Event, position: int) -> Registry:
-        data = event.data
-        crl = StoredCrl(data["evidence"], parse_time(data["this_update"]), event.time, position)
-        return replace(self, crls={**self.crls, data["issuer"]: crl})
+    def _with_revocation_evidence(self, event: Event, position: int) -> Registry:
+        data, evidence = event.data, event.data["evidence"]
+        this_update = parse_time(data["this_update"])
+        if data["kind"] == "crl":
+            crl = StoredCrl(evidence, this_update, event.time, position)
+            return replace(self, crls={**self.crls, data["issuer"]: crl})
+        answer = StoredAnswer(
+            source=data["source"],
+            evidence=evidence,
+            status=data["status"],
+            this_update=this_update,
+            next_update=parse_time(data["next_update"]),
+            recorded_at=event.time,
+            position=position,
+        )
+        return replace(self, answers={**self.answers, data["certificate"]: answer})
 
     def _with_trusted_root(self, data: Mapping[str, Any]) -> Registry:
         roots = {**self.trusted_roots, data["edition"]: data["digest"]}

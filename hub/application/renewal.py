@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hub.application import intake
@@ -9,6 +10,7 @@ from hub.application.agency_changes import agency_of
 from hub.application.certificates import Suitability, SuitableCertificate
 from hub.application.commands import Spoken
 from hub.application.exchanges import same_kind
+from hub.application.given_answers import store_given
 from hub.application.lane import Lane, Recorded
 from hub.application.mapper import read_event
 from hub.application.ports import RequestKey
@@ -34,6 +36,7 @@ class RenewCertificate:
     renewal: Renewal
     possession: SignedStatement
     suitability: Suitability = field(repr=False)
+    answers: Sequence[bytes] = field(default=(), repr=False)
 
     @property
     def request(self) -> RequestKey:
@@ -47,7 +50,11 @@ class RenewCertificate:
         renewal = self.renewal
         signing = renewal.purpose == "signing"
         certificate = self.suitability.require(
-            renewal.certificate, renewal.purpose, renewal.algorithm if signing else None, session.at
+            renewal.certificate,
+            renewal.purpose,
+            renewal.algorithm if signing else None,
+            session.at,
+            self.answers,
         )
         proven = require_possession(self.possession, renewal, certificate)
         session.registry.require_new_key(certificate.key_id)
@@ -70,6 +77,7 @@ class RenewCertificate:
             possession=proven,
         )
         session.record(agency, self.request)
+        store_given(session, certificate)
 
 
 def require_possession(
@@ -114,9 +122,15 @@ class Renewals:
         self._policy = policy
 
     async def renew(
-        self, agency: str, signed: SignedStatement, possession: SignedStatement
+        self,
+        agency: str,
+        signed: SignedStatement,
+        possession: SignedStatement,
+        answers: Sequence[bytes] = (),
     ) -> tuple[Recorded, str]:
         """Enrol a certificate; the receipt of `CertificateEnrolled`, and the key's id.
+
+        `answers` are OCSP answers about it (DER) that the agency has; they are judged and kept.
 
         The steps of the checks on statements (`intake`), then: 8. The possession statement
         is about this renewal. 9. and 10. are the lane's: the certificate may be enrolled, its
@@ -131,7 +145,7 @@ class Renewals:
         # Judged in the lane alone: renewals are few, and one that is recorded gets its first
         # answer there, whatever has become of the old key since.
         spoken = Spoken(agency, signed, None, -1, self._policy)
-        command = RenewCertificate(spoken, renewal, possession, self._suitability)
+        command = RenewCertificate(spoken, renewal, possession, self._suitability, answers)
         recorded = same_kind(await self._lane.do(command), signed)
         key_id: str = read_event(recorded.receipt.leaf).data["key_id"]
         return recorded, key_id

@@ -72,6 +72,8 @@ class StoreCrl:
                 issuer=self.crl.issuer,
                 evidence=digest.hex(),
                 number=self.crl.number,
+                certificate="",
+                status="",
                 this_update=format_time(self.crl.this_update),
                 next_update=format_time(self.crl.next_update),
             )
@@ -89,9 +91,12 @@ class ListedKey:
 
 @dataclass(frozen=True, slots=True)
 class RevokeListed:
-    """Take certificates of agencies out of force because their issuer did; a bounded number."""
+    """Take certificates of agencies out of force because their issuer did; a bounded number.
 
-    source: str
+    `by` is `crl:` or `ocsp:`, and the operator's name for who told.
+    """
+
+    by: str
     evidence: str
     keys: Sequence[ListedKey]
 
@@ -116,10 +121,10 @@ class RevokeListed:
                 reason=key.listed.reason,
                 effective=effective,
                 evidence=self.evidence,
-                by=f"crl:{self.source}",
+                by=self.by,
                 request_id="",
             )
-            revoke_heirs(agency, session.at, key.key_id, effective, f"crl:{self.source}")
+            revoke_heirs(agency, session.at, key.key_id, effective, self.by)
             session.record(agency)
             recorded = True
         if not recorded:
@@ -142,7 +147,7 @@ class PutOutListed:
     But never the last operator: somebody must be left to let another one in.
     """
 
-    source: str
+    by: str
     principals: Sequence[ListedPrincipal]
 
     @property
@@ -167,7 +172,7 @@ class PutOutListed:
                 at=session.at,
                 reason=each.listed.reason,
                 effective=min(each.listed.effective, session.at),
-                by=f"crl:{self.source}",
+                by=self.by,
                 request_id="",
             )
             session.record(principal)
@@ -279,15 +284,15 @@ class RevocationLists:
         self._newest[crl.issuer] = crl
         # Looked for also where the list is known: a stop in the middle leaves nothing undone.
         keys = await self._offload(lambda: list(self._listed_keys(crl)))
-        evidence = hashlib.sha256(data).hexdigest()
+        evidence, by = hashlib.sha256(data).hexdigest(), f"crl:{source.name}"
         for first in range(0, len(keys), _AT_ONCE):
             some = keys[first : first + _AT_ONCE]
             with suppress(NothingRecorded):
-                await self._lane.do(RevokeListed(source.name, evidence, some))
+                await self._lane.do(RevokeListed(by, evidence, some))
         principals = await self._offload(lambda: list(self._listed_principals(crl)))
         if principals:
             with suppress(NothingRecorded):
-                await self._lane.do(PutOutListed(source.name, principals))
+                await self._lane.do(PutOutListed(by, principals))
 
     def _listed_keys(self, crl: VerifiedCrl) -> Iterator[ListedKey]:
         for agency in self._registry().agencies.values():

@@ -11,7 +11,7 @@ from hub.application.lane import Lane, Recorded
 from hub.application.offload import Offloader, SeeThrough
 from hub.application.ports import Claim, Clock, ContentStore
 from hub.application.uploads import Upload, Uploads
-from hub.application.verdicts import Demands, Verdict, require_valid
+from hub.application.verdicts import Demand, Demands, Verdict
 from hub.errors import HubError, ReceiptDelayed, Unavailable
 from hub.proof.leaf import parse_leaf
 
@@ -93,8 +93,9 @@ class Submissions:
 
     async def _record(self, command: SubmitDocument, claimed: Sequence[Upload]) -> Recorded:
         try:
-            if command.demanded:
-                command = replace(command, verdict=await self._examined(command))
+            if command.demanded is not None:
+                verdict = await self._examined(command, command.demanded)
+                command = replace(command, verdict=verdict)
             return await self._lane.do(command)
         except (Unavailable, ReceiptDelayed):
             raise  # Perhaps recorded: the content must stay. An orphan is swept at start.
@@ -102,12 +103,12 @@ class Submissions:
             await self._take_back(command.exchange_id, claimed)
             raise
 
-    async def _examined(self, command: SubmitDocument) -> Verdict:
+    async def _examined(self, command: SubmitDocument, demand: Demand) -> Verdict:
         attachments = command.envelope.document.attachments
         verdict = await self._demands.examined(
             command.exchange_id, attachments, command.document_key, self._clock()
         )
-        require_valid(verdict)
+        demand.require_met(verdict)
         return verdict
 
     async def _take_back(self, exchange_id: UUID, claimed: Sequence[Upload]) -> None:

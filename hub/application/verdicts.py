@@ -36,7 +36,7 @@ from hub.evidence.found import EXAMINED_BYTES_MAX, Authorities, FoundSignature, 
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Attachment
 from hub.proof.leaf import Event
-from hub.proof.statements import Envelope, read_statement
+from hub.proof.statements import SIGNERS, Envelope, read_statement
 from hub.proof.strict import encode_base64
 
 _ENTRIES_AT_ONCE = 1024
@@ -87,6 +87,8 @@ class Judged:
             reason=found.reason,
             signer=found.signer.value,
             signed_at=format_time(found.signed_at) if found.signed_at else "",
+            stamp=found.stamp,
+            stamped_at=format_time(found.stamped_at) if found.stamped_at else "",
         )
 
     @property
@@ -118,6 +120,40 @@ class Verdict:
         return bool(self.judged) and all(
             each.found.outcome is Outcome.VALID for each in self.judged
         )
+
+    def missing(self, signers: Collection[str]) -> list[str]:
+        """Of these signers, those of whom the attachment that has the most of them has none."""
+        found: dict[int, set[str]] = {}
+        for each in self.judged:
+            if each.found.outcome is Outcome.VALID:
+                found.setdefault(each.attachment, set()).add(each.found.signer.value)
+        lacks = [[each for each in signers if each not in signed] for signed in found.values()]
+        return min(lacks, key=len, default=list(signers))
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """That all signatures of a document are valid, and one attachment has one of each of these.
+
+    `signers` are of `person` and `agency`, in the order of `SIGNERS`.
+    """
+
+    signers: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """As the event has it."""
+        return ["valid", *self.signers]
+
+    def require_met(self, verdict: Verdict) -> None:
+        """Raises DocumentSignatureInvalid, which says what is wrong or missing."""
+        require_valid(verdict)
+        for signer in verdict.missing(self.signers)[:1]:
+            raise DocumentSignatureInvalid(
+                f"no attachment is signed by everybody who is asked for: that of the {signer} is"
+                " missing",
+                why=f"no-{signer}",
+            )
 
 
 def candidates(attachments: Sequence[Attachment]) -> list[Candidate]:
@@ -227,6 +263,7 @@ def conclude(
     vault: Vault,
     key: bytes,
     document: int | None,
+    demand: Demand | None = None,
 ) -> None:
     """Add a verdict to an exchange; its recipients are told where it is not all valid."""
     told = [] if verdict.is_valid or not verdict.judged else exchange.recipients
@@ -235,6 +272,7 @@ def conclude(
     exchange.conclude(
         at=session.at,
         document=document,
+        demanded=demand.words if demand else [],
         signatures=[each.record for each in verdict.judged],
         report=verdict.digest.hex(),
         notices=[
@@ -262,19 +300,32 @@ def require_valid(verdict: Verdict) -> None:
 
 
 class Demands:
-    """Who demands that a document's own signatures are valid: its sender, or a recipient."""
+    """What is demanded of a document's own signatures: by its sender, or by a recipient."""
 
-    def __init__(self, examination: Examination | None, required_by: Collection[str] = ()) -> None:
-        """`required_by` are the primary codes of recipients."""
+    def __init__(
+        self,
+        examination: Examination | None,
+        required_by: Collection[str] = (),
+        both_required_by: Collection[str] = (),
+    ) -> None:
+        """Both are primary codes of recipients; `both` asks for a person's and an agency's."""
         self._examination = examination
         self._required_by = frozenset(required_by)
+        self._both_required_by = frozenset(both_required_by)
 
-    def of(self, envelope: Envelope, recipients: Sequence[str]) -> bool:
-        """Whether anybody demands it. Raises DocumentSignatureInvalid where it cannot be."""
-        demanded = envelope.signatures_required or not self._required_by.isdisjoint(recipients)
-        if demanded and not candidates(envelope.document.attachments):
-            require_valid(Verdict((), b""))
-        return demanded
+    def of(self, envelope: Envelope, recipients: Sequence[str]) -> Demand | None:
+        """All that anybody demands. Raises DocumentSignatureInvalid where it cannot be."""
+        signers = frozenset(envelope.signers_required)
+        if not self._both_required_by.isdisjoint(recipients):
+            signers |= frozenset(SIGNERS)
+        if not (
+            signers or envelope.signatures_required or not self._required_by.isdisjoint(recipients)
+        ):
+            return None
+        demand = Demand(tuple(each for each in SIGNERS if each in signers))
+        if not candidates(envelope.document.attachments):
+            demand.require_met(Verdict((), b""))
+        return demand
 
     async def examined(
         self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, at: datetime
@@ -410,6 +461,8 @@ class SeenSignature:
     position: int
     name: str = ""
     organisation: str = ""
+    stamp: str = ""
+    stamped_at: datetime | None = None
 
 
 def signatures_of(
@@ -445,4 +498,6 @@ def _seen(record: Mapping[str, Any], position: int, details: Mapping[str, Any]) 
         position=position,
         name=details.get("name", ""),
         organisation=details.get("organisation", ""),
+        stamp=record["stamp"],
+        stamped_at=parse_time(record["stamped_at"]) if record["stamped_at"] else None,
     )

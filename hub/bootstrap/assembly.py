@@ -51,6 +51,7 @@ from hub.application.intake import StalePolicy
 from hub.application.lane import CallersLane
 from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
+from hub.application.ocsp_answers import KnownOfRevocation, OcspAnswers
 from hub.application.operators import Operators
 from hub.application.ports import SignatureExaminer, Signer
 from hub.application.refusals import RefusalRecorder
@@ -71,6 +72,7 @@ from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.keys import Keys, open_keys
 from hub.bootstrap.leading import NoLongerLeading, alone_with
+from hub.bootstrap.ocsp import responders_to_ask
 from hub.bootstrap.presence import require_content, require_document_keys
 from hub.bootstrap.relaying import AxisJob
 from hub.bootstrap.timestamps import authorities_to_ask, schedule_of
@@ -79,6 +81,7 @@ from hub.bootstrap.witnesses import WitnessJob
 from hub.config import Settings
 from hub.domain.working_days import WorkingDays
 from hub.errors import HubError, LedgerMismatch, Unavailable
+from hub.evidence.chains import anchors_among
 from hub.evidence.found import Authorities
 from hub.http_serving import bind
 from hub.ledger.batch import BatchEngine
@@ -110,6 +113,7 @@ _FILE_READERS = 2
 _TIMESTAMPS_EVERY_S = 5.0
 _DOUBTS_EVERY_S = 1.0
 _CRLS_EVERY_S = 5.0
+_OCSP_EVERY_S = 1.0
 _EXAMINE_EVERY_S = 2.0
 _UPLOAD_SWEEP_EVERY_S = 600.0
 _ERASE_EVERY_S = 30.0
@@ -312,6 +316,8 @@ class HubProcess:
         self._book = TimestampBook(core.log, core.store, core.receipts)
         self._timestamping = self._timestamp_job()
         self._revocation_lists = self._crl_job()
+        self._ocsp_answers = self._ocsp_job()
+        self._revocation = KnownOfRevocation(self._revocation_lists, self._ocsp_answers)
         self._hub_keys = key_life.hub_keys(core, self._callers_lane, self._offload)
         self._roots = key_life.trusted_roots(core, self._callers_lane, self._offload)
         # Two: nobody who waits for an answer waits for what is examined in the background.
@@ -336,6 +342,7 @@ class HubProcess:
         started, core = system_clock(), self._core
         await self._offload(core.engine.load)
         await self._offload(self._revocation_lists.load)
+        await self._offload(self._ocsp_answers.load)
         await self._offload(lambda: require_content(core.folder, core.content, core.log))
         # Before anything is swept: what a crash left under an exchange that was never recorded
         # is somebody's upload.
@@ -357,6 +364,7 @@ class HubProcess:
             asyncio.create_task(self._stamp(), name="timestamps"),
             asyncio.create_task(self._review_doubts(), name="doubts"),
             asyncio.create_task(self._fetch_crls(), name="crls"),
+            asyncio.create_task(self._ask_responders(), name="ocsp"),
             asyncio.create_task(self._examine_documents(), name="signatures"),
             asyncio.create_task(self._sweep_uploads(), name="uploads"),
             asyncio.create_task(self._erase(), name="erasure"),
@@ -432,7 +440,9 @@ class HubProcess:
             randomness=system_randomness,
             policy=policy,
             demands=Demands(
-                self._examination(self._examiners[0]), core.settings.signatures_required_by
+                self._examination(self._examiners[0]),
+                core.settings.signatures_required_by,
+                core.settings.person_and_agency_required_by,
             ),
         )
         own = OwnReceipts(core.receipts, self._offload, registry)
@@ -446,7 +456,8 @@ class HubProcess:
         suitability = Suitability(
             signing=_certificates(core.folder.signing_authorities),
             transport=_certificates(core.folder.transport_authorities),
-            listed=self._revocation_lists.listed,
+            listed=self._revocation.listed,
+            cleared=self._ocsp_answers.clears,
         )
         agencies = Agencies(lane=self._callers_lane, registry=registry, suitability=suitability)
         directory = Directory(self._callers_lane, registry)
@@ -475,7 +486,11 @@ class HubProcess:
                 own,
                 Timestamps(self._book, self._timestamping, self._offload),
                 KnownOfCertificates(
-                    log=core.log, own=own, receipts=core.receipts, offload=self._offload
+                    log=core.log,
+                    own=own,
+                    receipts=core.receipts,
+                    registry=registry,
+                    offload=self._offload,
                 ),
                 self._roots,
             ),
@@ -630,17 +645,13 @@ class HubProcess:
 
     def _crl_job(self) -> RevocationLists:
         core = self._core
-        settings, folder = core.settings, core.folder
-        authorities = {
-            *_certificates(folder.signing_authorities),
-            *_certificates(folder.transport_authorities),
-        }
+        settings = core.settings
         return RevocationLists(
             [
                 NamedSource(each.name, HttpCrlSource(each.url, timeout_s=settings.crl_timeout_s))
                 for each in settings.crls
             ],
-            authorities=sorted(authorities),
+            authorities=_authorities(core.folder),
             every=timedelta(seconds=settings.crl_every_s),
             log=core.log,
             registry=lambda: core.engine.registry,
@@ -650,17 +661,40 @@ class HubProcess:
             failed=_no_crl,
         )
 
+    def _ocsp_job(self) -> OcspAnswers:
+        core = self._core
+        settings, authorities = core.settings, _authorities(core.folder)
+        return OcspAnswers(
+            responders_to_ask(core.folder, settings, authorities),
+            authorities=authorities,
+            every=timedelta(seconds=settings.ocsp_every_s),
+            age_max=timedelta(hours=settings.crl_age_max_h),
+            lists=self._revocation_lists,
+            log=core.log,
+            registry=lambda: core.engine.registry,
+            lane=self._lane,
+            offload=self._offload,
+            clock=system_clock,
+            randomness=system_randomness,
+            failed=_no_answer,
+        )
+
     def _examination(self, examiner: SignatureExaminer) -> Examination:
         core = self._core
         anchors, others = divided(_certificates(core.folder.signing_authorities))
         return Examination(
             examiner=examiner,
             content=core.content,
-            authorities=Authorities(tuple(anchors), tuple(others)),
-            lists=self._revocation_lists,
+            authorities=Authorities(tuple(anchors), tuple(others), self._stampers()),
+            lists=self._revocation,
             offload=self._offload,
             randomness=system_randomness,
         )
+
+    def _stampers(self) -> tuple[bytes, ...]:
+        core = self._core
+        asked = authorities_to_ask(core.folder, core.settings)
+        return tuple(anchors_among([der for each in asked for der in each.certificates]))
 
     async def _examine_documents(self) -> None:
         """Examine the signatures that accepted documents carry; looked for every two seconds."""
@@ -688,6 +722,17 @@ class HubProcess:
             except Exception as error:
                 _logger.error("the revocation job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_CRLS_EVERY_S)
+
+    async def _ask_responders(self) -> None:
+        """Ask about certificates ahead, each at its time; nobody ever waits for this."""
+        while True:
+            try:
+                # What cannot be recorded is asked for in vain.
+                if not self._core.engine.registry.frozen:
+                    await self._ocsp_answers.round()
+            except Exception as error:
+                _logger.error("the OCSP job failed and will be tried again", exc_info=error)
+            await asyncio.sleep(_OCSP_EVERY_S)
 
     def _timestamp_job(self) -> Timestamping:
         core = self._core
@@ -828,6 +873,15 @@ def _no_timestamp(authority: str, error: Exception) -> None:
 
 def _no_crl(source: str, error: Exception) -> None:
     _logger.warning("no revocation list", source=source, error=str(error))
+
+
+def _no_answer(responder: str, error: Exception) -> None:
+    _logger.warning("no OCSP answer", responder=responder, error=str(error))
+
+
+def _authorities(folder: DataFolder) -> list[bytes]:
+    signing, transport = folder.signing_authorities, folder.transport_authorities
+    return sorted({*_certificates(signing), *_certificates(transport)})
 
 
 def _certificates(path: Path) -> list[bytes]:

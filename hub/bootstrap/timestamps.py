@@ -19,7 +19,8 @@ from hub.bootstrap.folder import DataFolder
 from hub.config import ConfigInvalid, Settings
 from hub.config import TimestampAuthority as Configured
 from hub.errors import VerificationFailed
-from hub.evidence.chains import CERTIFICATES_MAX, anchors_among
+from hub.evidence.chains import anchors_among
+from hub.evidence.der import CERTIFICATES_MAX
 from hub.proof.timestamp_authority import TimestampAuthority
 from hub.proof.trust import TrustedRoot
 

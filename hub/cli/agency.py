@@ -11,6 +11,7 @@ import typer
 
 from hub.cli.console import local_time, say, say_fields, say_json, say_table, shown
 from hub.cli.errors import CommandFailed
+from hub.cli.given_answers import OcspOption, read_answers
 from hub.cli.messages import N_, _
 from hub.cli.session import (
     JsonOption,
@@ -76,6 +77,7 @@ def enrol(
         Algorithm | None,
         typer.Option(help="For signing: the one algorithm its signatures are verified with."),
     ] = None,
+    ocsp: OcspOption = None,
     receipt: ReceiptOption = None,
     request_id: RequestOption = None,
     json_: JsonOption = False,
@@ -92,6 +94,7 @@ def enrol(
                 certificate=certificate.read_bytes(),
                 purpose=purpose,
                 algorithm=algorithm,
+                ocsp_answers=read_answers(ocsp),
                 request_id=request_id,
             )
         )
@@ -124,11 +127,17 @@ async def _enrol(
     certificate: bytes,
     purpose: Purpose,
     algorithm: Algorithm | None,
+    ocsp_answers: Sequence[bytes],
     request_id: str | None,
 ) -> Registered:
     async with operator(profile) as registry:
         return await registry.enrol_certificate(
-            code, certificate, purpose, algorithm, request_id=request_id
+            code,
+            certificate,
+            purpose,
+            algorithm,
+            ocsp_answers=ocsp_answers,
+            request_id=request_id,
         )
 
 

@@ -150,7 +150,8 @@ def serve(
     with development.ListServer(folder, "127.0.0.1", port, timedelta(days=days)) as server:
         say(_(_MARK), style="bold yellow")
         address = f"http://127.0.0.1:{server.server_port}"
-        print(_("The list is at {address}", address=f"{address}/crl"), flush=True)
+        print(_("The list is at {address}", address=f"{address}/crl"))
+        print(_("OCSP is answered at {address}", address=f"{address}/ocsp"), flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

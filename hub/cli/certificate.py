@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hub.cli.console import say, say_fields, say_json
+from hub.cli.given_answers import OcspOption, read_answers
 from hub.cli.messages import _
 from hub.cli.session import JsonOption, ProfileOption, ReceiptOption, agency, require_place_for, run
 from hub.client.renewing import Renewed
@@ -41,6 +43,7 @@ def renew(
     purpose: Annotated[Purpose, typer.Option(help="What it is for.")],
     algorithm: Annotated[Algorithm, typer.Option(help="The algorithm that its key signs with.")],
     profile: ProfileOption,
+    ocsp: OcspOption = None,
     receipt: ReceiptOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -51,7 +54,8 @@ def renew(
     """
     require_place_for(receipt)
     signer = KeySigner.from_file(key, algorithm)
-    renewed = run(_renew(profile, certificate.read_bytes(), signer, purpose))
+    answers = read_answers(ocsp)
+    renewed = run(_renew(profile, certificate.read_bytes(), signer, purpose, answers))
     if receipt is not None:
         receipt.write_bytes(renewed.evidence())
     members = {
@@ -66,6 +70,12 @@ def renew(
     say_fields([(_("Key"), renewed.key_id), (_("Position in the log"), str(members["position"]))])
 
 
-async def _renew(profile: Path, certificate: bytes, signer: KeySigner, purpose: Purpose) -> Renewed:
+async def _renew(
+    profile: Path,
+    certificate: bytes,
+    signer: KeySigner,
+    purpose: Purpose,
+    answers: Sequence[bytes],
+) -> Renewed:
     async with agency(profile) as (hub, _finished):
-        return await hub.renew_certificate(certificate, signer, purpose)
+        return await hub.renew_certificate(certificate, signer, purpose, answers)

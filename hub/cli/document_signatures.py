@@ -46,7 +46,7 @@ def signature_in_words(signature: DocumentSignature) -> str:
     who = _(_SIGNERS.get(signature.signer, _SIGNERS["unknown"]))
     if names:
         who = f"{who} ({shown(', '.join(dict.fromkeys(names)))})"
-    return _(
+    said = _(
         "Signature on file {number} by {who}, at {time} by its own word: {outcome}, {reason}.",
         number=signature.attachment + 1,
         who=who,
@@ -54,6 +54,14 @@ def signature_in_words(signature: DocumentSignature) -> str:
         outcome=_(_OUTCOMES.get(signature.outcome, _OUTCOMES["unknown"])),
         reason=_(_REASONS[signature.reason]) if signature.reason in _REASONS else signature.reason,
     )
+    if not signature.stamp:
+        return said
+    stamp = _(
+        "Its timestamp says {time}: {outcome}.",
+        time=local_time(signature.stamped_at) if signature.stamped_at else "?",
+        outcome=_(_OUTCOMES.get(signature.stamp, _OUTCOMES["unknown"])),
+    )
+    return f"{said} {stamp}"
 
 
 def signature_as_json(signature: DocumentSignature) -> dict[str, Any]:
@@ -67,5 +75,7 @@ def signature_as_json(signature: DocumentSignature) -> dict[str, Any]:
         "signed_at": signature.signed_at and signature.signed_at.isoformat(),
         "name": signature.name,
         "organisation": signature.organisation,
+        "stamp": signature.stamp or None,
+        "stamped_at": signature.stamped_at and signature.stamped_at.isoformat(),
         "position": signature.position,
     }

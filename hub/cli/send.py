@@ -27,7 +27,7 @@ from hub.cli.session import (
 from hub.client import Accepted, AttachmentDraft, DocumentDraft
 from hub.client.drafting import VIETNAM, now
 from hub.proof.envelope import Action, Priority, Signer
-from hub.proof.statements import Envelope
+from hub.proof.statements import SIGNERS, Envelope
 
 DATES = ["%Y-%m-%d", "%d/%m/%Y"]
 _TIMES = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M"]
@@ -112,6 +112,13 @@ def send(
             help="Send it only if the files carry digital signatures, and all are valid.",
         ),
     ] = False,
+    require_person_and_agency: Annotated[
+        bool,
+        typer.Option(
+            "--require-person-and-agency",
+            help="Likewise, and only if a person and the agency both signed one of the files.",
+        ),
+    ] = False,
     receipt: ReceiptOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -138,6 +145,7 @@ def send(
         older=replaces or updates,
         expires_at=expires_at and expires_at.replace(tzinfo=VIETNAM),
         signatures_required=require_signatures,
+        signers_required=SIGNERS if require_person_and_agency else (),
     )
     accepted, recipients = run(_send(profile, letter))
     if receipt is not None:
@@ -162,6 +170,7 @@ class _Letter:
     older: str | None
     expires_at: datetime | None
     signatures_required: bool
+    signers_required: Sequence[str]
 
 
 async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
@@ -179,6 +188,7 @@ async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
                 relates_to=older,
                 expires_at=letter.expires_at and letter.expires_at.isoformat(),
                 signatures_required=letter.signatures_required or None,
+                signers_required=list(letter.signers_required) or None,
             )
             accepted = before or await hub.submit(
                 letter.document,
@@ -188,6 +198,7 @@ async def _send(profile: Path, letter: _Letter) -> tuple[Accepted, list[str]]:
                 relates_to=older,
                 expires_at=letter.expires_at,
                 signatures_required=letter.signatures_required,
+                signers_required=letter.signers_required,
                 progress=progress,
             )
             return accepted, recipients

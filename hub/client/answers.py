@@ -366,7 +366,9 @@ class DocumentSignature:
 
     `outcome` is `valid`, `invalid` or `unknown`, `reason` a code word. `signer` is `person`,
     `agency` or `unknown` (NĐ 30/2020); names are there only for who may have the content.
-    `signed_at` is the signer's own word. The fact at `position` proves that the hub said so.
+    `signed_at` is the signer's own word; `stamp` is what became of a timestamp over the signature
+    (`valid`, `invalid`, `unknown`; empty where there is none), `stamped_at` its time. The fact at
+    `position` proves that the hub said so.
     """
 
     attachment: int
@@ -378,6 +380,8 @@ class DocumentSignature:
     name: str
     organisation: str
     position: int
+    stamp: str = ""
+    stamped_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +464,7 @@ class Repeated:
 
 def _document_signature(signature: wire.DocumentSignature) -> DocumentSignature:
     signed = signature.signing_time if signature.HasField("signing_time") else None
+    stamped = signature.stamp_time if signature.HasField("stamp_time") else None
     return DocumentSignature(
         attachment=signature.attachment,
         form=signature.form,
@@ -470,6 +475,8 @@ def _document_signature(signature: wire.DocumentSignature) -> DocumentSignature:
         name=signature.name,
         organisation=signature.organisation,
         position=signature.verdict_position,
+        stamp=signature.stamp,
+        stamped_at=stamped and _instant(stamped),
     )
 
 

@@ -175,6 +175,7 @@ class HubClient:
         sender_seq: int | None = None,
         expires_at: datetime | None = None,
         signatures_required: bool = False,
+        signers_required: Sequence[str] = (),
         progress: Progress = no_progress,
     ) -> Accepted:
         """Send a document to agencies, all or none of which get it.
@@ -186,8 +187,9 @@ class HubClient:
         Raises StatementMalformed and SecretDocument before anything is signed, and
         DigestMismatch for a file that changed meanwhile, before anything is sent; and
         DocumentSignatureInvalid where the document's own signatures are to be valid
-        (`signatures_required`, or a recipient takes no others), and are not. Call it once
-        per document: a second call is a second document.
+        (`signatures_required`, or a recipient takes no others), and are not, or where one of
+        `signers_required` (`person`, `agency`) has not signed. Call it once per document: a
+        second call is a second document.
         """
         submission = Submission(
             document,
@@ -198,6 +200,7 @@ class HubClient:
             sender_seq=sender_seq,
             expires_at=expires_at,
             signatures_required=signatures_required,
+            signers_required=signers_required,
         )
         draft = self._drafting.envelope(submission)
         return _accepted(await self._speaker.say(draft, progress))
@@ -458,11 +461,16 @@ class HubClient:
         return Limits.of(await self._line.call(self._line.exchange.GetLimits, request))
 
     async def renew_certificate(
-        self, certificate: bytes, signer: KeySigner, purpose: Purpose
+        self,
+        certificate: bytes,
+        signer: KeySigner,
+        purpose: Purpose,
+        ocsp_answers: Sequence[bytes] = (),
     ) -> Renewed:
         """Put a new certificate of this agency into force, by the key it signs with today.
 
-        `certificate` is X.509 in PEM or DER, `signer` holds its key and says its algorithm.
+        `certificate` is X.509 in PEM or DER, `signer` holds its key and says its algorithm,
+        `ocsp_answers` are what its issuers say of it (DER), at most 4; they must say good.
         The old one stays in force. Raises CertificateUnsuitable, PossessionUnproven, KeyTaken
         (it is enrolled already, perhaps by an earlier call whose answer was lost) and what
         refuses a signature.
@@ -473,7 +481,7 @@ class HubClient:
         proof = self._drafting.possession(renewal.digest.hex())
         possession = await asyncio.to_thread(sign_statement, signer, Possession.MEDIA_TYPE, proof)
         request = calls.RenewCertificateRequest(
-            renewal=to_wire(renewal), possession=to_wire(possession)
+            renewal=to_wire(renewal), possession=to_wire(possession), ocsp_answers=ocsp_answers
         )
         response = await self._line.call(self._line.exchange.RenewCertificate, request)
         receipt = receipt_of(response.receipt)

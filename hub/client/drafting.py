@@ -183,6 +183,7 @@ class Submission:
     sender_seq: int | None = None
     expires_at: datetime | None = None
     signatures_required: bool = False
+    signers_required: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,7 @@ class Drafting:
             sender_seq=submission.sender_seq,
             expires_at=submission.expires_at and _instant(submission.expires_at),
             signatures_required=submission.signatures_required or None,
+            signers_required=list(submission.signers_required) or None,
             document=submission.document.members(submission.attachments),
         )
 

@@ -330,10 +330,12 @@ class RegistryClient:
         purpose: Purpose,
         algorithm: Algorithm | None = None,
         *,
+        ocsp_answers: Sequence[bytes] = (),
         request_id: str | None = None,
     ) -> Registered:
         """Enrol a certificate, in PEM or DER; in force when this returns.
 
+        `ocsp_answers` are what its issuers say of it (DER), at most 4; they must say good.
         Signing needs the one algorithm its signatures will be verified with. Raises
         AgencyUnknown, CertificateUnsuitable, KeyTaken and RequestMalformed.
         """
@@ -347,6 +349,7 @@ class RegistryClient:
             purpose=_PURPOSES[purpose],
             algorithm=_ALGORITHMS[algorithm] if algorithm else trust_pb2.KEY_ALGORITHM_UNSPECIFIED,
             certificate=der,
+            ocsp_answers=ocsp_answers,
         )
         with named(request_id):
             response = await self._line.call(self._line.registry.EnrolCertificate, request)

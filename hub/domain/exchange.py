@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 from uuid import UUID
 
 from eventsourcing.domain import event
@@ -49,7 +50,9 @@ class SignatureRecord(TypedDict):
 
     `attachment` counts from 0, `form` is `pdf` or `cms`, `outcome` `valid`, `invalid` or `unknown`
     with its `reason` as a code word; `signer` is `person`, `agency` or `unknown`. `signed_at` is
-    the signer's own word, empty where there is none.
+    the signer's own word, empty where there is none. `stamp` is what became of a timestamp over
+    the signature: `valid`, `invalid`, `unknown`, or empty where there is none; `stamped_at` is
+    its time.
     """
 
     attachment: int
@@ -58,6 +61,8 @@ class SignatureRecord(TypedDict):
     reason: str
     signer: str
     signed_at: str
+    stamp: str
+    stamped_at: str
 
 
 class Exchange(Aggregate):
@@ -169,17 +174,27 @@ class Exchange(Aggregate):
         `document` is the position of the submission, None where the examination was demanded and
         came before it. `report` is the digest of what stands in the payload store: names and
         certificates. All `parties` may know of it; `notices` are for the recipients, where a
-        signature is not valid.
+        signature is not valid. `demanded` is what was demanded before acceptance: `valid`, and
+        the signers of whom there was to be a signature (`person`, `agency`); else empty.
         """
 
         TOPIC = "hub.Exchange.SignatureVerdictMade"
+        class_version = 2
         sender: str
         envelope_digest: str
         document: int | None
+        demanded: list[str]
         signatures: list[SignatureRecord]
         report: str
         parties: list[str]
         notices: list[Consignment]
+
+        @staticmethod
+        def upcast_v1_v2(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            """Nobody could demand more than valid signatures, and no timestamp was looked at."""
+            signatures = [{**each, "stamp": "", "stamped_at": ""} for each in data["signatures"]]
+            demanded = ["valid"] if data["document"] is None else []
+            return {**data, "signatures": signatures, "demanded": demanded}
 
     class SignatureInDoubt(Aggregate.Event):
         """A statement was accepted after the time from which its key is revoked.

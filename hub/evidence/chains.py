@@ -6,17 +6,18 @@ holder's words, and following them would let a stranger choose whom the verifier
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from itertools import pairwise
+from typing import Any, TypeVar
 
-from asn1crypto import crl, ocsp
+from asn1crypto import crl
 from asn1crypto import x509 as asn1
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 from pyhanko_certvalidator.authority import (
@@ -25,6 +26,8 @@ from pyhanko_certvalidator.authority import (
     derive_quals_from_cert,
 )
 from pyhanko_certvalidator.errors import (
+    CRLNoMatchesError,
+    CRLValidationError,
     ExpiredError,
     InsufficientRevinfoError,
     NotYetValidError,
@@ -35,31 +38,25 @@ from pyhanko_certvalidator.errors import (
 )
 from pyhanko_certvalidator.path import ValidationPath
 from pyhanko_certvalidator.policy_decl import PKIXValidationParams
+from pyhanko_certvalidator.revinfo import validate_crl
 
 from hub.errors import VerificationFailed
+from hub.evidence.crls import verify_crl
+from hub.evidence.der import (
+    CERTIFICATES_MAX,
+    UNREADABLE,
+    bad_chain,
+    load_certificate,
+    reading,
+)
+from hub.evidence.ocsp import verify_answer
 
-CERTIFICATE_BYTES_MAX = 16 * 1024
-CERTIFICATES_MAX = 64
 REVOCATION_BYTES_MAX = 32 << 20
 """How many bytes CRLs and OCSP answers may have together: a large authority's CRL has some."""
 
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What parsers of DER raise for hostile bytes; none of it is meant for a person."""
-
 _TLS = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
 
+T = TypeVar("T")
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
 
 
@@ -84,8 +81,8 @@ class Revocation:
     """What issuers said about revocation, in DER: CRLs and OCSP answers.
 
     Only what was said before the moment in question counts: for what was accepted, keep the
-    evidence of that day. A certificate that names no OCSP responder (no AIA) can only be
-    judged by CRLs; the validator passes over OCSP answers about it.
+    evidence of that day. Where CRLs and OCSP answers say different things of a certificate, it
+    was revoked.
     """
 
     crls: tuple[bytes, ...] = ()
@@ -127,39 +124,28 @@ def verify_chain(
     """
     # (1) Everything can be read.
     leaf = load_certificate(certificate)
+    _require_readable(revocation or Revocation())
     if len(anchors) + len(others) > CERTIFICATES_MAX:
-        raise _bad(f"more than {CERTIFICATES_MAX} certificates")
-    context = _context(at, anchors, others, revocation)
+        raise bad_chain(f"more than {CERTIFICATES_MAX} certificates")
+    # Answers are judged one certificate at a time, once there is a chain.
+    at_once = revocation if revocation is None or not revocation.ocsp_answers else None
+    context = _context(at, anchors, others, at_once)
     # (2) The certificate is made for its usage.
-    with _reading("the certificate's extensions"):
+    with reading("the certificate's extensions"):
         _require_usage(x509.load_der_x509_certificate(certificate), usage)
     # (3) and (4) A chain leads to an anchor, and nothing in it was revoked.
     with _failing():
-        path = _at_once(CertificateValidator(leaf, validation_context=context))
+        path = _at_once(
+            CertificateValidator(leaf, validation_context=context).async_validate_path()
+        )
     certificates = list(path.iter_certs(include_root=True))[::-1]
+    if revocation is not None and revocation.ocsp_answers:
+        _require_unrevoked(path, certificates, revocation, at)
     return VerifiedChain(
         certificates=tuple(each.dump() for each in certificates),
         not_after=min(each.not_valid_after for each in certificates),
         revocation_checked=revocation is not None,
     )
-
-
-def load_certificate(der: bytes) -> asn1.Certificate:
-    """A certificate for those libraries that read `asn1crypto`'s kind.
-
-    Raises VerificationFailed(step="chain").
-    """
-    if len(der) > CERTIFICATE_BYTES_MAX:
-        raise _bad(f"a certificate has more than {CERTIFICATE_BYTES_MAX} bytes")
-    with _reading("a certificate"):
-        certificate = asn1.Certificate.load(der, strict=True)
-        certificate.native  # noqa: B018  # asn1crypto reads lazily: now, or in the middle.
-        # RFC 5280 section 4.1.2.2; the other reader only warns of it.
-        if certificate.serial_number <= 0:
-            raise _bad("a certificate has no positive serial number")
-        # Both readers must take it: what only one understands could mean two things.
-        x509.load_der_x509_certificate(der)
-        return certificate
 
 
 def anchors_among(certificates: Sequence[bytes]) -> list[bytes]:
@@ -168,14 +154,13 @@ def anchors_among(certificates: Sequence[bytes]) -> list[bytes]:
     return [der for der, certificate in loaded if certificate.issuer == certificate.subject]
 
 
-def _at_once(validator: CertificateValidator) -> ValidationPath:
+def _at_once(validation: Coroutine[Any, Any, T]) -> T:
     """Run a validation that waits for nothing, since nothing is fetched: no event loop needed."""
-    validation = validator.async_validate_path()
     try:
         validation.send(None)
     except StopIteration as done:
-        path: ValidationPath = done.value
-        return path
+        found: T = done.value
+        return found
     finally:
         validation.close()
     raise RuntimeError("the validator waited for something, though it may not fetch anything")
@@ -189,24 +174,94 @@ def _context(
 ) -> ValidationContext:
     # Without anchors the library would fall back on the operating system's own.
     if not anchors:
-        raise _bad("there is no authority to trust")
+        raise bad_chain("there is no authority to trust")
     held = revocation or Revocation()
-    if sum(map(len, (*held.crls, *held.ocsp_answers))) > REVOCATION_BYTES_MAX:
-        raise _bad(f"the revocation evidence has more than {REVOCATION_BYTES_MAX} bytes")
     roots = [_anchor(load_certificate(anchor)) for anchor in anchors]
     between = [load_certificate(other) for other in others]
-    with _reading("the revocation evidence"):
+    with reading("the revocation evidence"):
         return ValidationContext(
             trust_roots=roots,
             other_certs=between,
             moment=at,
             crls=[crl.CertificateList.load(each, strict=True) for each in held.crls],
-            ocsps=[ocsp.OCSPResponse.load(each, strict=True) for each in held.ocsp_answers],
             # The library's default lets everything pass that cannot be found out.
             revocation_mode="none" if revocation is None else "require",
             allow_fetching=False,
             time_tolerance=timedelta(0),
         )
+
+
+def _require_readable(held: Revocation) -> None:
+    if sum(map(len, (*held.crls, *held.ocsp_answers))) > REVOCATION_BYTES_MAX:
+        raise bad_chain(f"the revocation evidence has more than {REVOCATION_BYTES_MAX} bytes")
+    with reading("the revocation evidence"):
+        for each in held.ocsp_answers:
+            ocsp.load_der_ocsp_response(each)
+
+
+def _require_unrevoked(
+    path: ValidationPath, chain: Sequence[asn1.Certificate], held: Revocation, at: datetime
+) -> None:
+    """Step 4 with OCSP answers: from the anchor down, whoever says revoked is believed first.
+
+    The library would look at answers only where the certificate names a responder, and at no
+    list once an answer says good.
+    """
+    lists = _context(at, [chain[-1].dump()], [each.dump() for each in chain[1:-1]], held)
+    for certificate, issuer in [*pairwise(chain)][::-1]:
+        by_answer = _answered(certificate, issuer, held, at)
+        by_list = _listed(certificate, path, lists)
+        if not (by_answer or by_list):
+            raise _missing()
+
+
+def _answered(
+    certificate: asn1.Certificate, issuer: asn1.Certificate, held: Revocation, at: datetime
+) -> bool:
+    """Whether an OCSP answer says good; VerificationFailed where one says revoked."""
+    about, by = (x509.load_der_x509_certificate(each.dump()) for each in (certificate, issuer))
+
+    def unrevoked(responder: x509.Certificate) -> bool:
+        return _is_off_the_lists(responder, issuer.dump(), held.crls, at)
+
+    good = False
+    for data in held.ocsp_answers:
+        try:
+            answer = verify_answer(
+                data, certificate=about, issuer=by, at=at, skew=timedelta(0), unrevoked=unrevoked
+            )
+        except VerificationFailed:
+            continue  # About another certificate, of another time, or not to be believed.
+        if answer.revoked is not None and answer.revoked.effective <= at:
+            raise _revoked(answer.revoked.effective)
+        good = good or answer.revoked is None
+    return good
+
+
+def _is_off_the_lists(
+    certificate: x509.Certificate, issuer: bytes, crls: Sequence[bytes], at: datetime
+) -> bool:
+    told = False
+    for data in crls:
+        try:
+            found = verify_crl(data, authorities=[issuer], at=at)
+        except VerificationFailed:
+            continue
+        if found.is_about(certificate) and at <= found.next_update:
+            told = True
+            if found.listed(certificate) is not None:
+                return False
+    return told
+
+
+def _listed(certificate: asn1.Certificate, path: ValidationPath, lists: ValidationContext) -> bool:
+    """Whether a list says that the certificate was not revoked."""
+    with _failing():
+        try:
+            _at_once(validate_crl.verify_crl(certificate, path, lists))
+        except (CRLNoMatchesError, CRLValidationError):
+            return False
+    return True
 
 
 def _anchor(certificate: asn1.Certificate) -> CertTrustAnchor:
@@ -237,22 +292,22 @@ def _require_usage(certificate: x509.Certificate, usage: Usage) -> None:
     if usage is Usage.TIMESTAMPING:
         only = {ExtendedKeyUsageOID.TIME_STAMPING}
         if extended is None or not extended.critical or set(extended.value) != only:
-            raise _bad("the certificate is not made for time-stamping and nothing else")
+            raise bad_chain("the certificate is not made for time-stamping and nothing else")
         return
     basic = _extension(certificate, x509.BasicConstraints)
     if basic is not None and basic.value.ca:
-        raise _bad("the certificate is an authority's, not a signer's")
+        raise bad_chain("the certificate is an authority's, not a signer's")
     keys = _extension(certificate, x509.KeyUsage)
     if keys is None or not (keys.value.digital_signature or keys.value.content_commitment):
-        raise _bad("the certificate is not made for signing")
+        raise bad_chain("the certificate is not made for signing")
     if usage is Usage.CONNECTION:
         if extended is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in extended.value:
-            raise _bad("the certificate is not made for connections")
+            raise bad_chain("the certificate is not made for connections")
         return
     # Signing documents has no extended usage that all authorities agree on; a certificate
     # that names only TLS is none all the same.
     if extended is not None and not set(extended.value) - _TLS:
-        raise _bad("the certificate is made for connections, not for signing documents")
+        raise bad_chain("the certificate is made for connections, not for signing documents")
 
 
 def _extension(
@@ -264,13 +319,15 @@ def _extension(
         return None
 
 
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """Turn whatever a parser trips over into a failed verification."""
-    try:
-        yield
-    except UNREADABLE as error:
-        raise _bad(f"{what} cannot be read") from error
+def _revoked(since: datetime) -> VerificationFailed:
+    when = since.astimezone(UTC)
+    return bad_chain(f"a certificate of the chain was revoked at {when:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _missing() -> EvidenceMissing:
+    return EvidenceMissing(
+        "no CRL or OCSP answer of that time tells whether the chain was revoked", step="chain"
+    )
 
 
 @contextmanager
@@ -279,23 +336,14 @@ def _failing() -> Iterator[None]:
     try:
         yield
     except RevokedError as error:
-        when = error.revocation_dt.astimezone(UTC)
-        raise _bad(f"a certificate of the chain was revoked at {when:%Y-%m-%d %H:%M:%S} UTC") from (
-            error
-        )
+        raise _revoked(error.revocation_dt) from error
     except InsufficientRevinfoError as error:
-        raise EvidenceMissing(
-            "no CRL or OCSP answer of that time tells whether the chain was revoked", step="chain"
-        ) from error
+        raise _missing() from error
     except (ExpiredError, NotYetValidError) as error:
-        raise _bad("a certificate of the chain was not in force at that time") from error
+        raise bad_chain("a certificate of the chain was not in force at that time") from error
     except PathBuildingError as error:
-        raise _bad("no chain leads from the certificate to a trusted authority") from error
+        raise bad_chain("no chain leads from the certificate to a trusted authority") from error
     except (ValidationError, PathError) as error:
-        raise _bad("the certificate's chain does not hold") from error
+        raise bad_chain("the certificate's chain does not hold") from error
     except UNREADABLE as error:
-        raise _bad("the chain or its revocation evidence cannot be read") from error
-
-
-def _bad(why: str) -> VerificationFailed:
-    return VerificationFailed(why, step="chain")
+        raise bad_chain("the chain or its revocation evidence cannot be read") from error

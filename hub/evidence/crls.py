@@ -13,14 +13,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from hub.errors import VerificationFailed
-from hub.evidence.chains import CERTIFICATES_MAX, UNREADABLE, load_certificate
+from hub.evidence.der import CERTIFICATES_MAX, UNREADABLE, load_certificate
 
 CRL_BYTES_MAX = 16 << 20
 """How large a list may be: a national authority's has some megabytes."""
 
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _KNOWN_CRITICAL = frozenset({x509.IssuingDistributionPoint.oid, x509.CRLNumber.oid})
-_REASONS = {
+REASONS = {
     x509.ReasonFlags.key_compromise: "key-compromise",
     x509.ReasonFlags.ca_compromise: "ca-compromise",
     x509.ReasonFlags.affiliation_changed: "affiliation-changed",
@@ -75,9 +75,7 @@ class VerifiedCrl:
         # The issuer may know that the key was stolen before it was told (RFC 5280, 5.3.2).
         if invalid is not None:
             since = min(since, invalid.invalidity_date_utc)
-        return Listed(
-            since, _REASONS.get(reason.reason, "unspecified") if reason else "unspecified"
-        )
+        return Listed(since, REASONS.get(reason.reason, "unspecified") if reason else "unspecified")
 
 
 def issuers_of(certificate: bytes) -> tuple[str, ...]:

@@ -24,15 +24,15 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSi
 from pyhanko_certvalidator import ValidationContext
 
 from hub.errors import VerificationFailed
-from hub.evidence.chains import (
+from hub.evidence.chains import Usage, verify_chain
+from hub.evidence.der import (
     CERTIFICATE_BYTES_MAX,
     CERTIFICATES_MAX,
     UNREADABLE,
-    Usage,
     load_certificate,
-    verify_chain,
 )
 from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer
+from hub.evidence.tokens import parse_token, verify_token
 
 SIGNATURES_MAX = 32
 """How many signatures of one file are looked at."""
@@ -65,7 +65,7 @@ def examine_pdf(data: bytes, authorities: Authorities, at: datetime) -> list[Fou
 def examine_cms(
     signature: bytes, content: bytes, authorities: Authorities, at: datetime
 ) -> list[FoundSignature]:
-    """The detached CMS signature (RFC 5652) of a content; otherwise as `examine_pdf`."""
+    """The detached CMS signatures (RFC 5652) of a content, of each signer one; as `examine_pdf`."""
     try:
         if len(signature) > CMS_BYTES_MAX:
             return [FoundSignature("cms", Outcome.UNKNOWN, "too-large")]
@@ -73,20 +73,43 @@ def examine_cms(
         if info["content_type"].native != "signed_data":
             return [FoundSignature("cms", Outcome.UNKNOWN, "unreadable")]
         signed = info["content"]
-        if len(signed["signer_infos"]) != 1:
-            return [FoundSignature("cms", Outcome.UNKNOWN, "several-signers")]
+        infos = list(signed["signer_infos"])
+        found = [
+            _detached(signed, info, content, authorities, at) for info in infos[:SIGNATURES_MAX]
+        ]
+        if len(infos) > SIGNATURES_MAX or not infos:
+            found.append(
+                FoundSignature("cms", Outcome.UNKNOWN, "too-many" if infos else "unreadable")
+            )
+        return found
+    except Exception:
+        return [FoundSignature("cms", Outcome.UNKNOWN, "unreadable")]
+
+
+def _detached(
+    signed: cms.SignedData,
+    info: cms.SignerInfo,
+    content: bytes,
+    authorities: Authorities,
+    at: datetime,
+) -> FoundSignature:
+    """That of one signer, as if it had signed alone: each signs for itself (RFC 5652, 5.1)."""
+    alone = signed.copy()
+    alone["signer_infos"] = [info]
+    try:
         status = asyncio.run(
             async_validate_detached_cms(
                 content,
-                signed,
+                alone,
                 signer_validation_context=_context(authorities, at),
                 key_usage_settings=_OUR_USAGE,
             )
         )
         certificates = [each.chosen.dump() for each in signed["certificates"] or ()]
-        return [_judged("cms", status, certificates, authorities, at)]
+        found = _judged("cms", status, certificates, authorities, at)
     except Exception:
-        return [FoundSignature("cms", Outcome.UNKNOWN, "unreadable")]
+        return FoundSignature("cms", Outcome.UNKNOWN, "unreadable")
+    return _stamped(found, info, authorities)
 
 
 def _signatures(
@@ -118,6 +141,7 @@ def _embedded(
         return FoundSignature("pdf", Outcome.UNKNOWN, "unreadable")
     certificates = [each.dump() for each in signature.other_embedded_certs]
     found = _judged("pdf", status, certificates, authorities, at)
+    found = _stamped(found, signature.signer_info, authorities)
     if found.outcome is Outcome.INVALID:
         return found
     coverage = status.coverage or SignatureCoverageLevel.UNCLEAR
@@ -127,6 +151,38 @@ def _embedded(
     if not status.docmdp_ok:
         return _as(found, Outcome.INVALID, "changed")
     return found
+
+
+def _stamped(
+    found: FoundSignature, info: cms.SignerInfo, authorities: Authorities
+) -> FoundSignature:
+    """With what became of the timestamp over the signature (PAdES-T, ETSI EN 319 142-1, 5.4).
+
+    It proves that the signature existed at that time. Nothing else is judged by it here.
+    """
+    tokens = [
+        value.dump()
+        for attribute in info["unsigned_attrs"] or ()
+        if attribute["type"].native == "signature_time_stamp_token"
+        for value in attribute["values"]
+    ]
+    if not tokens:
+        return found
+    stamped_at = None
+    try:
+        stamped_at = parse_token(tokens[0]).gen_time
+        verify_token(
+            tokens[0],
+            info["signature"].native,
+            anchors=(*authorities.stampers, *authorities.anchors),
+            others=authorities.others,
+        )
+    except VerificationFailed as failure:
+        # A chain that leads nowhere, or another digest than ours, speaks neither way.
+        speaks = failure.step in {"imprint", "signature"}
+        outcome = Outcome.INVALID if speaks else Outcome.UNKNOWN
+        return replace(found, stamp=outcome.value, stamped_at=stamped_at)
+    return replace(found, stamp=Outcome.VALID.value, stamped_at=stamped_at)
 
 
 def _judged(
@@ -187,7 +243,7 @@ def subject_of(der: bytes) -> tuple[str, str, Signer]:
 
     By the kinds of number that Vietnamese authorities write into the subject; where there is
     none, a name that is the organisation's own is an agency's, and one with a given name or
-    a surname a person's. Nothing depends on it but what is shown.
+    a surname a person's. It is shown, and decides where somebody demands the one or the other.
     """
     if len(der) > CERTIFICATE_BYTES_MAX:
         return "", "", Signer.UNKNOWN

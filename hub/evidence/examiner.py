@@ -29,6 +29,7 @@ def _examine(header: Mapping[str, Any], source: BinaryIO) -> list[FoundSignature
     authorities = Authorities(
         tuple(base64.b64decode(each) for each in header["anchors"]),
         tuple(base64.b64decode(each) for each in header["others"]),
+        tuple(base64.b64decode(each) for each in header["stampers"]),
     )
     at = datetime.fromisoformat(header["at"])
     length = header["signature_bytes"]

@@ -35,10 +35,14 @@ class Signer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
-    """Certificates (DER): the trust anchors for signers, and those that lead to them."""
+    """Certificates (DER): the trust anchors for signers, and those that lead to them.
+
+    `stampers` are anchors of time-stamping authorities, beside those for signers.
+    """
 
     anchors: tuple[bytes, ...]
     others: tuple[bytes, ...] = ()
+    stampers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,9 @@ class FoundSignature:
     """One signature: whether it holds, by whom, and when the signer says it was made.
 
     `reason` is a code word, empty where it is valid. `chain` is its certificate and those above
-    it (DER), only as far as they were found. Revocation is not looked at here.
+    it (DER), only as far as they were found. Revocation is not looked at here. `stamp` is what
+    became of a timestamp over the signature (`valid`, `invalid`, `unknown`), empty where there is
+    none, and `stamped_at` the time it states.
     """
 
     form: str
@@ -57,6 +63,8 @@ class FoundSignature:
     organisation: str = ""
     signed_at: datetime | None = None
     chain: tuple[bytes, ...] = field(default=(), repr=False)
+    stamp: str = ""
+    stamped_at: datetime | None = None
 
 
 def request(
@@ -67,6 +75,7 @@ def request(
         "at": at.isoformat(),
         "anchors": [_text(each) for each in authorities.anchors],
         "others": [_text(each) for each in authorities.others],
+        "stampers": [_text(each) for each in authorities.stampers],
         "content_bytes": len(content),
         "signature_bytes": None if signature is None else len(signature),
     }
@@ -89,8 +98,10 @@ def answer_of(members: Mapping[str, Any]) -> list[FoundSignature]:
             signer=Signer(each["signer"]),
             name=each["name"],
             organisation=each["organisation"],
-            signed_at=datetime.fromisoformat(each["signed_at"]) if each["signed_at"] else None,
+            signed_at=_instant(each["signed_at"]),
             chain=tuple(base64.b64decode(der) for der in each["chain"]),
+            stamp=each["stamp"] and Outcome(each["stamp"]).value,
+            stamped_at=_instant(each["stamped_at"]),
         )
         for each in members["signatures"]
     ]
@@ -110,11 +121,17 @@ def answer(found: Sequence[FoundSignature]) -> bytes:
                     "organisation": each.organisation,
                     "signed_at": each.signed_at.isoformat() if each.signed_at else "",
                     "chain": [_text(der) for der in each.chain],
+                    "stamp": each.stamp,
+                    "stamped_at": each.stamped_at.isoformat() if each.stamped_at else "",
                 }
                 for each in found
             ]
         }
     )
+
+
+def _instant(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _text(data: bytes) -> str:

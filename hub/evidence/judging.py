@@ -10,14 +10,13 @@ from cryptography import x509
 
 from hub.errors import VerificationFailed
 from hub.evidence.chains import (
-    UNREADABLE,
     EvidenceMissing,
     Revocation,
     Usage,
     VerifiedChain,
-    load_certificate,
     verify_chain,
 )
+from hub.evidence.der import UNREADABLE, load_certificate
 from hub.evidence.timestamps import (
     Renewal,
     TimestampEvidence,

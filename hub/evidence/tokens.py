@@ -18,14 +18,8 @@ from cryptography import x509
 from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
 from hub.errors import VerificationFailed
-from hub.evidence.chains import (
-    UNREADABLE,
-    Revocation,
-    Usage,
-    VerifiedChain,
-    load_certificate,
-    verify_chain,
-)
+from hub.evidence.chains import Revocation, Usage, VerifiedChain, verify_chain
+from hub.evidence.der import UNREADABLE, load_certificate
 
 TOKEN_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = TOKEN_BYTES_MAX + 1024

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from hub.errors import VerificationFailed
@@ -25,6 +26,9 @@ _S = TypeVar("_S")
 T = TypeVar("T")
 
 PAYLOAD_BYTES_MAX = 1024 * 1024
+SIGNERS = ("person", "agency")
+"""Who signs a document, per NĐ 30/2020 Art. 5: the person in charge, and the agency."""
+
 RECIPIENTS_MAX = 1000
 REASON_CHARS_MAX = 2000
 STATUS_CODES = ("01", "02", "03", "04", "05", "06")
@@ -80,7 +84,8 @@ class Envelope:
 
     Recipients are always listed in full: groups are expanded before signing.
     `relates_to` names the envelope that an update or replacement speaks of.
-    `signatures_required` asks the hub to take it only if its own signatures are valid.
+    `signatures_required` asks the hub to take it only if its own signatures are valid, and
+    `signers_required` (of `SIGNERS`) names who must have signed one attachment, each of them.
     """
 
     MEDIA_TYPE: ClassVar[str] = "application/vnd.lienthong.envelope.v1+json"
@@ -93,6 +98,7 @@ class Envelope:
     expires_at: datetime | None
     document: Document
     signatures_required: bool = False
+    signers_required: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, header: Header, fields: Fields) -> Envelope:
@@ -111,6 +117,7 @@ class Envelope:
             expires_at=fields.optional("expires_at", fields.instant),
             document=Document.read(fields.object("document")),
             signatures_required=fields.optional("signatures_required", fields.boolean) or False,
+            signers_required=fields.optional("signers_required", partial(_signers, fields)) or (),
         )
 
 
@@ -404,6 +411,18 @@ def _for_agency(fields: Fields) -> str | None:
     return fields.optional(
         "for_agency", lambda name: fields.matching(name, AGENCY_CODE, AGENCY_CODE_WORDS)
     )
+
+
+def _signers(fields: Fields, name: str) -> tuple[str, ...]:
+    def read(value: Any, path: str) -> str:
+        if value not in SIGNERS:
+            raise MalformedField(path, f"must be one of {', '.join(SIGNERS)}")
+        return str(value)
+
+    signers = fields.array(name, read, items_min=1, items_max=len(SIGNERS))
+    if len(set(signers)) != len(signers):
+        raise fields.bad(name, "names one twice")
+    return signers
 
 
 def _recipients(fields: Fields, sender: str) -> tuple[str, ...]:

@@ -303,6 +303,8 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
                 name=each.name,
                 organisation=each.organisation,
                 verdict_position=each.position,
+                stamp=each.stamp,
+                stamp_time=timestamp(each.stamped_at) if each.stamped_at else None,
             )
             for each in view.signatures
         ],

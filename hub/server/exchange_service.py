@@ -214,6 +214,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
             current_caller().name,
             convert.signed_statement(request.renewal),
             convert.signed_statement(request.possession),
+            request.ocsp_answers,
         )
         return pb.RenewCertificateResponse(receipt=convert.receipt(recorded), key_id=key_id)
 

@@ -80,6 +80,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             purpose=convert.purpose(request.purpose),
             algorithm=convert.algorithm(request.algorithm),
             certificate=request.certificate,
+            answers=request.ocsp_answers,
         )
         return pb.EnrolCertificateResponse(receipt=convert.receipt(recorded), key_id=key_id)
 

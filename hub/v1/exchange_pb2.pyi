@@ -741,6 +741,8 @@ class DocumentSignature(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ORGANISATION_FIELD_NUMBER: _builtins.int
     VERDICT_POSITION_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    STAMP_TIME_FIELD_NUMBER: _builtins.int
     attachment: _builtins.int
     """The attachment, counted from 0 in the order of the envelope."""
     form: _builtins.str
@@ -757,9 +759,17 @@ class DocumentSignature(_message.Message):
     """The organisation in the certificate; likewise."""
     verdict_position: _builtins.int
     """The position of `hub.Exchange.SignatureVerdictMade`: its receipt proves the verdict."""
+    stamp: _builtins.str
+    """What became of a timestamp over the signature: `valid`, `invalid` or `unknown`; empty where
+    there is none.
+    """
     @_builtins.property
     def signing_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed, by the signer's own word; unset where it says nothing."""
+
+    @_builtins.property
+    def stamp_time(self) -> _timestamp_pb2.Timestamp:
+        """The time that the timestamp states; unset where there is none, or it cannot be read."""
 
     def __init__(
         self,
@@ -773,10 +783,12 @@ class DocumentSignature(_message.Message):
         name: _builtins.str = ...,
         organisation: _builtins.str = ...,
         verdict_position: _builtins.int = ...,
+        stamp: _builtins.str = ...,
+        stamp_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["signing_time", b"signing_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signing_time", b"signing_time", "stamp_time", b"stamp_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "form", b"form", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "verdict_position", b"verdict_position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "form", b"form", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "stamp", b"stamp", "stamp_time", b"stamp_time", "verdict_position", b"verdict_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

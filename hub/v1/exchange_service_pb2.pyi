@@ -857,6 +857,7 @@ class RenewCertificateRequest(_message.Message):
 
     RENEWAL_FIELD_NUMBER: _builtins.int
     POSSESSION_FIELD_NUMBER: _builtins.int
+    OCSP_ANSWERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def renewal(self) -> _exchange_pb2.SignedStatement:
         """A statement of type `application/vnd.lienthong.renewal.v1+json`. Required."""
@@ -865,15 +866,23 @@ class RenewCertificateRequest(_message.Message):
     def possession(self) -> _exchange_pb2.SignedStatement:
         """A statement of type `application/vnd.lienthong.possession.v1+json`. Required."""
 
+    @_builtins.property
+    def ocsp_answers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """OCSP answers (RFC 6960, DER) about the new certificate, or those above it, where the caller
+        has them: at most 4, of at most 64 KiB each. Each must hold and say `good`, else nothing is
+        enrolled (`CERTIFICATE_UNSUITABLE`); they are kept as evidence.
+        """
+
     def __init__(
         self,
         *,
         renewal: _exchange_pb2.SignedStatement | None = ...,
         possession: _exchange_pb2.SignedStatement | None = ...,
+        ocsp_answers: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["possession", b"possession", "renewal", b"renewal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["possession", b"possession", "renewal", b"renewal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ocsp_answers", b"ocsp_answers", "possession", b"possession", "renewal", b"renewal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

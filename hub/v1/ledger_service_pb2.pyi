@@ -536,8 +536,9 @@ class GetCertificateEvidenceResponse(_message.Message):
 
     @_builtins.property
     def revocation(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.Receipt]:
-        """The receipts of `hub.Log.RevocationEvidenceStored`, by rising position: of each issuer the
-        newest that was stored before the statement was recorded. At most 32.
+        """The receipts of `hub.Log.RevocationEvidenceStored`, by rising position: the newest list of each
+        issuer, and the newest OCSP answer about each certificate below the anchor, that were stored
+        before the statement was recorded. At most 32.
         """
 
     def __init__(

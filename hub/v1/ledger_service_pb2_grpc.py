@@ -181,7 +181,7 @@ class LedgerServiceServicer:
     def ReadRevocationEvidence(self, request, context):
         """Returns a piece of what an issuer said of revocation, as the hub fetched it.
 
-        Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+        Read-only. For any principal: issuers publish these lists and answers. Fails with `POSITION_UNKNOWN`
         for a position at which no such thing was stored, or where it does not go that far.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

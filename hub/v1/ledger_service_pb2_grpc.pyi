@@ -86,7 +86,7 @@ class LedgerServiceStub:
     ReadRevocationEvidence: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReadRevocationEvidenceRequest, _ledger_service_pb2.ReadRevocationEvidenceResponse]
     """Returns a piece of what an issuer said of revocation, as the hub fetched it.
 
-    Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+    Read-only. For any principal: issuers publish these lists and answers. Fails with `POSITION_UNKNOWN`
     for a position at which no such thing was stored, or where it does not go that far.
     """
     ListTrustedRoots: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTrustedRootsRequest, _ledger_service_pb2.ListTrustedRootsResponse]
@@ -160,7 +160,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     ReadRevocationEvidence: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReadRevocationEvidenceRequest, _ledger_service_pb2.ReadRevocationEvidenceResponse]  # type: ignore[assignment]
     """Returns a piece of what an issuer said of revocation, as the hub fetched it.
 
-    Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+    Read-only. For any principal: issuers publish these lists and answers. Fails with `POSITION_UNKNOWN`
     for a position at which no such thing was stored, or where it does not go that far.
     """
     ListTrustedRoots: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListTrustedRootsRequest, _ledger_service_pb2.ListTrustedRootsResponse]  # type: ignore[assignment]
@@ -285,7 +285,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_service_pb2.ReadRevocationEvidenceResponse, _abc.Awaitable[_ledger_service_pb2.ReadRevocationEvidenceResponse]]:
         """Returns a piece of what an issuer said of revocation, as the hub fetched it.
 
-        Read-only. For any principal: issuers publish these lists. Fails with `POSITION_UNKNOWN`
+        Read-only. For any principal: issuers publish these lists and answers. Fails with `POSITION_UNKNOWN`
         for a position at which no such thing was stored, or where it does not go that far.
         """
 

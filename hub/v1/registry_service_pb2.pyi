@@ -232,6 +232,7 @@ class EnrolCertificateRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     ALGORITHM_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    OCSP_ANSWERS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID chosen by the caller, one per intention. Required."""
     agency: _builtins.str
@@ -244,6 +245,14 @@ class EnrolCertificateRequest(_message.Message):
     """
     certificate: _builtins.bytes
     """The X.509 certificate, DER, at most 16 KiB, issued by a trust anchor of this hub. Required."""
+    @_builtins.property
+    def ocsp_answers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """OCSP answers (RFC 6960, DER) about the certificate, or those above it, where the caller has
+        them: at most 4, of at most 64 KiB each. Each must hold and say `good`, else nothing is
+        enrolled (`CERTIFICATE_UNSUITABLE`); they are kept as evidence. The `request_id` is not bound
+        to them.
+        """
+
     def __init__(
         self,
         *,
@@ -252,10 +261,11 @@ class EnrolCertificateRequest(_message.Message):
         purpose: _trust_pb2.CertificatePurpose.ValueType = ...,
         algorithm: _trust_pb2.KeyAlgorithm.ValueType = ...,
         certificate: _builtins.bytes = ...,
+        ocsp_answers: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "algorithm", b"algorithm", "certificate", b"certificate", "purpose", b"purpose", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "algorithm", b"algorithm", "certificate", b"certificate", "ocsp_answers", b"ocsp_answers", "purpose", b"purpose", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

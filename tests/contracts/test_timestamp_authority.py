@@ -1,7 +1,9 @@
 """What every TimestampAuthority must do, whichever adapter provides it."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -9,8 +11,11 @@ import pytest
 from adapters.memory.timestamp import MemoryTimestampAuthority
 from adapters.timestamp.http import HttpTimestampAuthority
 from hub.application.ports import TimestampAuthority
-from hub.evidence.tokens import ANSWER_BYTES_MAX
+from hub.errors import VerificationFailed
+from hub.evidence.chains import Revocation
+from hub.evidence.tokens import ANSWER_BYTES_MAX, build_request, token_in, verify_token
 from tests.support.builders import run
+from tests.support.certomancer_pki import Pki
 from tests.support.timestamping import replying, serving
 
 Answer = Callable[[bytes], bytes]
@@ -65,6 +70,30 @@ def test_the_largest_answer_is_taken_and_no_larger_one(made: Made):
 def test_an_authority_that_is_gone_is_an_oserror(made: Made):
     with pytest.raises(OSError, match=r"no (answer|connection)"):
         run(made.gone().ask(b"?"))
+
+
+def test_the_authority_of_somebody_else_is_understood_as_of_any_date(tmp_path: Path):
+    """Certomancer's: beside OpenSSL's, another that nobody here wrote."""
+    pki, at = Pki(tmp_path), datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
+    message, nonce = b"a checkpoint", bytes(range(1, 17))
+    with serving(replying(lambda request: pki.stamp(request, at))) as url:
+        answer = run(
+            HttpTimestampAuthority(url, timeout_s=20).ask(build_request(message, nonce=nonce))
+        )
+
+    found = verify_token(
+        token_in(answer),
+        message,
+        nonce=nonce,
+        anchors=[pki.certificate("root")],
+        others=[pki.certificate("middle")],
+        revocation=Revocation(tuple(pki.lists(at))),
+    )
+
+    assert found.gen_time == at
+    assert found.chain.certificates[0] == pki.certificate("tsa")
+    with pytest.raises(VerificationFailed):
+        verify_token(token_in(answer), b"another", anchors=[pki.certificate("root")])
 
 
 # --- What only a network can do -----------------------------------------------------------------

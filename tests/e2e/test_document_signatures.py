@@ -19,7 +19,7 @@ from hub.proof.examination import examine_bundle
 from hub.proof.findings import Verdict
 from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
-from tests.support.hubs import QUAN_1, TAI_CHINH, Founded, Running, serving
+from tests.support.hubs import NOI_VU, QUAN_1, TAI_CHINH, Founded, Running, serving
 from tests.support.signed_files import plain_pdf, sign_pdf
 from tests.support.timestamping import Holder
 
@@ -120,6 +120,18 @@ async def test_what_the_sender_demands_is_checked_before_acceptance(
             lines = [item async for item in recipient.inbox()]
     assert {each.outcome for each in exchange.signatures} == {"valid"}
     assert len(lines) == 1
+
+
+async def test_whoever_must_have_signed_is_missed_where_no_certificate_says_who_it_is(
+    founded: Founded, signed: bytes, monkeypatch
+):
+    monkeypatch.setenv("LIENTHONG_PERSON_AND_AGENCY_REQUIRED_BY", f'["{NOI_VU}"]')
+    async with serving(founded) as hub, client(hub, QUAN_1) as sender:
+        for codes, signers in (([TAI_CHINH], ["agency"]), ([TAI_CHINH, NOI_VU], [])):
+            with pytest.raises(DocumentSignatureInvalid) as refused:
+                await sender.submit(LETTER, [pdf(signed)], codes, signers_required=signers)
+            assert refused.value.metadata["why"] == f"no-{(signers or ['person'])[0]}"
+        await sender.submit(LETTER, [pdf(signed)], [TAI_CHINH], signatures_required=True)
 
 
 async def test_what_a_recipient_demands_holds_for_everything_it_gets(

@@ -29,6 +29,7 @@ from hub.proof.receipt import parse_tlog_proof
 from hub.proof.statements import Envelope, Status, read_statement
 from hub.proof.succession import RootSignature, SignedRoot, parse_signed_root
 from hub.proof.trust import parse_trusted_root
+from tests.unit.evidence import test_ocsp as ocsp
 from tests.unit.proof.building import WITNESS, Case, golden_files, trusted_root
 from tests.unit.proof.bundles import ARRIVED_AT, SUBMITTED_AT, Story
 from tests.unit.proof.bundles import golden_files as golden_bundles
@@ -81,6 +82,7 @@ PARSERS = {
     "signed trusted root": Parser(parse_signed_root, SIGNED_ROOT),
     "policy": Parser(parse_policy, POLICY),
     "envelope": Parser(read_as(Envelope.MEDIA_TYPE), STORY.statements[SUBMITTED_AT].payload),
+    "OCSP answer": Parser(ocsp.verify, ocsp.said(by=ocsp.delegate(), nonce=ocsp.NONCE)),
     "status": Parser(read_as(Status.MEDIA_TYPE), STORY.statements[ARRIVED_AT].payload),
 }
 

@@ -1,4 +1,4 @@
-"""An authority, its lists and its responder, as of any date: nobody here wrote them."""
+"""An authority with lists, responder and timestamps, as of any date: nobody here wrote them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from asn1crypto import ocsp
+from asn1crypto import ocsp, tsp
 from certomancer.registry import (
     ArchLabel,
     CertLabel,
@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 _FOR_EVER = {"valid-from": "2000-01-01T00:00:00+0000", "valid-to": "2100-01-01T00:00:00+0000"}
-_ENTITIES = ("root", "middle", "signer", "stolen", "responder")
+_ENTITIES = ("root", "middle", "signer", "stolen", "responder", "tsa")
 
 
-def _leaf(**more: Any) -> dict[str, Any]:
+def _leaf(*further: dict[str, Any], **more: Any) -> dict[str, Any]:
     usage = {"schema": "key-usage", "params": ["digital_signature", "non_repudiation"]}
     lists = {"schema": "crl-dist-url", "params": {"crl-repo-names": ["middle"]}}
     responder = {"schema": "aia-urls", "params": {"ocsp-responder-names": ["middle"]}}
@@ -30,6 +30,7 @@ def _leaf(**more: Any) -> dict[str, Any]:
         {"id": "key_usage", "critical": True, "smart-value": usage},
         {"id": "crl_distribution_points", "smart-value": lists},
         {"id": "authority_information_access", "smart-value": responder},
+        *further,
     ]
     return {"issuer": "middle", "validity": _FOR_EVER, "extensions": extensions} | more
 
@@ -54,6 +55,7 @@ _CERTIFICATES: dict[str, Any] = {
         "validity": _FOR_EVER,
         "profiles": ["ocsp-responder"],
     },
+    "tsa": _leaf({"id": "extended_key_usage", "critical": True, "value": ["time_stamping"]}),
 }
 _SERVICES: dict[str, Any] = {
     "crl-repo": {
@@ -75,6 +77,7 @@ _SERVICES: dict[str, Any] = {
             "signing-key": "responder",
         }
     },
+    "time-stamping": {"tsa": {"signing-key": "tsa", "signing-cert": "tsa"}},
 }
 
 
@@ -115,6 +118,13 @@ class Pki:
             services.get_crl(ServiceLabel(name), at_time=at).dump()
             for name in names or ("root", "middle")
         ]
+
+    def stamp(self, request: bytes, at: datetime) -> bytes:
+        """What the time-stamping authority answers to a request (RFC 3161) at a moment."""
+        services = self._arch.service_registry
+        stamper = services.summon_timestamper(ServiceLabel("tsa"), at_time=at)
+        der: bytes = stamper.request_tsa_response(tsp.TimeStampReq.load(request)).dump()
+        return der
 
     def answer(self, name: str, at: datetime) -> bytes:
         """What the responder said of a certificate at a moment."""

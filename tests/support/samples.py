@@ -191,20 +191,22 @@ def sample_events() -> list[Any]:
         *_reopened(log, key, steps),
         *_revoked(agency, exchange, steps),
         *_examined(exchange, steps),
-        *_revocation_list(new_id(), next(steps)),
+        *_revocation_evidence(new_id(), next(steps)),
         *_of_the_axis(new_id(), exchange, steps),
     ]
 
 
-def _revocation_list(evidence_id: UUID, at: datetime) -> list[Any]:
+def _revocation_evidence(evidence_id: UUID, at: datetime) -> list[Any]:
     return RevocationEvidence.store(
         evidence_id=evidence_id,
         at=at,
-        source="ca.example",
-        kind="crl",
+        source="ocsp.example",
+        kind="ocsp",
         issuer=sha256_hex(b"the issuer's name"),
-        evidence=sha256_hex(b"list"),
-        number="4711",
+        evidence=sha256_hex(b"answer"),
+        number="",
+        certificate=sha256_hex(b"certificate"),
+        status="good",
         this_update="2026-11-23T00:00:00.000000Z",
         next_update="2026-11-24T00:00:00.000000Z",
     ).collect_events()
@@ -215,6 +217,7 @@ def _examined(exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
     exchange.conclude(
         at=next(steps),
         document=6,
+        demanded=[],
         signatures=[
             SignatureRecord(
                 attachment=0,
@@ -223,6 +226,8 @@ def _examined(exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
                 reason="",
                 signer="person",
                 signed_at="2026-11-22T02:00:00.000000Z",
+                stamp="valid",
+                stamped_at="2026-11-22T02:00:05.000000Z",
             ),
             SignatureRecord(
                 attachment=0,
@@ -231,6 +236,8 @@ def _examined(exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
                 reason="revoked",
                 signer="agency",
                 signed_at="2026-11-22T02:01:00.000000Z",
+                stamp="",
+                stamped_at="",
             ),
         ],
         report=sha256_hex(b"report"),

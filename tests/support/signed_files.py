@@ -21,6 +21,7 @@ from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.writer import PageObject, PdfFileWriter
 from pyhanko.sign import signers
+from pyhanko.sign.timestamps import DummyTimeStamper
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from tests.support.timestamping import Holder
@@ -50,31 +51,53 @@ def plain_pdf(text: str = "V/v họp") -> bytes:
 
 
 def sign_pdf(
-    data: bytes, by: Holder, *, field: str = "Signature1", others: tuple[Holder, ...] = ()
+    data: bytes,
+    by: Holder,
+    *,
+    field: str = "Signature1",
+    others: tuple[Holder, ...] = (),
+    stamp: DummyTimeStamper | None = None,
 ) -> bytes:
-    """The same with one more signature, over all that is there."""
+    """The same with one more signature, over all that is there; PAdES-T with a `stamp`."""
     store = SimpleCertificateStore()
     store.register_multiple([asn1.Certificate.load(each.der) for each in others])
     signer = signers.SimpleSigner(
         signing_cert=asn1.Certificate.load(by.der),
-        signing_key=asn1_keys.PrivateKeyInfo.load(
-            by.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        ),
+        signing_key=_key(by),
         cert_registry=store,
     )
     out = signers.sign_pdf(
         IncrementalPdfFileWriter(io.BytesIO(data)),
         signers.PdfSignatureMetadata(field_name=field, md_algorithm="sha256"),
         signer=signer,
+        timestamper=stamp,
     )
     signed: bytes = out.getvalue()
     return signed
 
 
-def sign_cms(data: bytes, by: Holder, *, others: tuple[Holder, ...] = ()) -> bytes:
-    """A detached signature (RFC 5652) in DER."""
+def stamper(by: Holder, at: datetime, *others: Holder) -> DummyTimeStamper:
+    """A time-stamping authority in this process."""
+    return DummyTimeStamper(
+        asn1.Certificate.load(by.der),
+        _key(by),
+        certs_to_embed=SimpleCertificateStore.from_certs(
+            [asn1.Certificate.load(each.der) for each in others]
+        ),
+        fixed_dt=at,
+    )
+
+
+def _key(of: Holder) -> asn1_keys.PrivateKeyInfo:
+    der = of.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return asn1_keys.PrivateKeyInfo.load(der)
+
+
+def sign_cms(data: bytes, *by: Holder, others: tuple[Holder, ...] = ()) -> bytes:
+    """Detached signatures (RFC 5652) in DER, of each signer one."""
     builder = pkcs7.PKCS7SignatureBuilder().set_data(data)
-    builder = builder.add_signer(by.certificate, by.key, SHA256())
+    for each in by:
+        builder = builder.add_signer(each.certificate, each.key, SHA256())
     for each in others:
         builder = builder.add_certificate(each.certificate)
     return builder.sign(

@@ -40,6 +40,17 @@ def test_only_the_origin_must_be_given(tmp_path):
     assert (settings.batch_max, settings.queue_max, settings.reader_threads) == (256, 4096, 8)
 
 
+RESPONDERS = """origin = "hub.example/log"
+[[ocsp_responders]]
+name = "{}"
+url = "http://ca/ocsp"
+[[ocsp_responders]]
+name = "{}"
+url = "http://ca/ocsp"
+method = "{}"
+"""
+
+
 def test_every_field_can_be_given_in_the_file(tmp_path):
     values = {
         "origin": "hub.example/log",
@@ -67,6 +78,8 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "crl_timeout_s": 0.5,
         "crl_age_max_h": 1,
         "crl_stale": "refuse",
+        "ocsp_every_s": 61,
+        "ocsp_timeout_s": 0.5,
         "document_signatures": "off",
         "signature_timeout_s": 2.5,
         "upload_age_h": 1,
@@ -95,9 +108,16 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
     text += "\n[[timestamp_authorities]]\n"
     text += "\n".join(f'{name} = "{value}"' for name, value in authority.items())
     text = 'signatures_required_by = ["H29.2.7"]\n' + text
+    text = 'person_and_agency_required_by = ["H29.2.9"]\n' + text
+    values["person_and_agency_required_by"] = ("H29.2.9",)
     values["signatures_required_by"] = ("H29.2.7",)
     text += '\n[[crls]]\nname = "ca"\nurl = "http://ca/ca.crl"\n'
     values["crls"] = ({"name": "ca", "url": "http://ca/ca.crl"},)
+    responder = {"name": "ca", "url": "http://ca/ocsp", "issuers": "a.pem", "method": "get"}
+    text += "\n[[ocsp_responders]]\n"
+    text += "\n".join(f'{name} = "{value}"' for name, value in responder.items())
+    text += '\nhash = "sha256"\nnonce = false\n'
+    values["ocsp_responders"] = (responder | {"hash": "sha256", "nonce": False},)
     axis = {"endpoint": "http://axis", "system_id": "H29", "secrets": ("a",)}
     text += '\n[axis]\nendpoint = "http://axis"\nsystem_id = "H29"\nsecrets = ["a"]\n'
     values["axis"] = AxisSetting(**axis).model_dump()
@@ -127,6 +147,9 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
         ('origin = "hub.example\\nx"', "origin"),
         ('origin = "hub.example/log"\nlisten_on = "x"', "listen_on"),
         ('origin = "hub.example/log"\nbatch_max = 0', "batch_max"),
+        (RESPONDERS.format("ca", "given", "post"), "came along"),
+        (RESPONDERS.format("ca", "ca", "post"), "the same name"),
+        (RESPONDERS.format("ca", "cb", "put"), "method"),
         ('origin = "hub.example/log"\nbatch_max = 5000', "batch_max"),
         ('origin = "hub.example/log"\nqueue_per_agency = 0', "queue_per_agency"),
         ('origin = "hub.example/log"\nrate_per_agency = 0', "rate_per_agency"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,13 @@ from cryptography import x509
 from hub.application.verdicts import (
     Demands,
     Examination,
+    Judged,
+    Verdict,
     VerdictJob,
     candidates,
     signatures_of,
 )
-from hub.errors import DocumentSignatureInvalid
+from hub.errors import DocumentSignatureInvalid, StatementMalformed
 from hub.evidence.crls import Listed
 from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer
 from hub.proof.envelope import Attachment
@@ -277,6 +280,65 @@ def test_what_is_demanded_and_not_there_is_refused_and_leaves_nothing(bench, fou
     bench.examiner.found = [VALID]
     bench.hub.submit(SENDER, envelope, [PDF])
     check_whole(bench.hub)
+
+
+PERSON = replace(VALID, signer=Signer.PERSON, name="Nguyễn Văn A")
+SOMEBODY = replace(VALID, signer=Signer.UNKNOWN, name="X")
+
+
+@pytest.mark.parametrize("by", ["sender", "recipient"])
+def test_person_and_agency_are_demanded_of_one_attachment_and_the_verdict_says_so(bench, by):
+    bench.examiner.found = [PERSON, VALID]
+    demands = Demands(bench.examination, (), [RECIPIENT] if by == "recipient" else [])
+    bench.hub.exchanges._demands = bench.hub.exchanges._submissions._demands = demands
+    bench.send(PDF, **({"signers_required": ["agency", "person"]} if by == "sender" else {}))
+    (verdict,) = bench.verdicts()
+    assert verdict["demanded"] == ["valid", "person", "agency"]
+    check_whole(bench.hub)
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ([VALID], "no-person"),
+        ([PERSON], "no-agency"),
+        ([PERSON, SOMEBODY], "no-agency"),
+        ([VALID, replace(PERSON, outcome=Outcome.UNKNOWN, reason="untrusted")], "untrusted"),
+        ([], "none"),
+    ],
+)
+def test_whose_signature_is_missing_is_said_and_nothing_is_left(bench, found, why):
+    demanding(bench)
+    bench.examiner.found = found
+    before = len(bench.hub.events())
+    envelope = sender.envelope(contents=[PDF], signers_required=["person", "agency"])
+
+    with pytest.raises(DocumentSignatureInvalid) as refused:
+        bench.hub.submit(SENDER, envelope, [PDF])
+
+    assert refused.value.metadata["why"] == why
+    assert len(bench.hub.events()) == before
+
+
+def test_person_on_one_file_and_agency_on_another_are_not_both_on_one():
+    apart = Verdict([Judged(0, PERSON), Judged(1, VALID)], b"")
+    assert len(apart.missing(["person", "agency"])) == 1
+    together = Verdict([Judged(0, PERSON), Judged(1, VALID), Judged(1, PERSON)], b"")
+    assert together.missing(["person", "agency"]) == []
+
+
+@pytest.mark.parametrize("signers", [[], ["person", "person"], ["clerk"], "person", [1]])
+def test_signers_that_are_none_are_refused(bench, signers):
+    with pytest.raises(StatementMalformed) as refused:
+        bench.hub.submit(SENDER, sender.envelope(signers_required=signers))
+    assert refused.value.metadata["field"].startswith("signers_required")
+
+
+def test_a_demand_of_valid_signatures_alone_is_recorded_as_that(bench):
+    demanding(bench)
+    bench.send(PDF, signatures_required=True)
+    (verdict,) = bench.verdicts()
+    assert verdict["demanded"] == ["valid"]
 
 
 def test_a_document_without_files_cannot_meet_a_demand(bench):
