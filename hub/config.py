@@ -105,8 +105,14 @@ class AxisSetting(BaseModel):
     password: str = ""
     """Of a wrapper: a file with the password."""
 
+    directory_file: str = ""
+    """A CSV file of the organisations behind an axis that does not list them itself."""
+
     send_every_s: Annotated[float, Field(ge=0.05, le=3600)] = 10.0
     """How many seconds lie between two looks at what is to be sent, beside each new fact."""
+
+    send_at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many packages are made and sent side by side."""
 
     poll_every_s: Annotated[float, Field(ge=0.05, le=86_400)] = 60.0
     """How many seconds lie between two questions what waits for us."""
@@ -128,6 +134,9 @@ class AxisSetting(BaseModel):
 
     early_s: Annotated[float, Field(ge=0, le=604_800)] = 900.0
     """How long a package may wait for the document it speaks of before it is parked."""
+
+    fetch_tries: Annotated[int, Field(ge=1, le=1000)] = 10
+    """How often a package that cannot be fetched is asked for before it is parked."""
 
     call_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """How long one call may take in all."""

@@ -371,6 +371,12 @@ class AxisNotConfigured(HubError):
     reason = "AXIS_NOT_CONFIGURED"
 
 
+class AxisUnavailable(HubError):
+    """The axis gave no usable answer; `why` is what its gateway made of it."""
+
+    reason = "AXIS_UNAVAILABLE"
+
+
 # --- The state of the hub ---------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import httpx2
 
@@ -96,12 +96,19 @@ class HttpCaller:
         await self._client.aclose()
 
 
-async def pieces(response: httpx2.Response, bytes_max: int) -> AsyncIterator[bytes]:
-    """The body, unpacked, in pieces of at most 64 KiB. Raises AxisReplyUnreadable."""
+async def pieces(
+    response: httpx2.Response, bytes_max: int, raw: BinaryIO | None = None
+) -> AsyncIterator[bytes]:
+    """The body, unpacked, in pieces of at most 64 KiB. Raises AxisReplyUnreadable.
+
+    `raw` gets it as it came, packed, the piece at which it fails included.
+    """
     inflater = _inflater(response.headers.get("content-encoding", ""))
     total = 0
-    async for raw in response.aiter_raw(65536):
-        waiting: bytes = raw
+    async for came in response.aiter_raw(65536):
+        if raw is not None:
+            raw.write(came)
+        waiting: bytes = came
         while waiting:
             if inflater is None:
                 piece, waiting = waiting, b""

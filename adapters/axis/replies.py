@@ -7,8 +7,11 @@ import re
 from collections.abc import Generator
 from typing import Any, BinaryIO, Final
 
+import httpx2
+
 from adapters.axis.edxml.contents import Decoder
 from adapters.axis.edxml.errors import EdxmlRefused
+from adapters.axis.http import pieces
 from hub.application.axis import AxisRefused, AxisReplyUnreadable, Waiting
 
 _DESCRIPTION_CHARS_MAX = 500
@@ -90,6 +93,31 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
+
+
+async def package_in(
+    response: httpx2.Response, into: BinaryIO, bytes_max: int, raw: BinaryIO | None
+) -> tuple[dict[str, Any], int]:
+    """The members around the package in a reply, and its size; the package goes into a file.
+
+    `raw` gets the whole reply, also behind the place where it cannot be read any more. Raises
+    AxisReplyUnreadable.
+    """
+    package = PackageReply(into, bytes_max)
+    failure: AxisReplyUnreadable | None = None
+    # Base64 takes four bytes for three, and some encoders put a `\` before each `/`.
+    async for piece in pieces(response, bytes_max * 2, raw):
+        if failure is not None:
+            continue
+        try:
+            package.feed(piece)
+        except AxisReplyUnreadable as error:
+            if raw is None:
+                raise
+            failure = error
+    if failure is not None:
+        raise failure
+    return package.close()
 
 
 _Steps = Generator[None, bytes, None]

@@ -14,6 +14,7 @@ from hub.application.axis import (
     AxisAgency,
     AxisError,
     AxisRefused,
+    AxisReplyUnreadable,
     MessageKind,
     PackageChanged,
     Prepared,
@@ -41,12 +42,16 @@ class MemoryAxis:
     """What several organisations share.
 
     `fail_before` and `fail_after` are errors for the next calls: raised instead of doing
-    anything, or after it was done.
+    anything, or after it was done. `unreadable` are packages that no reply ever holds well,
+    `locked` organisations that get none. `narrows`: whether requests say who gets a package.
     """
 
     organisations: tuple[str, ...]
+    narrows: bool = True
+    locked: set[str] = field(default_factory=set)
     fail_before: list[AxisError] = field(default_factory=list)
     fail_after: list[AxisError] = field(default_factory=list)
+    unreadable: set[bytes] = field(default_factory=set)
     _deliveries: list[Delivered] = field(default_factory=list)
     _taken: dict[bytes, str] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=lambda: count(1))
@@ -62,6 +67,11 @@ class MemoryAxisGateway:
     def __init__(self, axis: MemoryAxis, *codes: str) -> None:
         self._axis, self._codes = axis, codes
 
+    @property
+    def narrows(self) -> bool:
+        """See AxisGateway."""
+        return self._axis.narrows
+
     async def waiting(
         self, kind: MessageKind, *, since: date | None = None, until: date | None = None
     ) -> Sequence[Waiting]:
@@ -75,10 +85,14 @@ class MemoryAxisGateway:
         self._after()
         return found
 
-    async def fetch(self, axis_id: str, into: BinaryIO) -> int:
+    async def fetch(self, axis_id: str, into: BinaryIO, raw: BinaryIO | None = None) -> int:
         """See AxisGateway."""
         self._before()
         package = self._delivery(axis_id).package
+        if raw is not None:
+            raw.write(package)
+        if package in self._axis.unreadable:
+            raise AxisReplyUnreadable("the answer is not what it should be")
         self._after()
         return into.write(package)
 
@@ -107,6 +121,8 @@ class MemoryAxisGateway:
             raise AxisRefused("19")
         if not request["recipients"] or set(request["recipients"]) - {*self._axis.organisations}:
             raise AxisRefused("18")
+        if self._axis.locked.intersection(request["recipients"]):
+            raise AxisRefused("23")
         axis_id = self._axis._taken.get(prepared.request)
         if axis_id is None:
             axis_id = self._axis._taken[prepared.request] = f"sent-{next(self._axis._numbers)}"

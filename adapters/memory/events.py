@@ -20,7 +20,8 @@ from hub.application.ports import (
     LogEntry,
     SealedPayload,
 )
-from hub.domain.catalogue import REGISTRY_TOPICS
+from hub.domain.axis_link import AxisLink
+from hub.domain.catalogue import ERASURE_TOPICS, REGISTRY_TOPICS
 from hub.domain.exchange import Exchange
 from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
@@ -116,6 +117,11 @@ class MemoryEventLog:
         return self._newest_first(Exchange.SignatureVerdictMade.TOPIC, below, limit)
 
     @breakable
+    def reconciliations(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `ReconciliationMade` below a position, the newest first."""
+        return self._newest_first(AxisLink.ReconciliationMade.TOPIC, below, limit)
+
+    @breakable
     def revocation_evidence(self, below: int, limit: int) -> Sequence[LogEntry]:
         """At most `limit` events `RevocationEvidenceStored` below a position, the newest first."""
         return self._newest_first(RevocationEvidence.Created.TOPIC, below, limit)
@@ -195,7 +201,7 @@ class MemoryEventLog:
         return [
             Erasure(entry.position, entry.aggregate_id)
             for entry in self._tables.entries[start:]
-            if entry.topic == Exchange.PayloadErased.TOPIC
+            if entry.topic in ERASURE_TOPICS
         ][:limit]
 
     @breakable

@@ -65,5 +65,13 @@ class DirectExaminer:
             return await asyncio.to_thread(examine_pdf, content, authorities, at)
         return await asyncio.to_thread(examine_cms, signature, content, authorities, at)
 
+    async def examine_package(
+        self, package: bytes, authorities: Authorities, at: datetime
+    ) -> Sequence[FoundSignature]:
+        """The signatures in the header of an edXML package."""
+        from hub.evidence.packages import examine_package  # noqa: PLC0415 - the same
+
+        return await asyncio.to_thread(examine_package, package, authorities, at)
+
     async def close(self) -> None:
         """Nothing to end."""

@@ -12,7 +12,7 @@ from hub.domain.delivery import DeliveryState
 from hub.domain.relay import Direction, RelayKind, RelayState
 
 _OPEN = (RelayState.WAITING, RelayState.QUEUED, RelayState.FAILED)
-_OVER = (RelayState.SENT, RelayState.TAKEN)
+_OVER = (RelayState.SENT, RelayState.TAKEN, RelayState.SPLIT, RelayState.ERASED)
 
 
 class MemoryRelayList:

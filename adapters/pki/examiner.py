@@ -42,10 +42,19 @@ class ExaminerProcess:
     ) -> Sequence[FoundSignature]:
         """The signatures in a PDF, or the detached one of a content."""
         form = "pdf" if signature is None else "cms"
+        return await self._asked(form, request(content, signature, authorities, at, form))
+
+    async def examine_package(
+        self, package: bytes, authorities: Authorities, at: datetime
+    ) -> Sequence[FoundSignature]:
+        """The signatures in the header of an edXML package."""
+        return await self._asked("xml", request(package, None, authorities, at, "xml"))
+
+    async def _asked(self, form: str, question: bytes) -> Sequence[FoundSignature]:
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return await self._ask(request(content, signature, authorities, at))
+                    return await self._ask(question)
             except TimeoutError:
                 await self._end()
                 return [FoundSignature(form, Outcome.UNKNOWN, "overtime")]

@@ -146,6 +146,10 @@ class EventRecorder(ApplicationRecorder):
         """At most `limit` events `SignatureVerdictMade` below a position, the newest first."""
         return self._newest_first(schema.IS_VERDICT, below, limit)
 
+    def reconciliations(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `ReconciliationMade` below a position, the newest first."""
+        return self._newest_first(schema.IS_RECONCILIATION, below, limit)
+
     def revocation_evidence(self, below: int, limit: int) -> Sequence[LogEntry]:
         """At most `limit` events `RevocationEvidenceStored` below a position, the newest first."""
         return self._newest_first(schema.IS_REVOCATION_EVIDENCE, below, limit)

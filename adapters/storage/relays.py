@@ -15,7 +15,7 @@ from hub.domain.delivery import DeliveryState
 from hub.domain.relay import Direction, RelayKind, RelayState
 
 _CALLED_MAX = 100
-_OVER = (int(RelayState.SENT), int(RelayState.TAKEN))
+_OVER = tuple(map(int, (RelayState.SENT, RelayState.TAKEN, RelayState.SPLIT, RelayState.ERASED)))
 
 _relays = schema.view_relays.c
 _deliveries = schema.view_deliveries.c

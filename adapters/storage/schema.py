@@ -91,8 +91,17 @@ Index(
     postgresql_where=text(IS_VERDICT),
 )
 
+# When the ledger was last held against the axis's lists.
+IS_RECONCILIATION = "topic = 'hub.Relay.ReconciliationMade'"
+Index(
+    "events_of_reconciliation",
+    events.c.position,
+    sqlite_where=text(IS_RECONCILIATION),
+    postgresql_where=text(IS_RECONCILIATION),
+)
+
 # A query must say the same words for the index to be used.
-IS_ERASURE = "topic = 'hub.Exchange.PayloadErased'"
+IS_ERASURE = "topic IN ('hub.Exchange.PayloadErased', 'hub.Relay.ArrivalErased')"
 Index(
     "events_of_erasure",
     events.c.position,

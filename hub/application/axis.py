@@ -130,6 +130,12 @@ class AxisRefused(AxisError):
         return self.code == self.INTERNAL
 
 
+class AxisListUnreadable(AxisError):
+    """The file that lists the organisations behind an axis is not as it must be."""
+
+    reason = "AXIS_LIST_UNREADABLE"
+
+
 class PackageChanged(Exception):
     """The package is not the one that the request was prepared for: nothing was completed."""
 
@@ -143,14 +149,22 @@ class AxisGateway(Protocol):
     All but `prepare` raise AxisError.
     """
 
+    @property
+    def narrows(self) -> bool:
+        """Whether only the `recipients` of a request get its package, whomever that names."""
+        ...
+
     async def waiting(
         self, kind: MessageKind, *, since: date | None = None, until: date | None = None
     ) -> Sequence[Waiting]:
         """Every package of this kind that waits for us; both days are included."""
         ...
 
-    async def fetch(self, axis_id: str, into: BinaryIO) -> int:
-        """Write a package's bytes, and say how many; where it raises, `into` holds a part."""
+    async def fetch(self, axis_id: str, into: BinaryIO, raw: BinaryIO | None = None) -> int:
+        """Write a package's bytes, and say how many; where it raises, `into` holds a part.
+
+        `raw` gets the reply itself as it comes, as far as there is one.
+        """
         ...
 
     def prepare(

@@ -22,6 +22,7 @@ from hub.application.verdicts import Demand, Verdict, conclude
 from hub.domain.aggregate import StatementRecord
 from hub.domain.delivery import Delivery, RecallState
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
+from hub.domain.relay import RelayKind, RelayState, relay_id
 from hub.errors import ExchangeUnknown, Unavailable
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Action
@@ -231,6 +232,9 @@ class ExpireDelivery:
         over = delivery.collected or delivery.expired or delivery.recall is RecallState.AGREED
         if exchange.erased or over or session.at < self.expires_at:
             raise NothingRecorded("the document is not waited for, or its time has not come")
+        if self.recipient in exchange.via and is_at_axis(session, self.exchange_id, self.recipient):
+            # Nobody could withhold it there, so nobody may say that it was.
+            raise NothingRecorded("the axis has the document, or is being sent it")
         (inbox_seq,) = session.next_inbox_seqs([self.recipient])
         delivery.expire(
             at=session.at,
@@ -243,6 +247,15 @@ class ExpireDelivery:
             expires_at=self.expires_at.isoformat(),
         )
         session.record(delivery)
+
+
+def is_at_axis(session: Session, exchange_id: UUID, recipient: str) -> bool:
+    """Whether the axis may have a document for a recipient: from when its package is made."""
+    relay = session.history.relay(relay_id(exchange_id, RelayKind.DOCUMENT), session.at)
+    if relay.state is RelayState.SPLIT:
+        own = relay_id(exchange_id, RelayKind.DOCUMENT, recipient)
+        relay = session.history.relay(own, session.at)
+    return relay.package_bytes >= 0
 
 
 @dataclass(frozen=True, slots=True)

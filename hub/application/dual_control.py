@@ -21,8 +21,18 @@ from hub.application.session import Session
 from hub.application.vault import Vault
 from hub.domain.approval import Approval, approval_id
 from hub.domain.exchange import Exchange
+from hub.domain.relay import arrival_id
 from hub.domain.values import format_time, parse_time
-from hub.errors import LogFrozen, OrderExecuted, OrderLapsed, OrderUnknown, SecondOperatorNeeded
+from hub.errors import (
+    DigestMismatch,
+    LogFrozen,
+    OrderExecuted,
+    OrderLapsed,
+    OrderUnknown,
+    RelayNotOpen,
+    RelayUnknown,
+    SecondOperatorNeeded,
+)
 from hub.proof import statements
 from hub.proof.leaf import Event
 from hub.proof.statements import KEY_ACTIONS, ErasureOrder, KeyOrder
@@ -31,6 +41,7 @@ ORDER_LIFE = timedelta(days=7)
 """How long after it was recorded an order may be approved."""
 
 ERASURE = "erasure"
+ARRIVAL_ERASURE = "arrival-erasure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +108,7 @@ class OrderErasure:
     def decide(self, session: Session) -> None:
         """Record `ApprovalGiven` of the order, its words under a key of their own."""
         statement = self.statement
-        exchange = _exchange_of(session, statement.envelope_digest)
-        exchange.require_words()
+        action, exchange_id = _to_be_erased(session, statement)
         order_id = session.new_id()
         approval = word_of(
             order_id,
@@ -106,8 +116,8 @@ class OrderErasure:
             statement,
             session,
             order=self.spoken.signed.digest.hex(),
-            action=ERASURE,
-            exchange=str(exchange.id),
+            action=action,
+            exchange=str(exchange_id),
             envelope_digest=statement.envelope_digest,
             hub_key=None,
             reason=statement.reason,
@@ -115,7 +125,7 @@ class OrderErasure:
             lapses_at=format_time(session.at + ORDER_LIFE),
         )
         keep_words(session, self.spoken, self.key, self.vault)
-        session.record(approval, self.request, exchange.id)
+        session.record(approval, self.request, exchange_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +202,22 @@ def _erase(session: Session, order: Order, approved_by: str, approval: str) -> N
     session.record(exchange)
 
 
+def _erase_arrival(session: Session, order: Order, approved_by: str, approval: str) -> None:
+    relay = session.history.relay(arrival_id(UUID(order.exchange)), session.at)
+    if relay.stored != order.envelope_digest:
+        raise RelayNotOpen("something else is stored of this package by now; order it anew")
+    relay.erase(
+        at=session.at,
+        order=order.digest,
+        ordered_by=order.by,
+        approval=approval,
+        approved_by=approved_by,
+        reason=order.reason,
+        basis=order.basis,
+    )
+    session.record(relay)
+
+
 def _activate(session: Session, order: Order, approved_by: str, approval: str) -> None:
     key_changes.activate(session, order.hub_key or "", by=order.by)
 
@@ -217,6 +243,7 @@ def _thaw(session: Session, order: Order, approved_by: str, approval: str) -> No
 
 ACTIONS: Mapping[str, Callable[[Session, Order, str, str], None]] = {
     ERASURE: _erase,
+    ARRIVAL_ERASURE: _erase_arrival,
     statements.ACTIVATE: _activate,
     statements.COMPROMISE: _compromise,
     statements.THAW: _thaw,
@@ -254,6 +281,22 @@ def keep_words(session: Session, spoken: Spoken, key: bytes, vault: Vault) -> No
     words_id, signed = session.new_id(), spoken.signed
     session.add_document_key(words_id, key)
     session.add_payload(vault.seal_payload(words_id, signed.digest, signed.payload, key))
+
+
+def _to_be_erased(session: Session, statement: ErasureOrder) -> tuple[str, UUID]:
+    """What an order is about: a document, or a package that is parked, under its exchange."""
+    if statement.relay is None:
+        exchange = _exchange_of(session, statement.envelope_digest)
+        exchange.require_words()
+        return ERASURE, exchange.id
+    relay_id = UUID(statement.relay)
+    if not session.history.exists(relay_id):
+        raise RelayUnknown("there is no package with this id", relay=statement.relay)
+    relay = session.history.relay(relay_id, session.at)
+    relay.require_erasable()
+    if relay.stored != statement.envelope_digest:
+        raise DigestMismatch("what is stored of this package has another digest")
+    return ARRIVAL_ERASURE, UUID(relay.exchange)
 
 
 def _exchange_of(session: Session, envelope_digest: str) -> Exchange:

@@ -29,6 +29,7 @@ from hub.application.ports import (
 from hub.application.registry import Registry, operator_key_owner
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
+from hub.domain.exchange import OPENING_TOPICS
 from hub.errors import Unavailable
 from hub.proof.dsse import SignedStatement
 from hub.proof.statements import Approval, ErasureOrder, KeyOrder
@@ -118,12 +119,14 @@ class Eraser:
     async def _forget_uploads(self, erasures: Sequence[Erasure]) -> None:
         for erasure in erasures:
             submitted = await self._offload(partial(self._submitted, erasure))
+            if submitted is None:
+                continue  # A package from the axis: nobody uploaded anything.
             digests = {each["sha256"] for each in submitted["attachments"]}
             await self._uploads.erase(submitted["sender"], digests)
 
-    def _submitted(self, erasure: Erasure) -> dict[str, Any]:
+    def _submitted(self, erasure: Erasure) -> dict[str, Any] | None:
         first = self._log.select_events(erasure.exchange_id)[0]
-        return dict(read_event(first.state).data)
+        return dict(read_event(first.state).data) if first.topic in OPENING_TOPICS else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -32,6 +32,7 @@ from hub.application.ports import (
     EventLog,
     NoticeRow,
     Randomness,
+    RelayRow,
     RequestKey,
     Views,
 )
@@ -42,8 +43,10 @@ from hub.application.submissions import Submissions
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.application.verdicts import NO_DEMANDS, Demands, SeenSignature, signatures_of
+from hub.domain.catalogue import ERASURE_TOPICS
 from hub.domain.delivery import RecallState
-from hub.domain.exchange import OPENING_TOPICS, Exchange, erased
+from hub.domain.exchange import AXIS, OPENING_TOPICS, Exchange, erased
+from hub.domain.relay import RelayKind, relay_id
 from hub.domain.values import uuid7
 from hub.errors import (
     AgencyUnknown,
@@ -90,12 +93,16 @@ class HandedOver:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeView:
-    """An exchange as one of its parties may see it."""
+    """An exchange as one of its parties may see it.
+
+    `relays` are the packages by which it goes over the axis, by recipient.
+    """
 
     document: DocumentRow
     deliveries: Sequence[DeliveryRow]
     doubts: Sequence[Doubt] = ()
     signatures: Sequence[SeenSignature] = ()
+    relays: Mapping[str, RelayRow] = field(default_factory=dict)
 
 
 # --- The use cases ----------------------------------------------------------------
@@ -274,7 +281,20 @@ class Exchanges:
         signatures = await self._offload(
             lambda: signatures_of(self._log, self._vault, exchange_id, size, named=named)
         )
-        return ExchangeView(document, deliveries, doubts, signatures)
+        relays = await self._offload(lambda: self._relays_of(exchange_id))
+        return ExchangeView(document, deliveries, doubts, signatures, relays)
+
+    def _relays_of(self, exchange_id: UUID) -> Mapping[str, RelayRow]:
+        whole = self._views.relay(relay_id(exchange_id, RelayKind.DOCUMENT))
+        if whole is None:
+            return {}
+        opened = read_event(self._log.select_events(exchange_id)[0].state)
+        theirs = [each["agency"] for each in opened.data["recipients"] if each.get("via") == AXIS]
+        found = dict.fromkeys(theirs, whole)
+        for row in self._views.relays_of(exchange_id):
+            if row.kind is RelayKind.DOCUMENT and row.agency in found:
+                found[row.agency] = row
+        return found
 
     def box(self, agency: str, whose: str) -> str:
         """Whose inbox or outbox is meant: empty its own, else one it may read, by any code.
@@ -537,7 +557,7 @@ def is_kept(log: EventLog, exchange_id: UUID) -> bool:
 
 
 def _is_erased(history: Sequence[StoredEvent]) -> bool:
-    return any(stored.topic == Exchange.PayloadErased.TOPIC for stored in history)
+    return any(stored.topic in ERASURE_TOPICS for stored in history)
 
 
 def _require_released(rows: Sequence[DeliveryRow], exchange_id: UUID) -> None:

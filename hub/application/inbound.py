@@ -10,7 +10,8 @@ From each package to its end, and what is left when we stop:
 4. The axis is told: `done`, or `fail` for what was parked. *(It offers it again.)*
 
 Nothing it says proves a sender. A reply that is malformed, cut short or empty is a failure of
-the call: nothing is recorded, nothing acknowledged, and the next round asks again.
+the call: nothing is recorded, nothing acknowledged, and a later round asks again. What stays so
+is parked with that reply, so that nothing is tried for ever.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import BinaryIO
@@ -30,6 +31,7 @@ from hub.application.axis import (
     AxisError,
     AxisGateway,
     AxisPackages,
+    AxisRefused,
     AxisUnreachable,
     CameDocument,
     CameStatus,
@@ -66,7 +68,15 @@ from hub.domain.relay import (
     document_key,
 )
 from hub.domain.values import uuid7
-from hub.errors import AgencySuspended, HubError, ReceiptDelayed, RequestIdReused, Unavailable
+from hub.errors import (
+    AgencySuspended,
+    ContentLost,
+    HubError,
+    PayloadErased,
+    ReceiptDelayed,
+    RequestIdReused,
+    Unavailable,
+)
 from hub.proof.dsse import SignedStatement
 from hub.proof.statements import Envelope, read_statement
 
@@ -78,6 +88,11 @@ _NEW, _RECALL = "0", "1"
 _RECALL_ASKED = "13"
 _NOTHING_PASSED = Passed(datetime.min.replace(tzinfo=UTC), date.min)
 _KINDS = {MessageKind.DOCUMENT: RelayKind.DOCUMENT, MessageKind.STATUS: RelayKind.STATUS}
+_MESSAGES = {
+    RelayKind.DOCUMENT: MessageKind.DOCUMENT,
+    RelayKind.RECALL: MessageKind.DOCUMENT,
+    RelayKind.STATUS: MessageKind.STATUS,
+}
 
 # Reasons of ours; those of a package itself are the codec's.
 SENDER_IS_HERE = "SENDER_IS_HERE"
@@ -86,6 +101,8 @@ OTHER_CONTENT = "OTHER_CONTENT"
 DUPLICATE = "DUPLICATE"
 DOCUMENT_UNKNOWN = "DOCUMENT_UNKNOWN"
 TOO_LARGE = "TOO_LARGE"
+NOT_UNDERSTOOD = "NOT_UNDERSTOOD"
+"""A defect of this hub: the package trips it over, again and again."""
 
 Told = Callable[[str, str], None]
 """Hears what became of a package, by its id at the axis; never quotes it."""
@@ -109,9 +126,13 @@ class _Duplicate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """`early` is how long a package may wait for the document it speaks of; the rest is pace."""
+    """`early` is how long a package may wait for the document it speaks of; the rest is pace.
+
+    What cannot be fetched, or read at all, in `tries` is parked.
+    """
 
     early: timedelta = timedelta(minutes=15)
+    tries: int = 10
     first: timedelta = timedelta(seconds=30)
     longest: timedelta = timedelta(hours=1)
 
@@ -128,6 +149,15 @@ class _Arrived:
     size: int
     sha256: str
     resumed: RelayRow | None = None
+    is_stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """How often a package could not be fetched, and until when it is left alone."""
+
+    times: int
+    until: datetime
 
 
 class Arrivals:
@@ -172,6 +202,8 @@ class Arrivals:
         self._patience = patience
         self._told = told
         self._first_seen: dict[str, datetime] = {}
+        self._tried: dict[str, _Tried] = {}
+        self._defects: list[Exception] = []
         self._silent = 0
         self._quiet_until: datetime | None = None
 
@@ -179,12 +211,14 @@ class Arrivals:
         """Take in what waits, documents first; how many packages became facts.
 
         Raises nothing of the axis: a call that failed is told, and the next round repeats it.
+        What is a defect of ours is raised at the end, when the others have had their turn.
         """
         now = self._clock()
         if self._quiet_until is not None and now < self._quiet_until:
             return 0
-        taken = await self._go_on_with_resumed()
+        taken = 0
         try:
+            taken += await self._go_on_with_resumed()
             for kind in (MessageKind.DOCUMENT, MessageKind.STATUS):
                 taken += await self._round_of(kind)
         except AxisUnreachable:
@@ -194,6 +228,9 @@ class Arrivals:
             self._quiet_until = now + wait
         else:
             self._silent, self._quiet_until = 0, None
+        if self._defects:
+            defects, self._defects = self._defects, []
+            raise ExceptionGroup("packages that this hub cannot take in", defects)
         return taken
 
     async def _round_of(self, kind: MessageKind) -> int:
@@ -224,6 +261,11 @@ class Arrivals:
             for name, at in self._first_seen.items()
             if name in still or not name.startswith(f"{kind.value} ")
         }
+        self._tried = {
+            name: tried
+            for name, tried in self._tried.items()
+            if name in still or not name.startswith(f"{kind.value} ")
+        }
 
     async def _take(self, item: Waiting, kind: MessageKind) -> bool | None:
         """Whether it became a fact; None where it waits for another package."""
@@ -231,26 +273,60 @@ class Arrivals:
         if known is not None:
             await self._acknowledge(item.axis_id, known.state)
             return False
-        file = await self._offload(self._scratch)
         try:
-            arrived = await self._fetched(item, kind, file)
-            return arrived is not None and await self._settle(arrived)
+            return await self._fetched(item, kind)
         except _TooEarly:
             return None
-        finally:
-            file.close()
 
-    async def _fetched(self, item: Waiting, kind: MessageKind, file: BinaryIO) -> _Arrived | None:
+    async def _fetched(
+        self, item: Waiting, kind: MessageKind, resumed: RelayRow | None = None
+    ) -> bool:
+        """Fetch a package and take it in. What fails again and again is parked: see Patience."""
+        name = f"{'resumed' if resumed else kind.value} {item.axis_id}"
+        tried = self._tried.get(name, _Tried(0, self._clock()))
+        if self._clock() < tried.until:
+            return False
+        exchange_id = uuid7(self._clock(), self._randomness(10))
+        if resumed is not None:
+            exchange_id = resumed.exchange_id
+        is_last = tried.times + 1 >= self._patience.tries
+        file = await self._offload(self._scratch)
+        raw = await self._offload(self._scratch) if is_last else None
+        arrived = _Arrived(item.axis_id, kind, item.recipient, exchange_id, file, 0, "", resumed)
         try:
-            await self._gateway.fetch(item.axis_id, file)
-        except AxisUnreachable:
-            raise
+            await self._gateway.fetch(item.axis_id, file, raw)
+            size, sha256 = await self._offload(lambda: _weighed(file))
+            taken = await self._settle(replace(arrived, size=size, sha256=sha256))
+            self._tried.pop(name, None)
+            return taken
+        except (AxisUnreachable, _TooEarly, OSError):
+            raise  # A full disk is no defect of the package.
         except AxisError as error:
             self._told(item.axis_id, f"it cannot be fetched: {error.reason}")
-            return None
-        size, sha256 = await self._offload(lambda: _weighed(file))
-        exchange_id = uuid7(self._clock(), self._randomness(10))
-        return _Arrived(item.axis_id, kind, item.recipient, exchange_id, file, size, sha256)
+            if raw is None:
+                self._tried[name] = self._once_more(tried, exchange_id)
+                return False
+            code = error.code[:20] if isinstance(error, AxisRefused) else ""
+            self._tried.pop(name, None)
+            return await self._park_reply(arrived, raw, error.reason, code)
+        except Exception as defect:
+            self._defects.append(defect)
+            if not is_last:
+                self._tried[name] = self._once_more(tried, exchange_id)
+                return False
+            self._tried.pop(name, None)
+            size, sha256 = await self._offload(lambda: _weighed(file))
+            return await self._park(replace(arrived, size=size, sha256=sha256), NOT_UNDERSTOOD)
+        finally:
+            file.close()
+            if raw is not None:
+                raw.close()
+
+    def _once_more(self, tried: _Tried, exchange_id: UUID) -> _Tried:
+        pace = self._patience
+        times = tried.times + 1
+        wait = delay_before(times, exchange_id, first=pace.first, longest=pace.longest)
+        return _Tried(times, self._clock() + wait)
 
     async def _settle(self, arrived: _Arrived) -> bool:
         """Read it, record what it becomes, and tell the axis. Raises _TooEarly."""
@@ -277,6 +353,9 @@ class Arrivals:
         except HubError as refusal:
             return await self._park(arrived, refusal.reason)
         self._told(arrived.axis_id, what)
+        if arrived.resumed is not None:
+            # It lies with its exchange now, or was kept with the document that it speaks of.
+            await self._offload(lambda: self._content.discard(arrival_id(arrived.exchange_id)))
         await self._acknowledge(arrived.axis_id, state)
         return what == "taken"
 
@@ -320,9 +399,6 @@ class Arrivals:
         except (HubError, NothingRecorded):
             await self._offload(lambda: self._content.discard(arrived.exchange_id))
             raise
-        if arrived.resumed is not None:
-            # It lies with the exchange now.
-            await self._offload(lambda: self._content.discard(arrival_id(arrived.exchange_id)))
 
     def _require_new(self, key: bytes, fingerprint: bytes) -> None:
         called = self._relays.called(key)
@@ -382,7 +458,9 @@ class Arrivals:
         if not isinstance(envelope, Envelope):
             raise TypeError("an envelope was made, and something else was read")
         intake.require_allowed(envelope, addressees)
-        secret = self._vault.key_of(exchange_id) if arrived.resumed else self._vault.new_key()
+        # An attempt that was cut off may have left the key of this exchange, but no fact.
+        is_kept = arrived.resumed is not None and self._vault.has_key(exchange_id)
+        secret = self._vault.key_of(exchange_id) if is_kept else self._vault.new_key()
         # What an earlier attempt left, which was never recorded.
         self._content.discard(exchange_id)
         for index, (_sha256, size, content) in enumerate(came.contents):
@@ -394,7 +472,7 @@ class Arrivals:
             exchange_id=exchange_id,
             envelope=envelope,
             payload=self._vault.seal_payload(exchange_id, signed.digest, payload, secret),
-            document_key=None if arrived.resumed else secret,
+            document_key=None if is_kept else secret,
             addressees=addressees,
             older=older.exchange_id if older else None,
             axis_id=arrived.axis_id,
@@ -505,61 +583,117 @@ class Arrivals:
     # --- Parking ------------------------------------------------------------------
 
     async def _park(self, arrived: _Arrived, reason: str) -> bool:
+        parked = ParkArrival(
+            exchange_id=arrived.exchange_id,
+            axis_id=arrived.axis_id,
+            kind=_KINDS[arrived.kind],
+            reason=reason,
+            package=arrived.sha256,
+            package_bytes=arrived.size,
+        )
+        kept = None if arrived.is_stored else (arrived.file, arrived.size)
+        return await self._parked(arrived, parked, kept)
+
+    async def _park_reply(self, arrived: _Arrived, raw: BinaryIO, reason: str, code: str) -> bool:
+        """There is no package: what the axis says instead is kept, for a person to look at."""
+        size, sha256 = await self._offload(lambda: _weighed(raw))
+        parked = ParkArrival(
+            exchange_id=arrived.exchange_id,
+            axis_id=arrived.axis_id,
+            kind=_KINDS[arrived.kind],
+            reason=reason,
+            code=code,
+            reply=sha256,
+            reply_bytes=size,
+        )
+        return await self._parked(arrived, parked, (raw, size))
+
+    async def _parked(
+        self, arrived: _Arrived, command: ParkArrival, kept: tuple[BinaryIO, int] | None
+    ) -> bool:
         try:
-            if arrived.resumed is None:
-                await self._offload(lambda: self._keep(arrived))
-            await self._lane.do(
-                ParkArrival(
-                    exchange_id=arrived.exchange_id,
-                    axis_id=arrived.axis_id,
-                    kind=_KINDS[arrived.kind],
-                    reason=reason,
-                    package=arrived.sha256,
-                    package_bytes=arrived.size,
-                )
-            )
+            if kept is not None:
+                await self._offload(lambda: self._keep(arrived, *kept))
+            await self._lane.do(command)
         except (HubError, NothingRecorded) as later:
             self._told(arrived.axis_id, f"not parked now: {later}")
             return False
-        self._told(arrived.axis_id, f"parked: {reason}")
+        self._told(arrived.axis_id, f"parked: {command.reason}")
         if arrived.resumed is None:
             await self._acknowledge(arrived.axis_id, RelayState.PARKED)
         return False
 
-    def _keep(self, arrived: _Arrived) -> None:
-        """Store what came, byte for byte, under a key of its own."""
-        secret = self._vault.new_key()
-        self._vault.store({arrived.exchange_id: secret})
-        arrived.file.seek(0)
-        self._content.put_from(
-            arrival_id(arrived.exchange_id), 0, arrived.file, arrived.size, secret
-        )
+    def _keep(self, arrived: _Arrived, file: BinaryIO, size: int) -> None:
+        """Store what came, byte for byte, under a key of its own, which erasing destroys."""
+        relay = arrival_id(arrived.exchange_id)
+        if arrived.resumed is None:
+            secret = self._vault.new_key()
+            self._vault.store({relay: secret})
+        else:
+            secret = self._vault.key_of(relay)
+            self._content.discard(relay)
+        file.seek(0)
+        self._content.put_from(relay, 0, file, size, secret)
 
     async def _go_on_with_resumed(self) -> int:
-        """Read what an operator wants read once more."""
+        """Read, or fetch, what an operator wants taken in once more."""
         rows = await self._offload(lambda: _resumed(self._relays))
+        still = {f"resumed {row.axis_id}" for row in rows}
+        self._tried = {
+            name: tried
+            for name, tried in self._tried.items()
+            if name in still or not name.startswith("resumed ")
+        }
         taken = 0
         for row in rows:
-            file = await self._offload(self._scratch)
-            try:
-                taken += await self._settle(await self._offload(partial(self._again, row, file)))
-            finally:
-                file.close()
+            if row.state is RelayState.WAITING:
+                taken += await self._fetch_again(row)
+            else:
+                taken += await self._read_again(row)
         return taken
 
-    def _again(self, row: RelayRow, file: BinaryIO) -> _Arrived:
-        key = self._vault.key_of(row.exchange_id)
+    async def _fetch_again(self, row: RelayRow) -> bool:
+        item, kind = Waiting(row.axis_id), _MESSAGES[row.kind]
+        try:
+            return await self._fetched(item, kind, row)
+        except _TooEarly:
+            raise AssertionError("what is resumed does not wait") from None
+
+    async def _read_again(self, row: RelayRow) -> bool:
+        file = await self._offload(self._scratch)
+        arrived = _Arrived(
+            axis_id=row.axis_id,
+            kind=_MESSAGES[row.kind],
+            recipient="",
+            exchange_id=row.exchange_id,
+            file=file,
+            size=row.package_bytes,
+            sha256=row.package.hex(),
+            resumed=row,
+            is_stored=True,
+        )
+        try:
+            await self._offload(partial(self._read_stored, row, file))
+            return await self._settle(arrived)
+        except (ContentLost, PayloadErased) as gone:
+            return await self._park(arrived, gone.reason)
+        except (AxisUnreachable, OSError):
+            raise
+        except Exception as defect:
+            self._defects.append(defect)
+            return await self._park(arrived, NOT_UNDERSTOOD)
+        finally:
+            file.close()
+
+    def _read_stored(self, row: RelayRow, file: BinaryIO) -> None:
+        key = self._vault.key_of(row.relay_id)
         for part in self._content.read(row.relay_id, 0, row.package_bytes, key, 0):
             file.write(part)
         file.seek(0)
-        kind = MessageKind.STATUS if row.kind is RelayKind.STATUS else MessageKind.DOCUMENT
-        return _Arrived(
-            row.axis_id, kind, "", row.exchange_id, file, row.package_bytes, row.package.hex(), row
-        )
 
     async def _acknowledge(self, axis_id: str, state: RelayState) -> None:
         """Tell the axis; what fails is told again when the axis offers the package again."""
-        if state is RelayState.QUEUED:
+        if state in (RelayState.QUEUED, RelayState.WAITING):
             return  # Resumed, and not read yet.
         told = TransportState.FAIL if state is RelayState.PARKED else TransportState.DONE
         try:
@@ -571,7 +705,11 @@ class Arrivals:
 
 
 def _resumed(relays: RelayList) -> list[RelayRow]:
-    return list(relays.listed(RelayState.QUEUED, Direction.IN, None, _ROUND_MAX))
+    return [
+        row
+        for state in (RelayState.QUEUED, RelayState.WAITING)
+        for row in relays.listed(state, Direction.IN, None, _ROUND_MAX)
+    ]
 
 
 def _addressees(codes: Iterable[str], registry: Registry) -> list[Addressee]:

@@ -8,17 +8,18 @@ The facts in the log are the outbox. From each to its end, and what is left when
 3. The request goes out. *(The axis may have it: the same request again, to the byte, by which
    the axis can know it.)*
 4. `RelaySent` or `AxisStatusSent`; or `RelayFailed` with the time of the next attempt; or
-   `RelayParked`, for a person.
+   `RelaySplit`, where one of several receivers was refused; or `RelayParked`, for a person.
 
 Acceptance never waits for any of this.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -45,11 +46,24 @@ from hub.application.mapper import read_event
 from hub.application.offload import Offloader
 from hub.application.ports import Clock, ContentStore, EventLog, Place, RelayList, RelayRow, Views
 from hub.application.registry import Registry
-from hub.application.relay_commands import HoldRelay, MarkFailed, MarkSent, QueueRelay
+from hub.application.relay_commands import (
+    HoldRelay,
+    MarkFailed,
+    MarkSent,
+    QueueRelay,
+    SplitRelay,
+)
 from hub.application.vault import Vault
 from hub.domain.delivery import Delivery, RecallState
-from hub.domain.exchange import AXIS, OPENING_TOPICS
-from hub.domain.relay import Relay, RelayKind, RelayState, delay_before, relay_id
+from hub.domain.exchange import AXIS, OPENING_TOPICS, Consignment
+from hub.domain.relay import (
+    RECEIVER_CODES,
+    Relay,
+    RelayKind,
+    RelayState,
+    delay_before,
+    relay_id,
+)
 from hub.errors import ContentLost, HubError, PayloadErased
 from hub.proof.leaf import Event
 from hub.proof.statements import Recall, RecallAnswer, Status, read_statement
@@ -92,7 +106,9 @@ class Outbox:
         clock: Clock,
         pace: Pace,
         told: Told,
+        at_once: int = 1,
     ) -> None:
+        """`at_once` is how many packages are made and sent side by side."""
         self._gateway = gateway
         self._packages = packages
         self._log = log
@@ -107,6 +123,7 @@ class Outbox:
         self._clock = clock
         self._pace = pace
         self._told = told
+        self._at_once = at_once
         self._silent = 0
         self._quiet_until: datetime | None = None
 
@@ -116,19 +133,18 @@ class Outbox:
         return self._silent
 
     async def round(self) -> int:
-        """Send what is due; how many packages went out.
+        """Send what is due, several at once; how many packages went out.
 
         While the axis cannot be reached nothing was asked of it, so nothing is recorded: the
-        rounds only come less often. One package that fails does not hold up the others.
+        rounds only come less often. One package that fails, or takes long, does not hold up the
+        others: only what must be there after it.
         """
         now = self._clock()
         if self._quiet_until is not None and now < self._quiet_until:
             return 0
-        sent = 0
-        try:
-            async for row in self._due(now):
-                sent += await self._advance(row)
-        except AxisUnreachable:
+        sent, failures = await self._advance_all(self._due(now))
+        others = [each for each in failures if not isinstance(each, AxisUnreachable)]
+        if len(others) < len(failures):
             self._silent += 1
             wait = delay_before(
                 self._silent, UUID(int=0), first=self._pace.first, longest=self._pace.longest
@@ -136,9 +152,32 @@ class Outbox:
             self._quiet_until = now + wait
         else:
             self._silent, self._quiet_until = 0, None
+        if others:
+            raise others[0]
         return sent
 
-    async def _due(self, now: datetime) -> AsyncIterator[RelayRow]:
+    async def _advance_all(self, due: AsyncGenerator[RelayRow]) -> tuple[int, list[Exception]]:
+        """How many were sent, and what failed; after a failure no other one is begun."""
+        failures: list[Exception] = []
+        taking = asyncio.Lock()
+
+        async def work() -> int:
+            sent = 0
+            while not failures:
+                try:
+                    async with taking:  # A generator gives to one at a time.
+                        row = await anext(due, None)
+                    if row is None:
+                        break
+                    sent += await self._advance(row)
+                except Exception as failure:
+                    failures.append(failure)
+            return sent
+
+        async with aclosing(due):
+            return sum(await asyncio.gather(*(work() for _ in range(self._at_once)))), failures
+
+    async def _due(self, now: datetime) -> AsyncGenerator[RelayRow]:
         last: Place | None = None
         while True:
             rows = await self._offload(partial(self._relays.due, now, last, _AT_ONCE))
@@ -160,10 +199,19 @@ class Outbox:
         earlier = row.exchange_id if row.kind is RelayKind.RECALL else self._earlier_of(row)
         if earlier is None:
             return False
-        document = self._views.relay(relay_id(earlier, RelayKind.DOCUMENT))
-        if document is None or document.reason == WITHDRAWN:
-            return False
-        return document.state is not RelayState.SENT
+        return not all(_is_over(other, row) for other in self._documents(earlier, row.agency))
+
+    def _documents(self, exchange_id: UUID, agency: str) -> list[RelayRow]:
+        """The packages that carry a document: one, or one a receiver; with `agency` only its."""
+        whole = self._views.relay(relay_id(exchange_id, RelayKind.DOCUMENT))
+        if whole is None or whole.state is not RelayState.SPLIT:
+            return [] if whole is None else [whole]
+        alone = [
+            row
+            for row in self._views.relays_of(exchange_id)
+            if row.kind is RelayKind.DOCUMENT and row.agency
+        ]
+        return [row for row in alone if agency in ("", row.agency)]
 
     def _earlier_of(self, row: RelayRow) -> UUID | None:
         """The document that this one updates or replaces."""
@@ -189,6 +237,8 @@ class Outbox:
         try:
             if await self._offload(lambda: self._is_withdrawn(row)):
                 command = HoldRelay(row, WITHDRAWN)
+            elif await self._offload(lambda: self._is_to_be_split(row)):
+                command = await self._offload(lambda: self._split(row))
             else:
                 command = await self._offload(lambda: self._made(row))
         except PackageUnfit as unfit:
@@ -199,8 +249,9 @@ class Outbox:
             command = HoldRelay(row, WITHDRAWN)  # Just now.
         except ValueError:
             command = HoldRelay(row, "EDXML_CANNOT_HOLD")
-        what = command.reason if isinstance(command, HoldRelay) else "queued"
-        if not await self._record(command, row, what) or isinstance(command, HoldRelay):
+        what = command.reason if isinstance(command, HoldRelay) else "made"
+        recorded = await self._record(command, row, what)
+        if not recorded or not isinstance(command, QueueRelay):
             return None
         made = await self._offload(lambda: self._views.relay(row.relay_id))
         return made if made is not None and made.state is RelayState.QUEUED else None
@@ -215,36 +266,49 @@ class Outbox:
         if document is None or document.erased:
             return True
         if row.kind is RelayKind.RECALL:
-            sent = self._views.relay(relay_id(row.exchange_id, RelayKind.DOCUMENT))
-            return sent is None or sent.state is not RelayState.SENT
+            return not any(
+                each.state is RelayState.SENT
+                for each in self._documents(row.exchange_id, row.agency)
+            )
         if row.kind is RelayKind.STATUS:
             return False
         theirs = [
             self._views.delivery(row.exchange_id, each["agency"])
-            for each in self._opened(row.exchange_id).data["recipients"]
-            if each.get("via") == AXIS
+            for each in _behind_the_axis(self._opened(row.exchange_id), row.agency)
         ]
         return all(
             each is None or each.expired or each.recall is not RecallState.NONE for each in theirs
         )
 
+    def _is_to_be_split(self, row: RelayRow) -> bool:
+        """Whether it is the recall of a document that went to each receiver by itself."""
+        if row.kind is not RelayKind.RECALL or row.agency:
+            return False
+        return len(self._documents(row.exchange_id, "")) > 1
+
+    def _split(self, row: RelayRow, code: str = "") -> SplitRelay:
+        behind = _behind_the_axis(self._opened(row.exchange_id))
+        return SplitRelay(row, code, tuple(each["agency"] for each in behind))
+
     def _made(self, row: RelayRow) -> QueueRelay:
         opened = self._opened(row.exchange_id)
         key = self._vault.key_of(row.exchange_id)
         with self._scratch() as package:
-            sender, recipients = self._write(row, opened, package)
+            sender, addressed = self._write(row, opened, package)
             size, digest = _weighed(package)
             kind = MessageKind.STATUS if row.kind is RelayKind.STATUS else MessageKind.DOCUMENT
-            prepared = self._gateway.prepare(kind, package, sender=sender, recipients=recipients)
+            prepared = self._gateway.prepare(kind, package, sender=sender, recipients=addressed)
             # If we stopped in here before, nothing of it was ever sent.
             self._content.discard(row.relay_id)
             package.seek(0)
             self._content.put_from(row.relay_id, _PACKAGE, package, size, key)
         self._content.put(row.relay_id, _REQUEST, prepared.request, key)
+        theirs = _behind_the_axis(opened, row.agency) if row.kind is RelayKind.DOCUMENT else ()
         return QueueRelay(
             row=row,
             sender=opened.data["sender"],
-            recipients=recipients,
+            addressed=addressed,
+            agencies=tuple(each["agency"] for each in theirs),
             package="" if row.kind is RelayKind.STATUS else digest,
             package_bytes=size,
             request_bytes=len(prepared.request),
@@ -256,17 +320,19 @@ class Outbox:
             going = self._status(row, opened)
             self._packages.status(going, out)
             return going.by, (going.to,)
-        document = self._document(opened)
+        addressed = _codes(_behind_the_axis(opened, row.agency))
+        # Where the request says who gets it, the package names all, as the document does.
+        named = addressed if not self._gateway.narrows else _codes(_behind_the_axis(opened))
+        document = self._document(opened, named)
         if row.kind is RelayKind.RECALL:
             asked, reason = self._recall(row)
             self._packages.recall(document, reason, asked, out)
         else:
             with self._contents(opened) as contents:
                 self._packages.document(document, contents, out)
-        return opened.data["sender"], document.recipients
+        return opened.data["sender"], addressed
 
-    def _document(self, opened: Event) -> GoingDocument:
-        recipients = _behind_the_axis(opened)
+    def _document(self, opened: Event, recipients: tuple[str, ...]) -> GoingDocument:
         registry = self._registry()
         names = {
             code: entry.name
@@ -332,14 +398,27 @@ class Outbox:
                 reason = WITHDRAWN
             await self._record(HoldRelay(row, reason), row, reason)
             return False
-        return await self._record(MarkSent(row, axis_id), row, "sent")
+        sent = await self._record(MarkSent(row, axis_id), row, "sent")
+        if sent and row.agency and row.kind is not RelayKind.STATUS:
+            # One of many copies, which nobody needs for another attempt.
+            await self._offload(lambda: self._content.discard(row.relay_id))
+        return sent
 
     async def _refused(self, row: RelayRow, refused: AxisRefused) -> None:
         if refused.is_transient:
             await self._failed(row, refused)
+        elif refused.code in RECEIVER_CODES and await self._offload(lambda: self._is_for_many(row)):
+            split = await self._offload(lambda: self._split(row, refused.code))
+            if await self._record(split, row, f"refused with {refused.code}: one by one"):
+                await self._offload(lambda: self._content.discard(row.relay_id))
         else:
             command = HoldRelay(row, refused.reason, refused.code[:20])
             await self._record(command, row, f"refused with {refused.code}")
+
+    def _is_for_many(self, row: RelayRow) -> bool:
+        if row.kind is RelayKind.STATUS or row.agency:
+            return False
+        return len(_behind_the_axis(self._opened(row.exchange_id))) > 1
 
     async def _failed(self, row: RelayRow, failure: AxisError) -> None:
         attempt = row.attempts + 1
@@ -427,12 +506,25 @@ class _Contents:
         return self._content.read(self._opened.id, index, size, self._key, 0)
 
 
-def _behind_the_axis(opened: Event) -> tuple[str, ...]:
-    return tuple(
-        each.get("addressed", each["agency"])
+def _behind_the_axis(opened: Event, agency: str = "") -> list[Consignment]:
+    """The recipients behind the axis; with `agency` only that one."""
+    return [
+        each
         for each in opened.data["recipients"]
-        if each.get("via") == AXIS
-    )
+        if each.get("via") == AXIS and agency in ("", each["agency"])
+    ]
+
+
+def _codes(recipients: Sequence[Consignment]) -> tuple[str, ...]:
+    return tuple(each.get("addressed", each["agency"]) for each in recipients)
+
+
+def _is_over(other: RelayRow, row: RelayRow) -> bool:
+    """Whether a document is there, or does not hold up what speaks of it."""
+    if other.state is RelayState.SENT or other.reason == WITHDRAWN:
+        return True
+    # What goes to all does not wait for the one that was refused.
+    return other.state is RelayState.PARKED and bool(other.agency) and not row.agency
 
 
 def _weighed(package: BinaryIO) -> tuple[int, str]:

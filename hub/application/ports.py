@@ -126,7 +126,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """A document that was erased by law: the position of its `PayloadErased`."""
+    """What was erased by law: the position of its `PayloadErased` or `ArrivalErased`.
+
+    `exchange_id` is the document's; of a package that was parked on arrival, its relay's.
+    """
 
     position: int
     exchange_id: UUID
@@ -187,6 +190,10 @@ class EventLog(Protocol):
 
     def verdicts(self, below: int, limit: int) -> Sequence[LogEntry]:
         """At most `limit` events `SignatureVerdictMade` below a position, the newest first."""
+        ...
+
+    def reconciliations(self, below: int, limit: int) -> Sequence[LogEntry]:
+        """At most `limit` events `ReconciliationMade` below a position, the newest first."""
         ...
 
     def revocation_evidence(self, below: int, limit: int) -> Sequence[LogEntry]:
@@ -984,6 +991,15 @@ class SignatureExaminer(Protocol):
         """The signatures in a PDF as of a moment, or the detached one (DER) of any content.
 
         What cannot be told has the outcome `unknown`; empty for a PDF that carries none.
+        """
+        ...
+
+    async def examine_package(
+        self, package: bytes, authorities: Authorities, at: datetime
+    ) -> Sequence[FoundSignature]:
+        """The signatures (XML-DSig) in the header of an edXML package as of a moment.
+
+        Otherwise as `examine`.
         """
         ...
 

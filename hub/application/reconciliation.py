@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from hub.application.axis import (
     AxisError,
     AxisGateway,
+    AxisRefused,
+    AxisUnreachable,
     MessageKind,
     Relayed,
 )
@@ -29,10 +33,14 @@ from hub.application.ports import (
 from hub.application.relay_commands import RecordReconciliation
 from hub.domain.relay import Direction, Relay, RelayKind, RelayState
 from hub.domain.values import format_time
-from hub.errors import ContentLost, Unavailable
+from hub.errors import AxisUnavailable, ContentLost
+
+T = TypeVar("T")
 
 _AT_ONCE = 200
 _DIFFERENCES_MAX = 10_000
+# One answer among hundreds that got lost must not cost the comparison.
+_ATTEMPTS = 4
 _DONE = "done"
 _START: Place | None = None
 _OPEN = (RelayState.WAITING, RelayState.QUEUED, RelayState.FAILED)
@@ -64,6 +72,15 @@ class Ages:
 
 
 @dataclass(frozen=True, slots=True)
+class LastReconciled:
+    """What the newest comparison found; `at` by the hub's clock."""
+
+    at: datetime
+    compared: int
+    differences: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciled:
     """A report, and the fact whose receipt signs it: the log's key stands under its digest."""
 
@@ -87,7 +104,9 @@ class Reconciliation:
         offload: Offloader,
         clock: Clock,
         window: timedelta,
+        pause_s: float = 0.0,
     ) -> None:
+        """`pause_s` lies between two attempts at one question, of which there are four."""
         self._gateway = gateway
         self._lane = lane
         self._log = log
@@ -96,11 +115,22 @@ class Reconciliation:
         self._offload = offload
         self._clock = clock
         self._window = window
+        self._pause_s = pause_s
+
+    async def last(self) -> LastReconciled | None:
+        """The newest comparison in the log; None before the first."""
+        return await self._offload(self._newest)
+
+    def _newest(self) -> LastReconciled | None:
+        for entry in self._log.reconciliations(self._log.head().next_position, 1):
+            event = read_event(entry.state)
+            return LastReconciled(event.time, event.data["compared"], event.data["differences"])
+        return None
 
     async def run(self, operator: str = "", request_id: str = "") -> Reconciled:
         """Compare what was sent within the window, and all that waits; record the report.
 
-        Raises Unavailable when the axis does not answer: half a comparison says nothing.
+        Raises AxisUnavailable when it does not answer: half a comparison says nothing.
         """
         at = self._clock()
         since = at - self._window
@@ -108,8 +138,9 @@ class Reconciliation:
             compared, found = await self._sent(since)
             waiting, held = await self._waiting()
         except AxisError as error:
-            raise Unavailable(
-                f"the axis gave no usable answer ({error.reason}); try again later"
+            raise AxisUnavailable(
+                f"the axis gave no usable answer ({error.reason}); try again later",
+                why=error.reason,
             ) from error
         differences = [*found, *held]
         tallies = await self._offload(self._relays.tallies)
@@ -143,6 +174,20 @@ class Reconciliation:
         digest = read_event(recorded.receipt.leaf).data["report"]
         return self._log.evidence(bytes.fromhex(digest))
 
+    async def _answer(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What a question is answered with; all of them may be asked again."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await ask()
+            except AxisUnreachable:
+                raise
+            except AxisError as error:
+                final = isinstance(error, AxisRefused) and not error.is_transient
+                if final or attempt == _ATTEMPTS:
+                    raise
+            await asyncio.sleep(self._pause_s)
+        raise AssertionError("the last attempt returns or raises")
+
     # --- what we sent -------------------------------------------------------------
 
     async def _sent(self, since: datetime) -> tuple[int, list[Difference]]:
@@ -151,7 +196,7 @@ class Reconciliation:
             rows = await self._offload(partial(self._relays.sent_since, since, after, _AT_ONCE))
             for row in rows:
                 kind = MessageKind.STATUS if row.kind is RelayKind.STATUS else MessageKind.DOCUMENT
-                there = await self._gateway.relayed(kind, row.axis_id)
+                there = await self._answer(partial(self._gateway.relayed, kind, row.axis_id))
                 if there is None:
                     return compared, found  # This axis does not say.
                 compared += 1
@@ -195,12 +240,13 @@ class Reconciliation:
         found: list[Difference] = []
         count = 0
         for kind in MessageKind:
-            items = {each.axis_id for each in await self._gateway.waiting(kind)}
+            waiting = await self._answer(partial(self._gateway.waiting, kind))
+            items = {each.axis_id for each in waiting}
             count += len(items)
             for axis_id in sorted(items)[:_DIFFERENCES_MAX]:
                 if await self._offload(partial(self._relays.known, axis_id)) is None:
                     found.append(Difference(NOT_TAKEN, kind.value, axis_id))
-            counted = await self._gateway.count(kind)
+            counted = await self._answer(partial(self._gateway.count, kind))
             if counted is not None and counted != len(items):
                 found.append(Difference(COUNT_DIFFERS, kind.value))
         return count, found

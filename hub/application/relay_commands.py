@@ -31,7 +31,8 @@ class QueueRelay:
 
     row: RelayRow
     sender: str
-    recipients: tuple[str, ...]
+    addressed: tuple[str, ...]
+    agencies: tuple[str, ...]
     package: str
     package_bytes: int
     request_bytes: int
@@ -40,6 +41,9 @@ class QueueRelay:
     def decide(self, session: Session) -> None:
         """Record `RelayQueued`, unless something else has happened to it meanwhile."""
         relay = _relay(session, self.row, RelayState.WAITING)
+        for agency in self.agencies:
+            if session.history.delivery(self.row.exchange_id, agency, session.at).expired:
+                raise NothingRecorded("its sender's limit has passed meanwhile")
         relay.queue(
             at=session.at,
             exchange=str(self.row.exchange_id),
@@ -47,7 +51,8 @@ class QueueRelay:
             agency=self.row.agency,
             kind=self.row.kind.value,
             code=self.row.status,
-            addressed=list(self.recipients),
+            addressed=list(self.addressed),
+            agencies=list(self.agencies),
             package=self.package,
             package_bytes=self.package_bytes,
             request_bytes=self.request_bytes,
@@ -90,6 +95,28 @@ class MarkFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitRelay:
+    """Each receiver of a package gets one of its own."""
+
+    row: RelayRow
+    code: str
+    agencies: tuple[str, ...]
+    request: RequestKey | None = None
+
+    def decide(self, session: Session) -> None:
+        """Record `RelaySplit`."""
+        relay = _relay(session, self.row, RelayState.WAITING, RelayState.QUEUED, RelayState.FAILED)
+        relay.split(
+            at=session.at,
+            exchange=self.row.exchange_id,
+            kind=self.row.kind,
+            code=self.code,
+            agencies=list(self.agencies),
+        )
+        session.record(relay)
+
+
+@dataclass(frozen=True, slots=True)
 class HoldRelay:
     """A package cannot go on by itself."""
 
@@ -128,15 +155,20 @@ def _relay(session: Session, row: RelayRow, *expected: RelayState) -> Relay:
 
 @dataclass(frozen=True, slots=True)
 class ParkArrival:
-    """A package that came is stored, and cannot be delivered by itself."""
+    """A package that came is stored, and cannot be delivered by itself.
+
+    Or none came: then what the axis replied instead is.
+    """
 
     exchange_id: UUID
     axis_id: str
     kind: RelayKind
     reason: str
-    package: str
-    package_bytes: int
-    sender: str = ""
+    package: str = ""
+    package_bytes: int = -1
+    code: str = ""
+    reply: str = ""
+    reply_bytes: int = -1
     request: RequestKey | None = None
 
     def decide(self, session: Session) -> None:
@@ -147,13 +179,16 @@ class ParkArrival:
         relay.park(
             at=session.at,
             exchange=self.exchange_id,
-            sender=self.sender,
+            sender="",
             direction=Direction.IN,
             kind=self.kind,
             reason=self.reason,
+            code=self.code,
             axis_id=self.axis_id,
             package=self.package,
             package_bytes=self.package_bytes,
+            reply=self.reply,
+            reply_bytes=self.reply_bytes,
         )
         session.record(relay)
 

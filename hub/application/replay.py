@@ -219,7 +219,12 @@ def relays_of(opened: Event) -> list[UUID]:
         ]
         return [arrival_id(opened.id), *told]
     if any(each.get("via") == AXIS for each in recipients):
-        return [relay_id(opened.id, kind) for kind in (RelayKind.DOCUMENT, RelayKind.RECALL)]
+        theirs = ["", *(each["agency"] for each in recipients if each.get("via") == AXIS)]
+        return [
+            relay_id(opened.id, kind, agency)
+            for kind in (RelayKind.DOCUMENT, RelayKind.RECALL)
+            for agency in theirs
+        ]
     return []
 
 

@@ -1,4 +1,7 @@
-"""The signatures that a document carries in itself: examined, recorded as a verdict, shown."""
+"""The signatures that a document carries in itself: examined, recorded as a verdict, shown.
+
+One that came over the axis may have another in the header of its package.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from hub.application.ports import (
 )
 from hub.application.session import Session
 from hub.application.vault import Vault
-from hub.domain.exchange import Consignment, Exchange, SignatureRecord
+from hub.domain.exchange import OPENING_TOPICS, Consignment, Exchange, SignatureRecord
 from hub.domain.values import format_time, parse_time
 from hub.errors import ContentLost, DocumentSignatureInvalid, Unavailable
 from hub.evidence.crls import Listed
@@ -70,8 +73,18 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Came:
+    """The package in which a document came over the axis, where it is signed.
+
+    It lies behind the attachments, and is counted like one of them.
+    """
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """A signature that an attachment carries, judged."""
+    """A signature that an attachment carries, or the package behind them, judged."""
 
     attachment: int
     found: FoundSignature
@@ -98,6 +111,7 @@ class Judged:
             **self.record,
             "name": self.found.name,
             "organisation": self.found.organisation,
+            "issuer": self.found.issuer,
             "chain": [encode_base64(der) for der in self.found.chain],
         }
 
@@ -192,14 +206,23 @@ class Examination:
         self._randomness = randomness
 
     async def verdict(
-        self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, at: datetime
+        self,
+        exchange_id: UUID,
+        attachments: Sequence[Attachment],
+        key: bytes,
+        at: datetime,
+        package: Came | None = None,
     ) -> Verdict:
-        """What the attachments of a stored document carry, as of the moment `at`."""
+        """What a stored document carries in attachments and package, as of the moment `at`."""
         judged: list[Judged] = []
         for candidate in candidates(attachments):
             read = partial(self._read, exchange_id, attachments, key)
             found = await self._examined(candidate, read, attachments, at)
             judged += [Judged(candidate.attachment, self._revised(each, at)) for each in found]
+        if package is not None:
+            behind = len(attachments)
+            found = await self._package(exchange_id, behind, package.size, key, at)
+            judged += [Judged(behind, self._revised(each, at)) for each in found]
         return self._reported(judged[:_SIGNATURES_MAX])
 
     async def _examined(
@@ -222,6 +245,19 @@ class Examination:
         except ContentLost:
             return [FoundSignature(form, Outcome.UNKNOWN, "lost")]
         return await self._examiner.examine(content, signature, self._authorities, at)
+
+    async def _package(
+        self, exchange_id: UUID, index: int, size: int, key: bytes, at: datetime
+    ) -> Sequence[FoundSignature]:
+        if size > EXAMINED_BYTES_MAX:
+            return [FoundSignature("xml", Outcome.UNKNOWN, "too-large")]
+        try:
+            package = await self._offload(
+                lambda: b"".join(self._content.read(exchange_id, index, size, key, 0))
+            )
+        except ContentLost:
+            return [FoundSignature("xml", Outcome.UNKNOWN, "lost")]
+        return await self._examiner.examine_package(package, self._authorities, at)
 
     def _read(
         self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, index: int
@@ -402,7 +438,7 @@ class VerdictJob:
             start = self._next
             entries = await self._offload(partial(self._entries, start, size))
             for entry in entries:
-                if entry.topic == Exchange.Created.TOPIC:
+                if entry.topic in OPENING_TOPICS:
                     recorded += await self._examine(entry)
                 self._next = entry.position + 1
         return recorded
@@ -423,10 +459,11 @@ class VerdictJob:
     async def _examine(self, entry: LogEntry) -> int:
         event = read_event(entry.state)
         opened = await self._offload(partial(self._opened, event))
-        if opened is None or not candidates(opened[0]):
+        package = Came(event.data["package_bytes"]) if event.data.get("signed") else None
+        if opened is None or not (candidates(opened[0]) or package):
             return 0
         attachments, key = opened
-        verdict = await self._examination.verdict(event.id, attachments, key, event.time)
+        verdict = await self._examination.verdict(event.id, attachments, key, event.time, package)
         command = RecordVerdict(event.id, entry.position, verdict, key, self._vault)
         with suppress(NothingRecorded):
             await self._lane.do(command)
@@ -450,7 +487,10 @@ class VerdictJob:
 
 @dataclass(frozen=True, slots=True)
 class SeenSignature:
-    """A signature that a document carries, as it is shown; names only to who has the content."""
+    """A signature that a document carries, as it is shown; names only to who has the content.
+
+    Of form `xml` it is that of the package, which is counted behind the attachments.
+    """
 
     attachment: int
     form: str
@@ -461,6 +501,7 @@ class SeenSignature:
     position: int
     name: str = ""
     organisation: str = ""
+    issuer: str = ""
     stamp: str = ""
     stamped_at: datetime | None = None
 
@@ -498,6 +539,7 @@ def _seen(record: Mapping[str, Any], position: int, details: Mapping[str, Any]) 
         position=position,
         name=details.get("name", ""),
         organisation=details.get("organisation", ""),
+        issuer=details.get("issuer", ""),
         stamp=record["stamp"],
         stamped_at=parse_time(record["stamped_at"]) if record["stamped_at"] else None,
     )

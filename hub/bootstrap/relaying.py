@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from adapters.axis.directory_file import organisations_in
 from adapters.axis.http import Deadlines
 from adapters.axis.national.gateway import NationalAxis, NationalSettings
 from adapters.axis.packages import EdxmlPackages
@@ -19,7 +21,7 @@ from adapters.axis.provincial.gateway import ProvincialAxis, ProvincialSettings
 from adapters.axis.reading import VIETNAM
 from adapters.storage.scratch import scratch_in
 from adapters.system import system_clock, system_randomness
-from hub.application.axis import AxisError, AxisGateway
+from hub.application.axis import AxisAgency, AxisError, AxisGateway
 from hub.application.axis_directory import AxisDirectory
 from hub.application.inbound import Arrivals, Patience
 from hub.application.lane import Lane
@@ -35,11 +37,16 @@ if TYPE_CHECKING:
     from hub.bootstrap.assembly import Core
 
 T = TypeVar("T")
+Work = Callable[[], Awaitable[object]]
 
 _logger = structlog.get_logger("hub.axis")
 # Packages are made, read and encrypted here, so that no large one keeps agencies waiting.
 _THREADS = 2
 _SECRET_BYTES_MAX = 4096
+# Between two attempts at a question while an operator waits for all answers.
+_PAUSE_S = 1.0
+# How long after a start what is on its way may take to arrive.
+_SETTLE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +88,9 @@ class AxisJob:
             async with asyncio.TaskGroup() as rounds:
                 for work in (
                     self._sending(axis.outbox, every.send_every_s),
-                    self._each(every.poll_every_s, "arrivals", axis.arrivals.round),
-                    self._each(every.directory_every_s, "directory", axis.directory.round),
-                    self._comparing(axis.reconciliation, every.reconcile_every_s),
+                    self._each(every, every.poll_every_s, "arrivals", axis.arrivals.round),
+                    self._each(every, every.directory_every_s, "directory", axis.directory.round),
+                    self._comparing(every, axis.reconciliation),
                 ):
                     rounds.create_task(work)
         finally:
@@ -118,6 +125,7 @@ class AxisJob:
             clock=system_clock,
             pace=Pace(first, longest),
             told=_told_of_going,
+            at_once=setting.send_at_once,
         )
         arrivals = Arrivals(
             origin=core.settings.origin,
@@ -135,7 +143,9 @@ class AxisJob:
             offload=self._offload,
             clock=system_clock,
             randomness=system_randomness,
-            patience=Patience(timedelta(seconds=setting.early_s), first, longest),
+            patience=Patience(
+                timedelta(seconds=setting.early_s), setting.fetch_tries, first, longest
+            ),
             told=_told_of_coming,
         )
         directory = AxisDirectory(
@@ -144,6 +154,7 @@ class AxisJob:
             registry=registry,
             system_id=setting.system_id,
             told=lambda what: _logger.warning("the axis's directory", what=what),
+            otherwise=self._listed_in(setting),
         )
         reconciliation = Reconciliation(
             gateway=gateway,
@@ -154,9 +165,15 @@ class AxisJob:
             offload=self._offload,
             clock=system_clock,
             window=timedelta(days=setting.reconcile_days),
+            pause_s=min(setting.retry_first_s, _PAUSE_S),
         )
 
         return _Connection(setting, gateway, outbox, arrivals, directory, reconciliation)
+
+    def _listed_in(self, setting: AxisSetting) -> Callable[[], Sequence[AxisAgency]] | None:
+        if not setting.directory_file:
+            return None
+        return partial(organisations_in, self._core.folder.root / setting.directory_file)
 
     async def _sending(self, outbox: Outbox, every_s: float) -> None:
         """A round whenever something new is published, and now and then."""
@@ -169,26 +186,35 @@ class AxisJob:
             except TimeoutError:
                 pass
 
-    async def _each(self, every_s: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def _each(self, every: AxisSetting, every_s: float, name: str, work: Work) -> None:
+        """A round now and then; after one that failed the next comes sooner, if it is far off."""
         while True:
-            await self._round(name, work)
-            await asyncio.sleep(every_s)
+            done = await self._round(name, work)
+            await asyncio.sleep(every_s if done else min(every_s, every.retry_longest_s))
 
-    async def _comparing(self, reconciliation: Reconciliation, every_s: float) -> None:
-        # Not at the start, when what is on its way has had no time to arrive.
-        while True:
-            await asyncio.sleep(every_s)
-            await self._round("reconciliation", lambda: _compare(reconciliation))
+    async def _comparing(self, every: AxisSetting, reconciliation: Reconciliation) -> None:
+        # Not at the start, when what is on its way has had no time to arrive; but a hub that is
+        # started anew each day compares, too.
+        last = await reconciliation.last()
+        since = (system_clock() - last.at).total_seconds() if last else 0.0
+        await asyncio.sleep(
+            max(every.reconcile_every_s - since, min(every.reconcile_every_s, _SETTLE_S))
+        )
+        work = lambda: _compare(reconciliation)  # noqa: E731
+        await self._each(every, every.reconcile_every_s, "reconciliation", work)
 
-    async def _round(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def _round(self, name: str, work: Work) -> bool:
+        """Whether it did not fail."""
         try:
             await work()
+            return True
         except AxisError as error:
-            _logger.warning("a round failed", round=name, reason=error.reason)
+            _logger.warning("a round failed", round=name, reason=error.reason, why=str(error))
         except HubError as error:
             _logger.warning("a round failed", round=name, reason=error.reason)
         except Exception as error:
             _logger.error("a round failed and will be repeated", round=name, exc_info=error)
+        return False
 
     def _published(self) -> None:
         self._loop.call_soon_threadsafe(self._wake.set)

@@ -195,7 +195,7 @@ def _rows(agency: RegisteredAgency) -> list[list[str]]:
             _("revoked") if certificate.revocation else local_time(certificate.not_after),
         ]
         for certificate in agency.certificates
-    ] or [["", "", _("none"), "", ""]]
+    ] or [["", "", _("behind the national axis") if agency.via else _("none"), "", ""]]
     rows[0][:2] = [agency.code, shown(agency.name)]
     return rows
 
@@ -225,5 +225,6 @@ def _members(agency: RegisteredAgency) -> dict[str, Any]:
         "other_codes": list(agency.other_codes),
         "suspended": agency.suspended,
         "successor": agency.successor,
+        "via": agency.via,
         "certificates": certificates,
     }

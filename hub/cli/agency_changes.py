@@ -182,6 +182,8 @@ async def _search(profile: Path, query: str) -> list[ListedAgency]:
 
 def _row(agency: ListedAgency) -> list[str]:
     remarks = [_("suspended")] if agency.suspended else []
+    if agency.via:
+        remarks.append(_("behind the national axis"))
     if agency.successor:
         remarks.append(_("succeeded by {successor}", successor=agency.successor))
     return [agency.code, shown(agency.name), ", ".join(agency.other_codes), ", ".join(remarks)]
@@ -194,4 +196,5 @@ def _members(agency: ListedAgency) -> dict[str, Any]:
         "other_codes": list(agency.other_codes),
         "suspended": agency.suspended,
         "successor": agency.successor,
+        "via": agency.via,
     }

@@ -32,6 +32,9 @@ _REASONS = {
     "not-yet-valid": N_("the certificate was not valid yet"),
     "encrypted": N_("the file is encrypted"),
     "unreadable": N_("the file or the signature cannot be read"),
+    "external": N_("it refers to something outside the package"),
+    "not-standard": N_("it is not made as the standard says"),
+    "no-certificate": N_("it brings no certificate along"),
     "several-signers": N_("several signed at once in one file"),
     "too-many": N_("there are too many signatures or certificates"),
     "too-large": N_("the file is too large to be examined"),
@@ -43,9 +46,18 @@ _REASONS = {
 def signature_in_words(signature: DocumentSignature) -> str:
     """One signature: over which file, by whom, when, and whether it holds."""
     names = [each for each in (signature.name, signature.organisation) if each]
+    if signature.issuer and signature.issuer not in names:
+        names.append(_("certificate of {issuer}", issuer=signature.issuer))
     who = _(_SIGNERS.get(signature.signer, _SIGNERS["unknown"]))
     if names:
         who = f"{who} ({shown(', '.join(dict.fromkeys(names)))})"
+    if signature.form == "xml":
+        return _(
+            "Signature on the package from the axis by {who}: {outcome}, {reason}.",
+            who=who,
+            outcome=_(_OUTCOMES.get(signature.outcome, _OUTCOMES["unknown"])),
+            reason=_(_REASONS.get(signature.reason, signature.reason)),
+        )
     said = _(
         "Signature on file {number} by {who}, at {time} by its own word: {outcome}, {reason}.",
         number=signature.attachment + 1,
@@ -75,6 +87,7 @@ def signature_as_json(signature: DocumentSignature) -> dict[str, Any]:
         "signed_at": signature.signed_at and signature.signed_at.isoformat(),
         "name": signature.name,
         "organisation": signature.organisation,
+        "issuer": signature.issuer,
         "stamp": signature.stamp or None,
         "stamped_at": signature.stamped_at and signature.stamped_at.isoformat(),
         "position": signature.position,

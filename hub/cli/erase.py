@@ -56,6 +56,14 @@ def order(
         ),
     ],
     *,
+    package: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="Instead of a document a parked package from the axis, by its id; DIGEST is then"
+            " its own, as `lienthong axis status --json` has both.",
+        ),
+    ] = None,
     reason: Annotated[
         str,
         typer.Option(
@@ -74,7 +82,7 @@ def order(
 ) -> None:
     """Order that a document be erased; nothing happens before another operator approves."""
     require_place_for(receipt)
-    ordered = run(_order(profile, envelope_digest, reason=reason, basis=basis, note=note))
+    ordered = run(_order(profile, envelope_digest, package, reason=reason, basis=basis, note=note))
     if receipt is not None:
         receipt.write_bytes(ordered.order.evidence())
     position = ordered.order.fact.position
@@ -195,12 +203,18 @@ async def order_all(
 
 
 async def _order(
-    profile: Path, envelope_digest: str, *, reason: str, basis: str, note: str
+    profile: Path,
+    envelope_digest: str,
+    package: str | None,
+    *,
+    reason: str,
+    basis: str,
+    note: str,
 ) -> Ordered:
     async with operator(profile) as registry:
         name = await registry.name()
         return await registry.orders.order_erasure(
-            name, envelope_digest, reason=reason, basis=basis, note=note
+            name, envelope_digest, reason=reason, basis=basis, note=note, relay=package
         )
 
 

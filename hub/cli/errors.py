@@ -267,6 +267,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         N_("The package is over, or in another state than this is for."),
         N_("Look at `lienthong axis status`: there may be nothing to do."),
     ),
+    "AXIS_UNAVAILABLE": (
+        N_("The national axis gave no usable answer; nothing was recorded."),
+        N_("Try again later; `lienthong axis status` says whether it is reached at all."),
+    ),
     "AXIS_NOT_CONFIGURED": (
         N_("This hub is connected to no axis."),
         N_("Set `axis` in its hub.toml, and start it again."),

@@ -12,7 +12,8 @@ from hub.cli.agency import RequestOption, repeatable
 from hub.cli.console import local_time, say, say_fields, say_json, say_table, shown
 from hub.cli.messages import N_, _
 from hub.cli.session import JsonOption, ProfileOption, operator, run
-from hub.client.axis import AxisReport, AxisStatus, Relay, RelayKind, RelayState, RelayTally
+from hub.client.answers import RelayState
+from hub.client.axis import AxisReport, AxisStatus, Relay, RelayKind, RelayTally
 from hub.client.orders import OperatorFact
 
 _KINDS = {
@@ -27,6 +28,8 @@ _STATES = {
     RelayState.SENT: N_("sent"),
     RelayState.PARKED: N_("parked"),
     RelayState.TAKEN: N_("taken in"),
+    RelayState.ERASED: N_("erased by law"),
+    RelayState.SPLIT: N_("goes to each receiver by itself"),
 }
 _UNKNOWN = N_("unknown here")
 
@@ -35,6 +38,11 @@ RelaysArgument = Annotated[
     typer.Argument(metavar="PACKAGE", help="The id of a package; repeat it for several."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Every package that this is for.")]
+
+
+def relay_state_in_words(state: RelayState) -> str:
+    """How far a package has come, in words."""
+    return _(_STATES.get(state, _UNKNOWN))
 
 
 def status(profile: ProfileOption, json_: JsonOption = False) -> None:
@@ -169,6 +177,13 @@ def _show_status(standing: AxisStatus) -> None:
         (_("Oldest not answered"), standing.oldest_unanswered),
     ):
         fields.append((name, local_time(at) if at else _("none")))
+    if standing.reconciled_at:
+        said = _(
+            "{count} difference(s), {time}",
+            count=standing.differences,
+            time=local_time(standing.reconciled_at),
+        )
+        fields.append((_("Last comparison"), said))
     say_fields(fields)
     columns = [_("Direction"), _("Kind"), _("State"), _("Count"), _("Oldest")]
     say_table(columns, [_tally_cells(each) for each in standing.tallies])
@@ -192,7 +207,7 @@ def _show(relays: Sequence[Relay]) -> None:
         [
             each.relay_id,
             _direction(each.incoming),
-            _(_KINDS.get(each.kind, _UNKNOWN)) + (f" {each.status}" if each.status else ""),
+            shown(" ".join(filter(None, (_(_KINDS.get(each.kind, _UNKNOWN)), *_whose(each))))),
             _(_STATES.get(each.state, _UNKNOWN)),
             local_time(each.since),
             str(each.attempts),
@@ -224,10 +239,17 @@ def _show_report(done: AxisReport) -> None:
     say_table(columns, rows)
 
 
+def _whose(relay: Relay) -> tuple[str, str]:
+    """The code of a status; the one receiver of what was split."""
+    return relay.status, "" if relay.status else relay.agency
+
+
 def _status_members(standing: AxisStatus, relays: Sequence[Relay]) -> dict[str, Any]:
     return {
         "unreachable_rounds": standing.unreachable_rounds,
         "oldest_unsent": standing.oldest_unsent and standing.oldest_unsent.isoformat(),
+        "reconciled_at": standing.reconciled_at and standing.reconciled_at.isoformat(),
+        "differences": standing.differences,
         "oldest_unanswered": standing.oldest_unanswered and standing.oldest_unanswered.isoformat(),
         "tallies": [
             {
@@ -261,4 +283,5 @@ def _relay_members(relay: Relay) -> dict[str, Any]:
         "code": relay.code,
         "axis_id": relay.axis_id,
         "package_bytes": relay.package_bytes,
+        "package_digest": relay.package_digest,
     }

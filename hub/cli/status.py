@@ -11,6 +11,7 @@ import typer
 from hub.cli.console import local_time, say, say_json, say_table, shown
 from hub.cli.document_signatures import signature_as_json, signature_in_words
 from hub.cli.messages import _
+from hub.cli.relays import relay_state_in_words
 from hub.cli.said import report
 from hub.cli.session import (
     JsonOption,
@@ -24,7 +25,7 @@ from hub.cli.session import (
     standing_in_words,
 )
 from hub.client import Accepted
-from hub.client.answers import Delivery, Exchange
+from hub.client.answers import Delivery, Exchange, RelayState
 
 
 class Code(StrEnum):
@@ -100,6 +101,8 @@ def _show(exchange: Exchange, as_json: bool) -> None:
                 "expired": delivery.expired,
                 "updated_at": delivery.updated_at.isoformat(),
                 "position": delivery.position,
+                "via": delivery.via,
+                **(_relay_members(delivery) if delivery.via else {}),
             }
             for delivery in exchange.deliveries
         ]
@@ -128,6 +131,9 @@ def _show(exchange: Exchange, as_json: bool) -> None:
         )
         return
     say_table([_("Recipient"), _("State"), _("Since")], map(_row, exchange.deliveries))
+    for delivery in exchange.deliveries:
+        if delivery.via and delivery.relay in (RelayState.FAILED, RelayState.PARKED):
+            say(_relay_in_words(delivery))
     if exchange.replaced_by:
         say(_("Replaced by exchange {id}.", id=exchange.replaced_by))
     if exchange.erased:
@@ -151,3 +157,20 @@ def _row(delivery: Delivery) -> list[str]:
         delivery.state, delivery.recall, expired=delivery.expired, replaced=False
     )
     return [delivery.recipient, standing, local_time(delivery.updated_at)]
+
+
+def _relay_members(delivery: Delivery) -> dict[str, str]:
+    return {
+        "relay": delivery.relay.name.lower(),
+        "relay_reason": delivery.relay_reason,
+        "relay_code": delivery.relay_code,
+    }
+
+
+def _relay_in_words(delivery: Delivery) -> str:
+    return _(
+        "To {agency}, over the national axis: {state}, {reason}.",
+        agency=shown(delivery.recipient),
+        state=relay_state_in_words(delivery.relay),
+        reason=shown(" ".join(filter(None, (delivery.relay_reason, delivery.relay_code)))) or "?",
+    )

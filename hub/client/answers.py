@@ -348,9 +348,32 @@ class OutboxItem:
         )
 
 
+class RelayState(IntEnum):
+    """How far a package has come."""
+
+    UNKNOWN = 0
+    WAITING = 1
+    QUEUED = 2
+    FAILED = 3
+    SENT = 4
+    PARKED = 5
+    TAKEN = 6
+    SPLIT = 7
+    ERASED = 8
+
+    @classmethod
+    def of(cls, value: int) -> RelayState:
+        """The state of that number on the wire."""
+        return cls(value) if value in set(cls) else cls.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a document at one recipient, by the hub's word."""
+    """What became of a document at one recipient, by the hub's word.
+
+    `via` is `axis` for one behind the national document axis: then `relay` says how far its
+    package has come, `relay_reason` and `relay_code` why it does not go on.
+    """
 
     recipient: str
     state: DeliveryState
@@ -358,11 +381,18 @@ class Delivery:
     position: int
     recall: RecallState
     expired: bool
+    via: str = ""
+    relay: RelayState = RelayState.UNKNOWN
+    relay_reason: str = ""
+    relay_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentSignature:
     """What the hub found out about a signature that an attachment carries, or has beside it.
+
+    Of form `xml` it stands in the package in which the document came over the national axis; that
+    is counted behind the attachments.
 
     `outcome` is `valid`, `invalid` or `unknown`, `reason` a code word. `signer` is `person`,
     `agency` or `unknown` (NĐ 30/2020); names are there only for who may have the content.
@@ -380,6 +410,7 @@ class DocumentSignature:
     name: str
     organisation: str
     position: int
+    issuer: str = ""
     stamp: str = ""
     stamped_at: datetime | None = None
 
@@ -431,6 +462,10 @@ class Exchange:
                     position=delivery.position,
                     recall=RecallState.of(delivery.recall),
                     expired=delivery.expired,
+                    via=delivery.via,
+                    relay=RelayState.of(delivery.relay_state),
+                    relay_reason=delivery.relay_reason,
+                    relay_code=delivery.relay_code,
                 )
                 for delivery in exchange.deliveries
             ),
@@ -474,6 +509,7 @@ def _document_signature(signature: wire.DocumentSignature) -> DocumentSignature:
         signed_at=signed and _instant(signed),
         name=signature.name,
         organisation=signature.organisation,
+        issuer=signature.issuer,
         position=signature.verdict_position,
         stamp=signature.stamp,
         stamped_at=stamped and _instant(stamped),

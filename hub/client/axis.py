@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from hub.client.answers import receipt_of
+from hub.client.answers import RelayState, receipt_of
 from hub.client.errors import UnexpectedAnswer
 from hub.client.line import Line
 from hub.client.orders import OperatorFact, named
@@ -45,23 +45,6 @@ class RelayKind(IntEnum):
         return cls(value) if value in set(cls) else cls.UNKNOWN
 
 
-class RelayState(IntEnum):
-    """How far a package has come."""
-
-    UNKNOWN = 0
-    WAITING = 1
-    QUEUED = 2
-    FAILED = 3
-    SENT = 4
-    PARKED = 5
-    TAKEN = 6
-
-    @classmethod
-    def of(cls, value: int) -> RelayState:
-        """The state of that number on the wire."""
-        return cls(value) if value in set(cls) else cls.UNKNOWN
-
-
 @dataclass(frozen=True, slots=True)
 class Relay:
     """A package to or from the axis, by the hub's word.
@@ -86,6 +69,7 @@ class Relay:
     code: str
     axis_id: str
     package_bytes: int
+    package_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +85,17 @@ class RelayTally:
 
 @dataclass(frozen=True, slots=True)
 class AxisStatus:
-    """How it stands with the axis, by the hub's word."""
+    """How it stands with the axis, by the hub's word.
+
+    `reconciled_at` is that of the newest comparison, None before the first.
+    """
 
     tallies: tuple[RelayTally, ...]
     oldest_unsent: datetime | None
     oldest_unanswered: datetime | None
     unreachable_rounds: int
+    reconciled_at: datetime | None = None
+    differences: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +137,8 @@ class Axis:
             oldest_unsent=_if_any(answer, "oldest_unsent_time"),
             oldest_unanswered=_if_any(answer, "oldest_unanswered_time"),
             unreachable_rounds=answer.unreachable_rounds,
+            reconciled_at=_if_any(answer, "reconcile_time"),
+            differences=answer.differences,
         )
 
     async def relays(self, state: RelayState = RelayState.UNKNOWN) -> AsyncIterator[Relay]:
@@ -235,6 +226,7 @@ def _relay(each: axis_pb2.Relay) -> Relay:
         code=each.code,
         axis_id=each.axis_id,
         package_bytes=each.package_bytes,
+        package_digest=each.package_digest.hex(),
     )
 
 

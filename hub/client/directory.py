@@ -16,13 +16,17 @@ GROUP_PAGE_SIZE = 20
 
 @dataclass(frozen=True, slots=True)
 class ListedAgency:
-    """An agency of the directory. `successor` gets what is addressed to it; None: itself."""
+    """An agency of the directory. `successor` gets what is addressed to it; None: itself.
+
+    `via` is `axis` for one behind the national document axis: what comes from it nobody signed.
+    """
 
     code: str
     name: str
     other_codes: tuple[str, ...]
     suspended: bool
     successor: str | None
+    via: str = ""
 
     @property
     def receiver(self) -> str:
@@ -38,6 +42,7 @@ class ListedAgency:
             other_codes=tuple(entry.other_codes),
             suspended=entry.suspended,
             successor=entry.successor or None,
+            via=entry.via,
         )
 
 

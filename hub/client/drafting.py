@@ -311,15 +311,24 @@ class Drafting:
         return payload
 
     def erasure_order(
-        self, envelope_digest: str, reason: str, basis: str, note: str | None = None
+        self,
+        envelope_digest: str,
+        reason: str,
+        basis: str,
+        note: str | None = None,
+        relay: str | None = None,
     ) -> Draft:
-        """An operator's order to erase a document by law; `reason` is a code word."""
+        """An operator's order to erase a document by law; `reason` is a code word.
+
+        With `relay` a package from the axis that is parked, by the digest of what is stored.
+        """
         return self._draft(
             ErasureOrder.MEDIA_TYPE,
             envelope_digest=envelope_digest,
             reason=reason,
             basis=basis,
             note=note,
+            relay=relay,
         )
 
     def key_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import uuid
 from collections import Counter
@@ -46,6 +47,7 @@ from hub.errors import (
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Action
 from hub.proof.evidence import ENROLMENT_TOPIC
+from hub.proof.facts import TAKEN
 from hub.proof.fields import MalformedField
 from hub.proof.leaf import NONCE_BYTES, Event, encode_leaf
 from hub.proof.signatures import PublicKey
@@ -67,6 +69,7 @@ A = TypeVar("A", bound=Message)
 M = TypeVar("M")
 S = TypeVar("S", bound=Envelope | Collect | Status | Recall | RecallAnswer)
 
+_AXIS = "axis"
 _PIECE_BYTES = 64 * 1024
 _STATES = {
     "01": wire.DELIVERY_STATE_ARRIVED,
@@ -124,6 +127,11 @@ class FakeExchange:
     replaced_by: str = ""
 
     @property
+    def origin(self) -> str:
+        """`axis` where nobody signed the envelope, because it came over the national axis."""
+        return "" if self.signed.key_id else _AXIS
+
+    @property
     def digest(self) -> str:
         """The envelope's name in statements."""
         return self.signed.digest.hex()
@@ -131,14 +139,19 @@ class FakeExchange:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """A statement that passed its checks: its caller, its bytes, its key."""
+    """A statement that passed its checks: its caller, its bytes, its key.
+
+    No key of one that the hub made of what came over the national axis.
+    """
 
     caller: FakeAgency
     signed: SignedStatement
-    key: FakeKey
+    key: FakeKey | None
 
     def facts(self, statement: Statement) -> dict[str, Any]:
         """What every event records of the statement behind it."""
+        if self.key is None:
+            raise AssertionError("nobody signed this")
         return {
             "enrolment": self.key.position,
             "request_id": statement.header.request_id,
@@ -194,6 +207,31 @@ class FakeExchanges:
             )
 
         return self._answer(caller, request.envelope, Envelope, accept)
+
+    def take(self, drafted: bytes, contents: tuple[bytes, ...]) -> str:
+        """A document came over the national axis: the hub makes its envelope, nobody signs it."""
+        package = secrets.token_bytes(32).hex()
+        axis = {"id": str(uuid.uuid4()), "package": package, "package_bytes": 1}
+        payload = json.dumps({**json.loads(drafted), "origin": _AXIS, "axis": axis}).encode()
+        signed = SignedStatement(Envelope.MEDIA_TYPE, payload, "", b"")
+        envelope = cast(Envelope, read_statement(signed))
+        self._require_allowed(envelope)
+        exchange_id = uuid.uuid4()
+        facts = {
+            "axis_id": axis["id"],
+            "exchange": str(exchange_id),
+            "origin": _AXIS,
+            "package": package,
+            "package_bytes": 1,
+            "request_id": envelope.header.request_id,
+            "signed": False,
+            "statement": {"digest": signed.digest.hex(), "payload_type": signed.payload_type},
+            "warnings": [],
+        }
+        stranger = FakeAgency(envelope.header.agency)
+        opened = self._opened(TAKEN, exchange_id, facts, (stranger, signed, envelope), contents)
+        self._keep(opened.position, _Said(stranger, signed, None), opened.deliveries)
+        return opened.exchange_id
 
     def collect(
         self, caller: FakeAgency, request: calls.CollectDocumentRequest
@@ -401,7 +439,7 @@ class FakeExchanges:
             evidence=wire.StatementEvidence(
                 statement=to_wire(said.signed),
                 receipt=self.receipt(request.position),
-                enrolment=self._enrolment(said.key),
+                enrolment=None if said.key is None else self._enrolment(said.key),
             )
         )
 
@@ -514,9 +552,23 @@ class FakeExchanges:
     # --- What is recorded ---------------------------------------------------------------
 
     def _open(self, said: _Said, envelope: Envelope, contents: tuple[bytes, ...]) -> FakeExchange:
-        at, exchange_id = datetime.now(UTC), uuid.uuid4()
+        facts, come = said.facts(envelope), (said.caller, said.signed, envelope)
+        topic = "hub.Exchange.DocumentSubmitted"
+        exchange = self._opened(topic, uuid.uuid4(), facts, come, contents)
+        self._keep(exchange.position, said, exchange.deliveries)
+        return exchange
+
+    def _opened(
+        self,
+        topic: str,
+        exchange_id: uuid.UUID,
+        facts: dict[str, Any],
+        come: tuple[FakeAgency, SignedStatement, Envelope],
+        contents: tuple[bytes, ...],
+    ) -> FakeExchange:
+        at, (sender, signed, envelope) = datetime.now(UTC), come
         recipients = [self.agencies[code] for code in envelope.recipients]
-        facts = said.facts(envelope) | {
+        facts = facts | {
             "action": envelope.action.value,
             "attachments": [
                 {"sha256": item.sha256, "size": item.size} for item in envelope.document.attachments
@@ -524,9 +576,8 @@ class FakeExchanges:
             "expires_at": envelope.expires_at and envelope.expires_at.isoformat(),
             "recipients": _numbered(recipients),
             "relates_to": envelope.relates_to,
-            "sender": said.caller.code,
+            "sender": sender.code,
         }
-        topic = "hub.Exchange.DocumentSubmitted"
         position = self.record(topic, facts, at=at, aggregate=exchange_id)
         deliveries = {
             agency.code: wire.Delivery(
@@ -538,10 +589,9 @@ class FakeExchanges:
             for agency in recipients
         }
         exchange = FakeExchange(
-            str(exchange_id), envelope, said.signed, said.caller, contents, position, at, deliveries
+            str(exchange_id), envelope, signed, sender, contents, position, at, deliveries
         )
         self._exchanges[exchange.exchange_id] = exchange
-        self._keep(position, said, deliveries)
         for agency in recipients:
             agency.inbox.append(_Notice(wire.INBOX_ITEM_KIND_DOCUMENT, exchange, position))
         return exchange
@@ -653,7 +703,7 @@ class FakeExchanges:
             exchange_id=exchange.exchange_id,
             envelope=to_wire(exchange.signed),
             submission=self.receipt(exchange.position),
-            sender_enrolment=self._enrolment(exchange.sender.keys[exchange.signed.key_id]),
+            sender_enrolment=None if exchange.origin else self._enrolment(_key_behind(exchange)),
         )
 
     def _enrolment(self, key: FakeKey) -> wire.Enrolment:
@@ -817,7 +867,12 @@ def _inbox_item(agency: FakeAgency, seq: int, notice: _Notice) -> wire.InboxItem
         by_exchange=notice.by_exchange,
         replaced_by=exchange.replaced_by,
         expired=delivery.expired,
+        origin=exchange.origin,
     )
+
+
+def _key_behind(exchange: FakeExchange) -> FakeKey:
+    return exchange.sender.keys[exchange.signed.key_id]
 
 
 def _timestamp(at: datetime) -> Timestamp:

@@ -28,12 +28,14 @@ APPROVAL_TOPIC = "hub.Principal.ApprovalGiven"
 ENROLLED_TOPIC = "hub.Principal.PrincipalEnrolled"
 REVOKED_TOPIC = "hub.Principal.PrincipalRevoked"
 ERASED_TOPIC = "hub.Exchange.PayloadErased"
+ARRIVAL_ERASED_TOPIC = "hub.Relay.ArrivalErased"
 ACTIVATED_TOPIC = "hub.HubKey.HubKeyActivated"
 COMPROMISED_TOPIC = "hub.HubKey.HubKeyCompromised"
 THAWED_TOPIC = "hub.Log.LogThawed"
 # What an approval carries out, by what was ordered.
 _DONE = {
     "erasure": ERASED_TOPIC,
+    "arrival-erasure": ARRIVAL_ERASED_TOPIC,
     ACTIVATE: ACTIVATED_TOPIC,
     COMPROMISE: COMPROMISED_TOPIC,
     THAW: THAWED_TOPIC,
@@ -178,13 +180,23 @@ class Orders:
         return await self._fact(receipt_of(answer.receipt), REVOKED_TOPIC, expected)
 
     async def order_erasure(
-        self, operator: str, envelope_digest: str, *, reason: str, basis: str, note: str = ""
+        self,
+        operator: str,
+        envelope_digest: str,
+        *,
+        reason: str,
+        basis: str,
+        note: str = "",
+        relay: str | None = None,
     ) -> Ordered:
         """Order that a document be erased; nothing is erased before another approves.
 
-        Raises ExchangeUnknown, PayloadErased, and what any statement may be refused with.
+        Or, with `relay`, a package from the axis that is parked; then `envelope_digest` is that
+        of what is stored of it. Raises ExchangeUnknown, PayloadErased, for a package RelayUnknown,
+        RelayNotOpen and DigestMismatch, and what any statement may be refused with.
         """
-        draft = self._drafting(operator).erasure_order(envelope_digest, reason, basis, note or None)
+        drafting = self._drafting(operator)
+        draft = drafting.erasure_order(envelope_digest, reason, basis, note or None, relay)
         signed = self._sign(draft)
         request = calls.OrderErasureRequest(order=to_wire(signed))
         answer = await self._line.call(self._line.registry.OrderErasure, request)
@@ -192,7 +204,7 @@ class Orders:
         expected = {
             "by": operator,
             "order": digest,
-            "action": "erasure",
+            "action": "arrival-erasure" if relay else "erasure",
             "envelope_digest": envelope_digest,
             "request_id": draft.request_id,
         }

@@ -104,7 +104,7 @@ class EnrolledCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredAgency:
-    """An agency, by the hub's word."""
+    """An agency, by the hub's word; `via` is `axis` for one behind the national axis."""
 
     code: str
     name: str
@@ -112,6 +112,7 @@ class RegisteredAgency:
     other_codes: tuple[str, ...] = ()
     suspended: bool = False
     successor: str | None = None
+    via: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -538,6 +539,7 @@ def _agency(agency: calls.Agency) -> RegisteredAgency:
         other_codes=tuple(agency.other_codes),
         suspended=agency.suspended,
         successor=agency.successor or None,
+        via=agency.via,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +23,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
+from hub.client.drafting import AttachmentDraft, DocumentDraft, Drafting, Submission
 from hub.client.errors import ERROR_DOMAIN, ERROR_INFO_URL, RETRY_INFO_URL, STATUS_DETAILS_KEY
 from hub.client.fake_exchanges import FakeAgency, FakeExchanges, require_own_box
 from hub.client.fake_log import FakeLog
@@ -149,6 +150,29 @@ class FakeHub:
         for name, data in files.items():
             (folder / name).write_bytes(data)
         return ClientProfile.load(folder / "profile.toml")
+
+    def arrive_over_axis(
+        self,
+        sender: str,
+        recipients: Sequence[str],
+        document: DocumentDraft,
+        attachments: Sequence[AttachmentDraft] = (),
+    ) -> str:
+        """Let a document come in over the national axis; the id of its exchange.
+
+        As the real hub has it: an envelope that the hub made and nobody signed, so that
+        `sender_proven` is False. `sender` need not be enrolled. What becomes of it there, the
+        fake hub tells nobody. Raises RecipientUnknown, and TooLarge for files beyond 3 MiB.
+        """
+        submission = Submission(document, attachments, recipients)
+        draft = Drafting(self.log.origin, sender).envelope(submission)
+        contents = tuple(each for each in draft.contents if isinstance(each, bytes))
+        if len(contents) < len(draft.contents):
+            raise TooLarge("attachments of this call have at most 3 MiB each")
+        with self._news:
+            taken = self._exchanges.take(draft.payload, contents)
+            self._news.notify_all()
+        return taken
 
     def fail_next(
         self,

@@ -85,6 +85,8 @@ EVENTS: dict[str, type[Any]] = {
         Exchange.AxisRecallTaken,
         Delivery.AxisStatusTaken,
         Relay.RelayQueued,
+        Relay.RelaySplit,
+        Relay.ArrivalErased,
         Relay.RelaySent,
         Relay.AxisStatusSent,
         Relay.RelayFailed,
@@ -150,3 +152,7 @@ def upcast(topic: str, schema: int, data: Mapping[str, Any]) -> Mapping[str, Any
 def version_of(event_class: type[Any]) -> int:
     """The version of the form in which an event is written today; from 1."""
     return int(getattr(event_class, "class_version", 1))
+
+
+ERASURE_TOPICS = frozenset({Exchange.PayloadErased.TOPIC, Relay.ArrivalErased.TOPIC})
+"""What makes an operator's order final: whatever these are about is destroyed in every store."""

@@ -18,6 +18,8 @@ from hub.errors import RelayNotOpen
 # sender unknown, file error, not to standard, receiver locked.
 PARKED_CODES = frozenset({"10", "15", "18", "19", "21", "22", "23"})
 TRANSIENT_CODE = "20"
+# Those that are about one receiver: where a package has several, the others may still get it.
+RECEIVER_CODES = frozenset({"18", "23"})
 
 _DOUBLINGS_MAX = 16
 
@@ -57,10 +59,19 @@ class RelayState(IntEnum):
     """Nothing happens until an operator looks at it."""
     TAKEN = 6
     """It came from the axis, and is recorded here."""
+    SPLIT = 7
+    """Each of its receivers gets a package of its own instead, on a relay of its own."""
+    ERASED = 8
+    """It came, was never taken in, and was erased by law."""
+
+
+_OVER = (RelayState.SENT, RelayState.PARKED, RelayState.SPLIT, RelayState.ERASED)
 
 
 def relay_id(exchange_id: UUID, kind: RelayKind, agency: str = "", code: str = "") -> UUID:
     """The one relay of a document, of its recall, or of a recipient's status with this code.
+
+    Of a document or recall that was split, each receiver's has the receiver as `agency`.
 
     A status is told once, however often it was reported: whoever gets it knows it by then.
     """
@@ -100,7 +111,9 @@ class Relay(Aggregate):
         """The package is made and stored: from here on every attempt sends these bytes.
 
         `package` is its SHA-256, empty for a status, whose words could be guessed by it;
-        `request_bytes` is the size of the request beside it.
+        `request_bytes` is the size of the request beside it. `addressed` are the codes it is sent
+        to; `agencies`, of a document, the primary codes of those whom its sender's limit does not
+        reach any more. `agency` is who says a status, or the one receiver of a split package.
         """
 
         TOPIC = "hub.Relay.RelayQueued"
@@ -110,9 +123,24 @@ class Relay(Aggregate):
         kind: str
         code: str
         addressed: list[str]
+        agencies: list[str]
         package: str
         package_bytes: int
         request_bytes: int
+
+    class RelaySplit(Aggregate.Event):
+        """The axis refused the package for one of its receivers, and does not say for which.
+
+        So each of `agencies` (primary codes) gets it by itself. `code` is the axis's own, empty
+        for the recall of a document that was split.
+        """
+
+        TOPIC = "hub.Relay.RelaySplit"
+        exchange: str
+        sender: str
+        kind: str
+        code: str
+        agencies: list[str]
 
     class RelaySent(Aggregate.Event):
         """The axis took the document, or its recall, under `axis_id`."""
@@ -153,6 +181,8 @@ class Relay(Aggregate):
         """The package waits for an operator: by its `reason`, or because `by` asked for it.
 
         One from the axis is stored as it came: `package` is its SHA-256, `axis_id` its id there.
+        Where no attempt gave a package, `reply` is the SHA-256 of the axis's last reply, which is
+        stored instead, `reply_bytes` its size, and `package_bytes` is -1.
         """
 
         TOPIC = "hub.Relay.RelayParked"
@@ -165,17 +195,37 @@ class Relay(Aggregate):
         axis_id: str
         package: str
         package_bytes: int
+        reply: str
+        reply_bytes: int
         by: str
         request_id: str
 
     class RelayResumed(Aggregate.Event):
-        """An operator lets it go on; a package from the axis is read once more."""
+        """An operator lets it go on; a package from the axis is read, or fetched, once more."""
 
         TOPIC = "hub.Relay.RelayResumed"
         exchange: str
         sender: str
         by: str
         request_id: str
+
+    class ArrivalErased(Aggregate.Event):
+        """What is stored of a parked package from the axis is erased by law, by two operators.
+
+        `digest` is that of what was stored: the package, or the reply that held none. `order` and
+        `approval` are digests of what the two signed, `reason` a code word, `basis` the norm.
+        """
+
+        TOPIC = "hub.Relay.ArrivalErased"
+        exchange: str
+        sender: str
+        digest: str
+        order: str
+        ordered_by: str
+        approval: str
+        approved_by: str
+        reason: str
+        basis: str
 
     @classmethod
     def begin(cls, relay: UUID, at: datetime) -> Self:
@@ -192,6 +242,7 @@ class Relay(Aggregate):
         self.attempts = 0
         self.axis_id = ""
         self.package_bytes = -1
+        self.stored = ""
         return self
 
     exchange: str
@@ -204,6 +255,8 @@ class Relay(Aggregate):
     attempts: int
     axis_id: str
     package_bytes: int
+    stored: str
+    """Of one that came: SHA-256 of what is kept of it, in hexadecimal."""
 
     @property
     def may_be_sent(self) -> bool:
@@ -213,6 +266,20 @@ class Relay(Aggregate):
     def queue(self, *, at: datetime, **facts: object) -> None:
         """Record that the package is made."""
         self.trigger_event(self.RelayQueued, timestamp=at, **facts)
+
+    def split(
+        self, *, at: datetime, exchange: UUID, kind: RelayKind, code: str, agencies: list[str]
+    ) -> None:
+        """Let each receiver have a package of its own."""
+        self.trigger_event(
+            self.RelaySplit,
+            timestamp=at,
+            exchange=str(exchange),
+            sender=self.sender,
+            kind=kind.value,
+            code=code,
+            agencies=agencies,
+        )
 
     def sent(self, *, at: datetime, axis_id: str) -> None:
         """Record that the axis took it."""
@@ -264,6 +331,8 @@ class Relay(Aggregate):
         axis_id: str = "",
         package: str = "",
         package_bytes: int = -1,
+        reply: str = "",
+        reply_bytes: int = -1,
         by: str = "",
         request_id: str = "",
     ) -> None:
@@ -281,6 +350,8 @@ class Relay(Aggregate):
             axis_id=axis_id,
             package=package,
             package_bytes=package_bytes,
+            reply=reply,
+            reply_bytes=reply_bytes,
             by=by,
             request_id=request_id,
         )
@@ -298,8 +369,25 @@ class Relay(Aggregate):
             request_id=request_id,
         )
 
+    def require_erasable(self) -> None:
+        """Refuse to erase what is not parked on arrival. Raises RelayNotOpen."""
+        if self.state is not RelayState.PARKED or self.direction is not Direction.IN:
+            raise RelayNotOpen("only a package from the axis that is parked can be erased so")
+
+    def erase(self, *, at: datetime, **facts: object) -> None:
+        """Give up what is stored of it, for good. Raises RelayNotOpen."""
+        self.require_erasable()
+        self.trigger_event(
+            self.ArrivalErased,
+            timestamp=at,
+            exchange=self.exchange,
+            sender=self.sender,
+            digest=self.stored,
+            **facts,
+        )
+
     def _require_open(self) -> None:
-        if self.state in (RelayState.SENT, RelayState.PARKED):
+        if self.state in _OVER:
             raise RelayNotOpen(f"this package is {self.state.name.lower()} already")
 
     @event(RelayQueued)
@@ -321,6 +409,12 @@ class Relay(Aggregate):
         self.package_bytes = package_bytes
         self.state = RelayState.QUEUED
 
+    @event(RelaySplit)
+    def _apply_split(self, exchange: str, kind: str) -> None:
+        self.exchange = exchange
+        self.kind = RelayKind(kind)
+        self.state = RelayState.SPLIT
+
     @event(RelaySent)
     def _apply_sent(self, axis_id: str) -> None:
         self.axis_id = axis_id
@@ -336,9 +430,21 @@ class Relay(Aggregate):
         self.attempts = attempt
         self.state = RelayState.FAILED
 
+    @event(ArrivalErased)
+    def _apply_erased(self) -> None:
+        self.state = RelayState.ERASED
+
     @event(RelayParked)
     def _apply_parked(
-        self, exchange: str, sender: str, direction: str, kind: str, package_bytes: int
+        self,
+        *,
+        exchange: str,
+        sender: str,
+        direction: str,
+        kind: str,
+        package: str,
+        package_bytes: int,
+        reply: str,
     ) -> None:
         self.exchange = exchange
         self.sender = sender
@@ -346,10 +452,11 @@ class Relay(Aggregate):
         self.kind = RelayKind(kind)
         if self.direction is Direction.IN:
             self.package_bytes = package_bytes
+            self.stored = package or reply
         self.state = RelayState.PARKED
 
     @event(RelayResumed)
     def _apply_resumed(self) -> None:
-        # What was parked before its package was made begins anew.
+        # What was parked before its package was made, or came, begins anew.
         made = self.package_bytes >= 0
         self.state = RelayState.QUEUED if made else RelayState.WAITING

@@ -193,15 +193,29 @@ def _judged(
     at: datetime,
 ) -> FoundSignature:
     der = status.signing_cert.dump()
-    about = _about(form, der, status)
+    found = _about(form, der, status)
     if not status.intact:
-        return _as(about, Outcome.INVALID, "changed")
+        return _as(found, Outcome.INVALID, "changed")
     if not status.valid:
-        return _as(about, Outcome.INVALID, "broken")
+        return _as(found, Outcome.INVALID, "broken")
     if status.md_algorithm not in _STRONG:
-        return _as(about, Outcome.INVALID, "weak")
+        return _as(found, Outcome.INVALID, "weak")
+    return chained(found, der, certificates, authorities, at)
+
+
+def chained(
+    found: FoundSignature,
+    der: bytes,
+    certificates: Sequence[bytes],
+    authorities: Authorities,
+    at: datetime,
+) -> FoundSignature:
+    """A signature that holds, in the light of whose it is: whether its chain led to an anchor.
+
+    `certificates` are those that came along. None of them is an anchor.
+    """
     if len(certificates) > CERTIFICATES_MAX - len(authorities.anchors) - len(authorities.others):
-        return _as(about, Outcome.UNKNOWN, "too-many")
+        return _as(found, Outcome.UNKNOWN, "too-many")
     others = (*authorities.others, *(each for each in certificates if each != der))
     try:
         chain = verify_chain(
@@ -212,8 +226,8 @@ def _judged(
             others=others,
         )
     except VerificationFailed:
-        return _as(about, Outcome.UNKNOWN, _why_no_chain(der, at))
-    return _as(about, Outcome.VALID, "", chain.certificates)
+        return _as(found, Outcome.UNKNOWN, _why_no_chain(der, at))
+    return _as(found, Outcome.VALID, "", chain.certificates)
 
 
 def _why_no_chain(der: bytes, at: datetime) -> str:
@@ -226,16 +240,28 @@ def _why_no_chain(der: bytes, at: datetime) -> str:
 
 
 def _about(form: str, der: bytes, status: StandardCMSSignatureStatus) -> FoundSignature:
+    return about(FoundSignature(form, Outcome.UNKNOWN, signed_at=status.signer_reported_dt), der)
+
+
+def about(found: FoundSignature, der: bytes) -> FoundSignature:
+    """A signature with whose it is, by the word of its certificate."""
     name, organisation, signer = subject_of(der)
-    return FoundSignature(
-        form=form,
-        outcome=Outcome.UNKNOWN,
+    return replace(
+        found,
         signer=signer,
         name=name,
         organisation=organisation,
-        signed_at=status.signer_reported_dt,
+        issuer=_issuer_of(der),
         chain=(der,),
     )
+
+
+def _issuer_of(der: bytes) -> str:
+    try:
+        issuer = x509.load_der_x509_certificate(der).issuer
+    except UNREADABLE:
+        return ""
+    return _first(issuer, NameOID.COMMON_NAME) or _first(issuer, NameOID.ORGANIZATION_NAME)
 
 
 def subject_of(der: bytes) -> tuple[str, str, Signer]:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from hub.evidence.documents import examine_cms, examine_pdf
 from hub.evidence.found import LENGTH_BYTES, Authorities, FoundSignature, answer
+from hub.evidence.packages import FORM, examine_package
 
 _MEMORY_BYTES_MAX = 2 << 30
 
@@ -35,6 +36,8 @@ def _examine(header: Mapping[str, Any], source: BinaryIO) -> list[FoundSignature
     length = header["signature_bytes"]
     signature = None if length is None else source.read(length)
     content = source.read(header["content_bytes"])
+    if header["form"] == FORM:
+        return examine_package(content, authorities, at)
     if signature is None:
         return examine_pdf(content, authorities, at)
     return examine_cms(signature, content, authorities, at)

@@ -50,9 +50,10 @@ class FoundSignature:
     """One signature: whether it holds, by whom, and when the signer says it was made.
 
     `reason` is a code word, empty where it is valid. `chain` is its certificate and those above
-    it (DER), only as far as they were found. Revocation is not looked at here. `stamp` is what
-    became of a timestamp over the signature (`valid`, `invalid`, `unknown`), empty where there is
-    none, and `stamped_at` the time it states.
+    it (DER), only as far as they were found. Revocation is not looked at here. `issuer` is who
+    issued the certificate, by its own word. `stamp` is what became of a timestamp over the
+    signature (`valid`, `invalid`, `unknown`), empty where there is none, and `stamped_at` the time
+    it states.
     """
 
     form: str
@@ -61,6 +62,7 @@ class FoundSignature:
     signer: Signer = Signer.UNKNOWN
     name: str = ""
     organisation: str = ""
+    issuer: str = ""
     signed_at: datetime | None = None
     chain: tuple[bytes, ...] = field(default=(), repr=False)
     stamp: str = ""
@@ -68,10 +70,11 @@ class FoundSignature:
 
 
 def request(
-    content: bytes, signature: bytes | None, authorities: Authorities, at: datetime
+    content: bytes, signature: bytes | None, authorities: Authorities, at: datetime, form: str
 ) -> bytes:
-    """A request: about a PDF, or about a content with its detached signature."""
+    """A request: about a PDF, a content with its detached signature, or an edXML package."""
     header = {
+        "form": form,
         "at": at.isoformat(),
         "anchors": [_text(each) for each in authorities.anchors],
         "others": [_text(each) for each in authorities.others],
@@ -98,6 +101,7 @@ def answer_of(members: Mapping[str, Any]) -> list[FoundSignature]:
             signer=Signer(each["signer"]),
             name=each["name"],
             organisation=each["organisation"],
+            issuer=each["issuer"],
             signed_at=_instant(each["signed_at"]),
             chain=tuple(base64.b64decode(der) for der in each["chain"]),
             stamp=each["stamp"] and Outcome(each["stamp"]).value,
@@ -119,6 +123,7 @@ def answer(found: Sequence[FoundSignature]) -> bytes:
                     "signer": each.signer.value,
                     "name": each.name,
                     "organisation": each.organisation,
+                    "issuer": each.issuer,
                     "signed_at": each.signed_at.isoformat() if each.signed_at else "",
                     "chain": [_text(der) for der in each.chain],
                     "stamp": each.stamp,

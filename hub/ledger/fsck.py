@@ -30,6 +30,7 @@ from hub.application.ports import (
 from hub.application.requests import request_of
 from hub.application.vault import Vault
 from hub.domain.agency import Agency
+from hub.domain.catalogue import ERASURE_TOPICS
 from hub.domain.delivery import Delivery
 from hub.domain.exchange import OPENING_TOPICS, Exchange
 from hub.domain.log import Log
@@ -343,7 +344,7 @@ class _Events:
             yield from self._check_trusted_root(event.data["digest"])
         if event.topic == Timestamp.Created.TOPIC:
             yield from self._check_timestamp(event.data)
-        if event.topic == Exchange.PayloadErased.TOPIC:
+        if event.topic in ERASURE_TOPICS:
             self._seen_erased.add(event.id)
             if self._parts.vault.has_key(event.id):
                 yield f"the document was erased, but its key is still there{_ERASED_AGAIN}"

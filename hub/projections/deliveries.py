@@ -25,7 +25,7 @@ from hub.application.vault import Vault
 from hub.domain.approval import Approval
 from hub.domain.delivery import STATE_OF_CODE, Delivery, DeliveryState, RecallState
 from hub.domain.exchange import AXIS, OPENING_TOPICS, Exchange
-from hub.domain.relay import RelayKind
+from hub.domain.relay import Relay, RelayKind
 from hub.domain.values import parse_time
 from hub.errors import ContentLost, LedgerMismatch
 from hub.projections.relays import RELAY_TOPICS, RelayStretch, axis_members
@@ -290,6 +290,8 @@ class _Stretch:
                 self.relays.taken(RelayKind.STATUS, event, position)
             case topic if topic in RELAY_TOPICS:
                 self.relays.advance(event, position)
+                if topic == Relay.RelayQueued.TOPIC:
+                    self._let_go(event, position)
 
     def _take_status(self, event: Event, position: int) -> None:
         code, row = event.data["code"], self._spoken_of(event, position)
@@ -301,6 +303,14 @@ class _Stretch:
         recall = RecallState.AGREED if code == "15" else RecallState.REFUSED
         self._put(replace(row, collected=True, recall=recall))
         self._tell_sender(NoticeKind.AXIS_RECALL_ANSWER, event, position)
+
+    def _let_go(self, event: Event, position: int) -> None:
+        """A document may be at the axis from now on: nothing there is withheld by a limit."""
+        exchange_id = UUID(event.data["exchange"])
+        for agency in event.data["agencies"]:
+            row = self._delivery(exchange_id, agency, position)
+            if row.expires_at is not None:
+                self._put(replace(row, expires_at=None))
 
     def _tell_axis(self, event: Event, position: int) -> None:
         if self._document_of(UUID(event.data["exchange"]), position).origin == AXIS:

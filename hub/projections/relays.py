@@ -25,6 +25,8 @@ RELAY_TOPICS = frozenset(
     event_class.TOPIC
     for event_class in (
         Relay.RelayQueued,
+        Relay.RelaySplit,
+        Relay.ArrivalErased,
         Relay.RelaySent,
         Relay.AxisStatusSent,
         Relay.RelayFailed,
@@ -101,6 +103,10 @@ class RelayStretch:
                     package_bytes=data["package_bytes"],
                     request_bytes=data["request_bytes"],
                 )
+            case Relay.RelaySplit.TOPIC:
+                changed = replace(changed, state=RelayState.SPLIT, code=data["code"])
+                for agency in data["agencies"]:
+                    self._wait_alone(row, agency)
             case Relay.RelaySent.TOPIC | Relay.AxisStatusSent.TOPIC:
                 changed = replace(changed, state=RelayState.SENT, axis_id=data["axis_id"])
             case Relay.RelayFailed.TOPIC:
@@ -116,6 +122,11 @@ class RelayStretch:
                 changed = replace(
                     changed, state=RelayState.PARKED, reason=data["reason"], code=data["code"]
                 )
+                if row.direction is Direction.IN:  # It may have come only now.
+                    stored = bytes.fromhex(data["package"] or data["reply"])
+                    changed = replace(changed, package=stored, package_bytes=data["package_bytes"])
+            case Relay.ArrivalErased.TOPIC:
+                changed = replace(changed, state=RelayState.ERASED)
             case Relay.RelayResumed.TOPIC:
                 made = row.package_bytes >= 0
                 changed = replace(changed, state=RelayState.QUEUED if made else RelayState.WAITING)
@@ -180,6 +191,22 @@ class RelayStretch:
             updated_at=event.time,
         )
 
+    def _wait_alone(self, whole: RelayRow, agency: str) -> None:
+        """A receiver of a package that was split; it has waited since the package did."""
+        relay = relay_id(whole.exchange_id, whole.kind, agency)
+        self._rows[relay] = RelayRow(
+            relay_id=relay,
+            direction=Direction.OUT,
+            kind=whole.kind,
+            exchange_id=whole.exchange_id,
+            agency=agency,
+            status="",
+            state=RelayState.WAITING,
+            position=whole.position,
+            since=whole.since,
+            updated_at=whole.updated_at,
+        )
+
     def _row(self, relay: UUID) -> RelayRow | None:
         return self._rows.get(relay) or self._views.relay(relay)
 
@@ -206,6 +233,6 @@ def _parked_on_arrival(event: Event, position: int) -> RelayRow:
         reason=data["reason"],
         code=data["code"],
         axis_id=data["axis_id"],
-        package=bytes.fromhex(data["package"]),
+        package=bytes.fromhex(data["package"] or data["reply"]),
         package_bytes=data["package_bytes"],
     )

@@ -266,6 +266,9 @@ class Possession:
 class ErasureOrder:
     """Erase this document by law; said by an operator, done once another one approves.
 
+    Or, with `relay`, a package from the axis that is parked: then `envelope_digest` is the
+    SHA-256 of what is stored of it, as the fact that it is parked names it.
+
     `reason` is a code word and `basis` names the norm: both stand in the log for ever and say
     nothing about people. `note` is for words; it is kept apart from the document and from
     the log.
@@ -278,6 +281,7 @@ class ErasureOrder:
     reason: str
     basis: str
     note: str | None = None
+    relay: str | None = None
 
     @classmethod
     def read(cls, header: Header, fields: Fields) -> ErasureOrder:
@@ -291,6 +295,7 @@ class ErasureOrder:
             fields.matching("reason", CODE_WORD, "one code word of at most 40 characters"),
             basis,
             fields.optional("note", lambda name: fields.text(name, chars_max=NOTE_CHARS_MAX)),
+            fields.optional("relay", fields.uuid),
         )
 
 

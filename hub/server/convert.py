@@ -13,14 +13,14 @@ from hub.application.exchanges import Evidence, ExchangeView, HandedOver
 from hub.application.intake import INLINE_BYTES_MAX
 from hub.application.lane import Recorded
 from hub.application.mapper import read_event
-from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow
+from hub.application.ports import DeliveryRow, DocumentRow, NoticeKind, NoticeRow, RelayRow
 from hub.application.registry import AgencyEntry, CertificateEntry, GroupEntry, Revocation
 from hub.application.sealing import PART_BYTES
 from hub.application.timestamp_book import PositionTimestamp
 from hub.application.timestamping import AuthorityStatus, TimestampStatus
 from hub.application.uploads import CHUNK_BYTES_MAX, UPLOADS_PER_AGENCY_MAX
 from hub.domain.delivery import RecallState
-from hub.domain.exchange import Exchange
+from hub.domain.exchange import AXIS, Exchange
 from hub.errors import HubError, RequestMalformed, TooLarge
 from hub.evidence.timestamps import TimestampToken
 from hub.proof.dsse import SignedStatement
@@ -29,6 +29,7 @@ from hub.proof.signatures import Algorithm
 from hub.proof.statements import PAYLOAD_BYTES_MAX, RECIPIENTS_MAX
 from hub.server.errors import status_details
 from hub.v1 import (
+    axis_pb2,
     directory_service_pb2,
     exchange_pb2,
     exchange_service_pb2,
@@ -261,6 +262,22 @@ def outbox_item(notice: NoticeRow, document: DocumentRow) -> exchange_pb2.Outbox
     )
 
 
+def _delivery(row: DeliveryRow, relay: RelayRow | None) -> exchange_pb2.Delivery:
+    made = exchange_pb2.Delivery(
+        recipient=row.recipient,
+        state=exchange_pb2.DeliveryState.ValueType(row.state.value),
+        update_time=timestamp(row.updated_at),
+        position=row.position,
+        recall=exchange_pb2.RecallState.ValueType(row.recall.value),
+        expired=row.expired,
+    )
+    if relay is not None:
+        made.via = AXIS
+        made.relay_state = axis_pb2.RelayState.ValueType(relay.state.value)
+        made.relay_reason, made.relay_code = relay.reason, relay.code
+    return made
+
+
 def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
     """An exchange as one of its parties sees it."""
     return exchange_pb2.Exchange(
@@ -269,17 +286,7 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
         envelope_digest=view.document.envelope_digest,
         accept_time=timestamp(view.document.accepted_at),
         position=view.document.position,
-        deliveries=[
-            exchange_pb2.Delivery(
-                recipient=row.recipient,
-                state=exchange_pb2.DeliveryState.ValueType(row.state.value),
-                update_time=timestamp(row.updated_at),
-                position=row.position,
-                recall=exchange_pb2.RecallState.ValueType(row.recall.value),
-                expired=row.expired,
-            )
-            for row in view.deliveries
-        ],
+        deliveries=[_delivery(row, view.relays.get(row.recipient)) for row in view.deliveries],
         replaced_by=str(view.document.replaced_by or ""),
         erased=view.document.erased,
         doubts=[
@@ -302,6 +309,7 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
                 signing_time=timestamp(each.signed_at) if each.signed_at else None,
                 name=each.name,
                 organisation=each.organisation,
+                issuer=each.issuer,
                 verdict_position=each.position,
                 stamp=each.stamp,
                 stamp_time=timestamp(each.stamped_at) if each.stamped_at else None,
@@ -338,6 +346,7 @@ def agency(entry: AgencyEntry) -> registry_service_pb2.Agency:
         other_codes=entry.other_codes,
         suspended=entry.suspended,
         successor=entry.successor or "",
+        via=entry.via,
     )
 
 
@@ -350,6 +359,7 @@ def directory_entry(listing: Listing) -> directory_service_pb2.DirectoryEntry:
         other_codes=entry.other_codes,
         suspended=entry.suspended,
         successor=listing.receiver if listing.receiver != entry.code else "",
+        via=entry.via,
     )
 
 

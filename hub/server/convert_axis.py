@@ -51,11 +51,14 @@ def axis_status_response(
 ) -> registry_service_pb2.GetAxisStatusResponse:
     """How it stands with the axis."""
     unsent, unanswered = standing.ages.unsent, standing.ages.unanswered
+    last = standing.last
     return registry_service_pb2.GetAxisStatusResponse(
         tallies=[_tally(each) for each in standing.tallies],
         oldest_unsent_time=convert.timestamp(unsent) if unsent else None,
         oldest_unanswered_time=convert.timestamp(unanswered) if unanswered else None,
         unreachable_rounds=standing.unreachable_rounds,
+        reconcile_time=convert.timestamp(last.at) if last else None,
+        differences=last.differences if last else 0,
     )
 
 
@@ -95,6 +98,7 @@ def _relay(row: RelayRow) -> axis_pb2.Relay:
         code=row.code,
         axis_id=row.axis_id,
         package_bytes=max(row.package_bytes, 0),
+        package_digest=row.package,
     )
 
 

@@ -72,6 +72,7 @@ STATUS_OF: dict[type[HubError], grpc.StatusCode] = {
     errors.RelayUnknown: _Code.NOT_FOUND,
     errors.RelayNotOpen: _Code.FAILED_PRECONDITION,
     errors.AxisNotConfigured: _Code.FAILED_PRECONDITION,
+    errors.AxisUnavailable: _Code.FAILED_PRECONDITION,
     errors.CaseReferenceMissing: _Code.INVALID_ARGUMENT,
     errors.ReceiptDelayed: _Code.UNAVAILABLE,
     errors.Unavailable: _Code.UNAVAILABLE,

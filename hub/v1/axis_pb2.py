@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11hub/v1/axis.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x03\n\x05Relay\x12\x10\n\x08relay_id\x18\x01 \x01(\t\x12\x10\n\x08incoming\x18\x02 \x01(\x08\x12\x1f\n\x04kind\x18\x03 \x01(\x0e\x32\x11.hub.v1.RelayKind\x12\x13\n\x0b\x65xchange_id\x18\x04 \x01(\t\x12\x0e\n\x06\x61gency\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\t\x12!\n\x05state\x18\x07 \x01(\x0e\x32\x12.hub.v1.RelayState\x12\x10\n\x08position\x18\x08 \x01(\x04\x12.\n\nsince_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\r\x12.\n\nagain_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\r \x01(\t\x12\x0c\n\x04\x63ode\x18\x0e \x01(\t\x12\x0f\n\x07\x61xis_id\x18\x0f \x01(\t\x12\x15\n\rpackage_bytes\x18\x10 \x01(\x04\"\xa2\x01\n\nRelayTally\x12\x10\n\x08incoming\x18\x01 \x01(\x08\x12\x1f\n\x04kind\x18\x02 \x01(\x0e\x32\x11.hub.v1.RelayKind\x12!\n\x05state\x18\x03 \x01(\x0e\x32\x12.hub.v1.RelayState\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12/\n\x0boldest_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*n\n\tRelayKind\x12\x1a\n\x16RELAY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RELAY_KIND_DOCUMENT\x10\x01\x12\x15\n\x11RELAY_KIND_RECALL\x10\x02\x12\x15\n\x11RELAY_KIND_STATUS\x10\x03*\xb7\x01\n\nRelayState\x12\x1b\n\x17RELAY_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13RELAY_STATE_WAITING\x10\x01\x12\x16\n\x12RELAY_STATE_QUEUED\x10\x02\x12\x16\n\x12RELAY_STATE_FAILED\x10\x03\x12\x14\n\x10RELAY_STATE_SENT\x10\x04\x12\x16\n\x12RELAY_STATE_PARKED\x10\x05\x12\x15\n\x11RELAY_STATE_TAKEN\x10\x06\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11hub/v1/axis.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x03\n\x05Relay\x12\x10\n\x08relay_id\x18\x01 \x01(\t\x12\x10\n\x08incoming\x18\x02 \x01(\x08\x12\x1f\n\x04kind\x18\x03 \x01(\x0e\x32\x11.hub.v1.RelayKind\x12\x13\n\x0b\x65xchange_id\x18\x04 \x01(\t\x12\x0e\n\x06\x61gency\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\t\x12!\n\x05state\x18\x07 \x01(\x0e\x32\x12.hub.v1.RelayState\x12\x10\n\x08position\x18\x08 \x01(\x04\x12.\n\nsince_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\r\x12.\n\nagain_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\r \x01(\t\x12\x0c\n\x04\x63ode\x18\x0e \x01(\t\x12\x0f\n\x07\x61xis_id\x18\x0f \x01(\t\x12\x15\n\rpackage_bytes\x18\x10 \x01(\x04\x12\x16\n\x0epackage_digest\x18\x11 \x01(\x0c\"\xa2\x01\n\nRelayTally\x12\x10\n\x08incoming\x18\x01 \x01(\x08\x12\x1f\n\x04kind\x18\x02 \x01(\x0e\x32\x11.hub.v1.RelayKind\x12!\n\x05state\x18\x03 \x01(\x0e\x32\x12.hub.v1.RelayState\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12/\n\x0boldest_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*n\n\tRelayKind\x12\x1a\n\x16RELAY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RELAY_KIND_DOCUMENT\x10\x01\x12\x15\n\x11RELAY_KIND_RECALL\x10\x02\x12\x15\n\x11RELAY_KIND_STATUS\x10\x03*\xe6\x01\n\nRelayState\x12\x1b\n\x17RELAY_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13RELAY_STATE_WAITING\x10\x01\x12\x16\n\x12RELAY_STATE_QUEUED\x10\x02\x12\x16\n\x12RELAY_STATE_FAILED\x10\x03\x12\x14\n\x10RELAY_STATE_SENT\x10\x04\x12\x16\n\x12RELAY_STATE_PARKED\x10\x05\x12\x15\n\x11RELAY_STATE_TAKEN\x10\x06\x12\x15\n\x11RELAY_STATE_SPLIT\x10\x07\x12\x16\n\x12RELAY_STATE_ERASED\x10\x08\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +33,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.axis_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
-  _globals['_RELAYKIND']._serialized_start=645
-  _globals['_RELAYKIND']._serialized_end=755
-  _globals['_RELAYSTATE']._serialized_start=758
-  _globals['_RELAYSTATE']._serialized_end=941
+  _globals['_RELAYKIND']._serialized_start=669
+  _globals['_RELAYKIND']._serialized_end=779
+  _globals['_RELAYSTATE']._serialized_start=782
+  _globals['_RELAYSTATE']._serialized_end=1012
   _globals['_RELAY']._serialized_start=63
-  _globals['_RELAY']._serialized_end=478
-  _globals['_RELAYTALLY']._serialized_start=481
-  _globals['_RELAYTALLY']._serialized_end=643
+  _globals['_RELAY']._serialized_end=502
+  _globals['_RELAYTALLY']._serialized_start=505
+  _globals['_RELAYTALLY']._serialized_end=667
 # @@protoc_insertion_point(module_scope)

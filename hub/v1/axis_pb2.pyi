@@ -66,6 +66,10 @@ class _RelayStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RelayState
     """It waits for an operator."""
     RELAY_STATE_TAKEN: _RelayState.ValueType  # 6
     """It came from the axis, and is recorded. Over."""
+    RELAY_STATE_SPLIT: _RelayState.ValueType  # 7
+    """The axis refused one of its receivers: each has a package of its own instead. Over."""
+    RELAY_STATE_ERASED: _RelayState.ValueType  # 8
+    """It came, was parked, and was erased by law. Over."""
 
 class RelayState(_RelayState, metaclass=_RelayStateEnumTypeWrapper):
     """How far a package has come."""
@@ -84,6 +88,10 @@ RELAY_STATE_PARKED: RelayState.ValueType  # 5
 """It waits for an operator."""
 RELAY_STATE_TAKEN: RelayState.ValueType  # 6
 """It came from the axis, and is recorded. Over."""
+RELAY_STATE_SPLIT: RelayState.ValueType  # 7
+"""The axis refused one of its receivers: each has a package of its own instead. Over."""
+RELAY_STATE_ERASED: RelayState.ValueType  # 8
+"""It came, was parked, and was erased by law. Over."""
 Global___RelayState: _TypeAlias = RelayState  # noqa: Y015
 
 @_typing.final
@@ -108,6 +116,7 @@ class Relay(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     AXIS_ID_FIELD_NUMBER: _builtins.int
     PACKAGE_BYTES_FIELD_NUMBER: _builtins.int
+    PACKAGE_DIGEST_FIELD_NUMBER: _builtins.int
     relay_id: _builtins.str
     """Its id, a UUID."""
     incoming: _builtins.bool
@@ -117,7 +126,9 @@ class Relay(_message.Message):
     exchange_id: _builtins.str
     """The exchange it belongs to, or may become, a UUID."""
     agency: _builtins.str
-    """For a status: the code of the agency that reported it. Else empty."""
+    """For a status: the code of the agency that reported it. For a document or recall that was
+    split: its one receiver. Else empty.
+    """
     status: _builtins.str
     """For a status: its code. Else empty."""
     state: Global___RelayState.ValueType
@@ -134,6 +145,10 @@ class Relay(_message.Message):
     """The axis's id of it; empty while it has none."""
     package_bytes: _builtins.int
     """Its size in bytes; 0 while it is not made."""
+    package_digest: _builtins.bytes
+    """SHA-256 of the package, 32 bytes; of one that is parked and never came, of the axis's last
+    reply. Empty for a status that goes there, and while there is none.
+    """
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """The time of that fact (the hub's clock)."""
@@ -165,10 +180,11 @@ class Relay(_message.Message):
         code: _builtins.str = ...,
         axis_id: _builtins.str = ...,
         package_bytes: _builtins.int = ...,
+        package_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["again_time", b"again_time", "since_time", b"since_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again_time", b"again_time", "agency", b"agency", "attempts", b"attempts", "axis_id", b"axis_id", "code", b"code", "exchange_id", b"exchange_id", "incoming", b"incoming", "kind", b"kind", "package_bytes", b"package_bytes", "position", b"position", "reason", b"reason", "relay_id", b"relay_id", "since_time", b"since_time", "state", b"state", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again_time", b"again_time", "agency", b"agency", "attempts", b"attempts", "axis_id", b"axis_id", "code", b"code", "exchange_id", b"exchange_id", "incoming", b"incoming", "kind", b"kind", "package_bytes", b"package_bytes", "package_digest", b"package_digest", "position", b"position", "reason", b"reason", "relay_id", b"relay_id", "since_time", b"since_time", "state", b"state", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehub/v1/directory_service.proto\x12\x06hub.v1\"M\n\x15SearchAgenciesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16SearchAgenciesResponse\x12(\n\x08\x61gencies\x18\x01 \x03(\x0b\x32\x16.hub.v1.DirectoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetAgencyRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\";\n\x11GetAgencyResponse\x12&\n\x06\x61gency\x18\x01 \x01(\x0b\x32\x16.hub.v1.DirectoryEntry\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x12ListGroupsResponse\x12\x1d\n\x06groups\x18\x01 \x03(\x0b\x32\r.hub.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x0e\x44irectoryEntry\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bother_codes\x18\x03 \x03(\t\x12\x11\n\tsuspended\x18\x04 \x01(\x08\x12\x11\n\tsuccessor\x18\x05 \x01(\t\"5\n\x05Group\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07members\x18\x03 \x03(\t2\xea\x01\n\x10\x44irectoryService\x12O\n\x0eSearchAgencies\x12\x1d.hub.v1.SearchAgenciesRequest\x1a\x1e.hub.v1.SearchAgenciesResponse\x12@\n\tGetAgency\x12\x18.hub.v1.GetAgencyRequest\x1a\x19.hub.v1.GetAgencyResponse\x12\x43\n\nListGroups\x12\x19.hub.v1.ListGroupsRequest\x1a\x1a.hub.v1.ListGroupsResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehub/v1/directory_service.proto\x12\x06hub.v1\"M\n\x15SearchAgenciesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16SearchAgenciesResponse\x12(\n\x08\x61gencies\x18\x01 \x03(\x0b\x32\x16.hub.v1.DirectoryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetAgencyRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\";\n\x11GetAgencyResponse\x12&\n\x06\x61gency\x18\x01 \x01(\x0b\x32\x16.hub.v1.DirectoryEntry\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x12ListGroupsResponse\x12\x1d\n\x06groups\x18\x01 \x03(\x0b\x32\r.hub.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x0e\x44irectoryEntry\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bother_codes\x18\x03 \x03(\t\x12\x11\n\tsuspended\x18\x04 \x01(\x08\x12\x11\n\tsuccessor\x18\x05 \x01(\t\x12\x0b\n\x03via\x18\x06 \x01(\t\"5\n\x05Group\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07members\x18\x03 \x03(\t2\xea\x01\n\x10\x44irectoryService\x12O\n\x0eSearchAgencies\x12\x1d.hub.v1.SearchAgenciesRequest\x1a\x1e.hub.v1.SearchAgenciesResponse\x12@\n\tGetAgency\x12\x18.hub.v1.GetAgencyRequest\x1a\x19.hub.v1.GetAgencyResponse\x12\x43\n\nListGroups\x12\x19.hub.v1.ListGroupsRequest\x1a\x1a.hub.v1.ListGroupsResponseBB\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,9 +45,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTGROUPSRESPONSE']._serialized_start=369
   _globals['_LISTGROUPSRESPONSE']._serialized_end=445
   _globals['_DIRECTORYENTRY']._serialized_start=447
-  _globals['_DIRECTORYENTRY']._serialized_end=550
-  _globals['_GROUP']._serialized_start=552
-  _globals['_GROUP']._serialized_end=605
-  _globals['_DIRECTORYSERVICE']._serialized_start=608
-  _globals['_DIRECTORYSERVICE']._serialized_end=842
+  _globals['_DIRECTORYENTRY']._serialized_end=563
+  _globals['_GROUP']._serialized_start=565
+  _globals['_GROUP']._serialized_end=618
+  _globals['_DIRECTORYSERVICE']._serialized_start=621
+  _globals['_DIRECTORYSERVICE']._serialized_end=855
 # @@protoc_insertion_point(module_scope)

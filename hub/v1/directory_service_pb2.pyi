@@ -192,6 +192,7 @@ class DirectoryEntry(_message.Message):
     OTHER_CODES_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Its primary code: the one that events and lists name it by."""
     name: _builtins.str
@@ -201,6 +202,10 @@ class DirectoryEntry(_message.Message):
     successor: _builtins.str
     """The primary code of the agency that now gets what is addressed to it, at the end of the
     chain of successions; empty while it does itself.
+    """
+    via: _builtins.str
+    """By which way it is reached: `axis` for one behind the national document axis or a provincial
+    wrapper of it, empty for one of this hub.
     """
     @_builtins.property
     def other_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -214,10 +219,11 @@ class DirectoryEntry(_message.Message):
         other_codes: _abc.Iterable[_builtins.str] | None = ...,
         suspended: _builtins.bool = ...,
         successor: _builtins.str = ...,
+        via: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "other_codes", b"other_codes", "successor", b"successor", "suspended", b"suspended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "other_codes", b"other_codes", "successor", b"successor", "suspended", b"suspended", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from hub.v1 import axis_pb2 as hub_dot_v1_dot_axis__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hub/v1/exchange.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\x0fSignedStatement\x12\x14\n\x0cpayload_type\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"8\n\x07Receipt\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\x12\x10\n\x08position\x18\x03 \x01(\x04\"f\n\nAcceptance\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12 \n\x07receipt\x18\x02 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12!\n\x08warnings\x18\x03 \x03(\x0b\x32\x0f.hub.v1.Warning\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"B\n\tEnrolment\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\"\x9c\x01\n\x08\x44ocument\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12)\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x17.hub.v1.SignedStatement\x12#\n\nsubmission\x18\x03 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12+\n\x10sender_enrolment\x18\x04 \x01(\x0b\x32\x11.hub.v1.Enrolment\"\xa7\x01\n\x11StatementEvidence\x12*\n\tstatement\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\x12 \n\x07receipt\x18\x02 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12$\n\tenrolment\x18\x03 \x01(\x0b\x32\x11.hub.v1.Enrolment\x12\x1e\n\x05\x64oubt\x18\x04 \x01(\x0b\x32\x0f.hub.v1.Receipt\"\xd0\x03\n\tInboxItem\x12\x11\n\tinbox_seq\x18\x01 \x01(\x04\x12\x13\n\x0b\x65xchange_id\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x04 \x01(\x0c\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x06 \x01(\x04\x12$\n\x05state\x18\x07 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12\x0c\n\x04\x63ode\x18\x08 \x01(\t\x12\x11\n\ttype_name\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\x12\x18\n\x10\x61ttachment_count\x18\x0b \x01(\r\x12\x18\n\x10\x61ttachment_bytes\x18\x0c \x01(\x04\x12#\n\x04kind\x18\r \x01(\x0e\x32\x15.hub.v1.InboxItemKind\x12#\n\x06recall\x18\x0e \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x13\n\x0breplaced_by\x18\x0f \x01(\t\x12\x0f\n\x07\x65xpired\x18\x10 \x01(\x08\x12\x13\n\x0b\x62y_exchange\x18\x11 \x01(\t\x12\x0e\n\x06\x65rased\x18\x12 \x01(\x08\x12\x0e\n\x06origin\x18\x13 \x01(\t\"\x80\x02\n\nOutboxItem\x12\x12\n\noutbox_seq\x18\x01 \x01(\x04\x12\x13\n\x0b\x65xchange_id\x18\x02 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x03 \x01(\x0c\x12\x11\n\trecipient\x18\x04 \x01(\t\x12$\n\x04kind\x18\x05 \x01(\x0e\x32\x16.hub.v1.OutboxItemKind\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12/\n\x0brecord_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x08 \x01(\x04\x12\x15\n\rdocument_code\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\"\xbc\x01\n\x08\x44\x65livery\x12\x11\n\trecipient\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x04 \x01(\x04\x12#\n\x06recall\x18\x05 \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x0f\n\x07\x65xpired\x18\x06 \x01(\x08\"\xad\x02\n\x08\x45xchange\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x03 \x01(\x0c\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x05 \x01(\x04\x12$\n\ndeliveries\x18\x06 \x03(\x0b\x32\x10.hub.v1.Delivery\x12\x13\n\x0breplaced_by\x18\x07 \x01(\t\x12\x0e\n\x06\x65rased\x18\x08 \x01(\x08\x12&\n\x06\x64oubts\x18\t \x03(\x0b\x32\x16.hub.v1.SignatureDoubt\x12-\n\nsignatures\x18\n \x03(\x0b\x32\x19.hub.v1.DocumentSignature\"\x95\x02\n\x11\x44ocumentSignature\x12\x12\n\nattachment\x18\x01 \x01(\r\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06signer\x18\x05 \x01(\t\x12\x30\n\x0csigning_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x14\n\x0corganisation\x18\x08 \x01(\t\x12\x18\n\x10verdict_position\x18\t \x01(\x04\x12\r\n\x05stamp\x18\n \x01(\t\x12.\n\nstamp_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9e\x01\n\x0eSignatureDoubt\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x64oubt_position\x18\x04 \x01(\x04\x12\x1b\n\x13revocation_position\x18\x05 \x01(\x04*\x99\x02\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45LIVERY_STATE_CONSIGNED\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_COLLECTED\x10\x02\x12\x1a\n\x16\x44\x45LIVERY_STATE_ARRIVED\x10\x03\x12\x1a\n\x16\x44\x45LIVERY_STATE_REFUSED\x10\x04\x12\x1b\n\x17\x44\x45LIVERY_STATE_ACCEPTED\x10\x05\x12\x1b\n\x17\x44\x45LIVERY_STATE_ASSIGNED\x10\x06\x12\x1d\n\x19\x44\x45LIVERY_STATE_PROCESSING\x10\x07\x12\x1b\n\x17\x44\x45LIVERY_STATE_FINISHED\x10\x08*\x9c\x02\n\rInboxItemKind\x12\x1f\n\x1bINBOX_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18INBOX_ITEM_KIND_DOCUMENT\x10\x01\x12\x1a\n\x16INBOX_ITEM_KIND_RECALL\x10\x02\x12\x1b\n\x17INBOX_ITEM_KIND_UPDATED\x10\x03\x12\x1c\n\x18INBOX_ITEM_KIND_REPLACED\x10\x04\x12\x1b\n\x17INBOX_ITEM_KIND_EXPIRED\x10\x05\x12\x1a\n\x16INBOX_ITEM_KIND_ERASED\x10\x06\x12\x1c\n\x18INBOX_ITEM_KIND_IN_DOUBT\x10\x07\x12\x1e\n\x1aINBOX_ITEM_KIND_SIGNATURES\x10\x08*\xba\x02\n\x0eOutboxItemKind\x12 \n\x1cOUTBOX_ITEM_KIND_UNSPECIFIED\x10\x00\x12 \n\x1cOUTBOX_ITEM_KIND_HANDED_OVER\x10\x01\x12\x1b\n\x17OUTBOX_ITEM_KIND_STATUS\x10\x02\x12\"\n\x1eOUTBOX_ITEM_KIND_RECALL_ANSWER\x10\x03\x12\x1c\n\x18OUTBOX_ITEM_KIND_EXPIRED\x10\x04\x12\x1b\n\x17OUTBOX_ITEM_KIND_ERASED\x10\x05\x12\x1d\n\x19OUTBOX_ITEM_KIND_IN_DOUBT\x10\x06\x12 \n\x1cOUTBOX_ITEM_KIND_AXIS_STATUS\x10\x07\x12\'\n#OUTBOX_ITEM_KIND_AXIS_RECALL_ANSWER\x10\x08*v\n\x0bRecallState\x12\x1c\n\x18RECALL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RECALL_STATE_ASKED\x10\x01\x12\x17\n\x13RECALL_STATE_AGREED\x10\x02\x12\x18\n\x14RECALL_STATE_REFUSED\x10\x03\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hub/v1/exchange.proto\x12\x06hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11hub/v1/axis.proto\"[\n\x0fSignedStatement\x12\x14\n\x0cpayload_type\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"8\n\x07Receipt\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\x12\x10\n\x08position\x18\x03 \x01(\x04\"f\n\nAcceptance\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12 \n\x07receipt\x18\x02 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12!\n\x08warnings\x18\x03 \x03(\x0b\x32\x0f.hub.v1.Warning\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"B\n\tEnrolment\x12 \n\x07receipt\x18\x01 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\"\x9c\x01\n\x08\x44ocument\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12)\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x17.hub.v1.SignedStatement\x12#\n\nsubmission\x18\x03 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12+\n\x10sender_enrolment\x18\x04 \x01(\x0b\x32\x11.hub.v1.Enrolment\"\xa7\x01\n\x11StatementEvidence\x12*\n\tstatement\x18\x01 \x01(\x0b\x32\x17.hub.v1.SignedStatement\x12 \n\x07receipt\x18\x02 \x01(\x0b\x32\x0f.hub.v1.Receipt\x12$\n\tenrolment\x18\x03 \x01(\x0b\x32\x11.hub.v1.Enrolment\x12\x1e\n\x05\x64oubt\x18\x04 \x01(\x0b\x32\x0f.hub.v1.Receipt\"\xd0\x03\n\tInboxItem\x12\x11\n\tinbox_seq\x18\x01 \x01(\x04\x12\x13\n\x0b\x65xchange_id\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x04 \x01(\x0c\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x06 \x01(\x04\x12$\n\x05state\x18\x07 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12\x0c\n\x04\x63ode\x18\x08 \x01(\t\x12\x11\n\ttype_name\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\x12\x18\n\x10\x61ttachment_count\x18\x0b \x01(\r\x12\x18\n\x10\x61ttachment_bytes\x18\x0c \x01(\x04\x12#\n\x04kind\x18\r \x01(\x0e\x32\x15.hub.v1.InboxItemKind\x12#\n\x06recall\x18\x0e \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x13\n\x0breplaced_by\x18\x0f \x01(\t\x12\x0f\n\x07\x65xpired\x18\x10 \x01(\x08\x12\x13\n\x0b\x62y_exchange\x18\x11 \x01(\t\x12\x0e\n\x06\x65rased\x18\x12 \x01(\x08\x12\x0e\n\x06origin\x18\x13 \x01(\t\"\x80\x02\n\nOutboxItem\x12\x12\n\noutbox_seq\x18\x01 \x01(\x04\x12\x13\n\x0b\x65xchange_id\x18\x02 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x03 \x01(\x0c\x12\x11\n\trecipient\x18\x04 \x01(\t\x12$\n\x04kind\x18\x05 \x01(\x0e\x32\x16.hub.v1.OutboxItemKind\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12/\n\x0brecord_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x08 \x01(\x04\x12\x15\n\rdocument_code\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\"\x9c\x02\n\x08\x44\x65livery\x12\x11\n\trecipient\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.hub.v1.DeliveryState\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x04 \x01(\x04\x12#\n\x06recall\x18\x05 \x01(\x0e\x32\x13.hub.v1.RecallState\x12\x0f\n\x07\x65xpired\x18\x06 \x01(\x08\x12\x0b\n\x03via\x18\x07 \x01(\t\x12\'\n\x0brelay_state\x18\x08 \x01(\x0e\x32\x12.hub.v1.RelayState\x12\x14\n\x0crelay_reason\x18\t \x01(\t\x12\x12\n\nrelay_code\x18\n \x01(\t\"\xad\x02\n\x08\x45xchange\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x17\n\x0f\x65nvelope_digest\x18\x03 \x01(\x0c\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08position\x18\x05 \x01(\x04\x12$\n\ndeliveries\x18\x06 \x03(\x0b\x32\x10.hub.v1.Delivery\x12\x13\n\x0breplaced_by\x18\x07 \x01(\t\x12\x0e\n\x06\x65rased\x18\x08 \x01(\x08\x12&\n\x06\x64oubts\x18\t \x03(\x0b\x32\x16.hub.v1.SignatureDoubt\x12-\n\nsignatures\x18\n \x03(\x0b\x32\x19.hub.v1.DocumentSignature\"\xa5\x02\n\x11\x44ocumentSignature\x12\x12\n\nattachment\x18\x01 \x01(\r\x12\x0c\n\x04\x66orm\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06signer\x18\x05 \x01(\t\x12\x30\n\x0csigning_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x07 \x01(\t\x12\x14\n\x0corganisation\x18\x08 \x01(\t\x12\x18\n\x10verdict_position\x18\t \x01(\x04\x12\r\n\x05stamp\x18\n \x01(\t\x12.\n\nstamp_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issuer\x18\x0c \x01(\t\"\x9e\x01\n\x0eSignatureDoubt\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x64oubt_position\x18\x04 \x01(\x04\x12\x1b\n\x13revocation_position\x18\x05 \x01(\x04*\x99\x02\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45LIVERY_STATE_CONSIGNED\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_COLLECTED\x10\x02\x12\x1a\n\x16\x44\x45LIVERY_STATE_ARRIVED\x10\x03\x12\x1a\n\x16\x44\x45LIVERY_STATE_REFUSED\x10\x04\x12\x1b\n\x17\x44\x45LIVERY_STATE_ACCEPTED\x10\x05\x12\x1b\n\x17\x44\x45LIVERY_STATE_ASSIGNED\x10\x06\x12\x1d\n\x19\x44\x45LIVERY_STATE_PROCESSING\x10\x07\x12\x1b\n\x17\x44\x45LIVERY_STATE_FINISHED\x10\x08*\x9c\x02\n\rInboxItemKind\x12\x1f\n\x1bINBOX_ITEM_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18INBOX_ITEM_KIND_DOCUMENT\x10\x01\x12\x1a\n\x16INBOX_ITEM_KIND_RECALL\x10\x02\x12\x1b\n\x17INBOX_ITEM_KIND_UPDATED\x10\x03\x12\x1c\n\x18INBOX_ITEM_KIND_REPLACED\x10\x04\x12\x1b\n\x17INBOX_ITEM_KIND_EXPIRED\x10\x05\x12\x1a\n\x16INBOX_ITEM_KIND_ERASED\x10\x06\x12\x1c\n\x18INBOX_ITEM_KIND_IN_DOUBT\x10\x07\x12\x1e\n\x1aINBOX_ITEM_KIND_SIGNATURES\x10\x08*\xba\x02\n\x0eOutboxItemKind\x12 \n\x1cOUTBOX_ITEM_KIND_UNSPECIFIED\x10\x00\x12 \n\x1cOUTBOX_ITEM_KIND_HANDED_OVER\x10\x01\x12\x1b\n\x17OUTBOX_ITEM_KIND_STATUS\x10\x02\x12\"\n\x1eOUTBOX_ITEM_KIND_RECALL_ANSWER\x10\x03\x12\x1c\n\x18OUTBOX_ITEM_KIND_EXPIRED\x10\x04\x12\x1b\n\x17OUTBOX_ITEM_KIND_ERASED\x10\x05\x12\x1d\n\x19OUTBOX_ITEM_KIND_IN_DOUBT\x10\x06\x12 \n\x1cOUTBOX_ITEM_KIND_AXIS_STATUS\x10\x07\x12\'\n#OUTBOX_ITEM_KIND_AXIS_RECALL_ANSWER\x10\x08*v\n\x0bRecallState\x12\x1c\n\x18RECALL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RECALL_STATE_ASKED\x10\x01\x12\x17\n\x13RECALL_STATE_AGREED\x10\x02\x12\x18\n\x14RECALL_STATE_REFUSED\x10\x03\x42\x42\n\x13vn.lienthong.hub.v1P\x01Z\x16lienthong/hub/v1;hubv1\xaa\x02\x10Lienthong.Hub.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,38 +34,38 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hub.v1.exchange_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023vn.lienthong.hub.v1P\001Z\026lienthong/hub/v1;hubv1\252\002\020Lienthong.Hub.V1'
-  _globals['_DELIVERYSTATE']._serialized_start=2423
-  _globals['_DELIVERYSTATE']._serialized_end=2704
-  _globals['_INBOXITEMKIND']._serialized_start=2707
-  _globals['_INBOXITEMKIND']._serialized_end=2991
-  _globals['_OUTBOXITEMKIND']._serialized_start=2994
-  _globals['_OUTBOXITEMKIND']._serialized_end=3308
-  _globals['_RECALLSTATE']._serialized_start=3310
-  _globals['_RECALLSTATE']._serialized_end=3428
-  _globals['_SIGNEDSTATEMENT']._serialized_start=66
-  _globals['_SIGNEDSTATEMENT']._serialized_end=157
-  _globals['_RECEIPT']._serialized_start=159
-  _globals['_RECEIPT']._serialized_end=215
-  _globals['_ACCEPTANCE']._serialized_start=217
-  _globals['_ACCEPTANCE']._serialized_end=319
-  _globals['_WARNING']._serialized_start=321
-  _globals['_WARNING']._serialized_end=361
-  _globals['_ENROLMENT']._serialized_start=363
-  _globals['_ENROLMENT']._serialized_end=429
-  _globals['_DOCUMENT']._serialized_start=432
-  _globals['_DOCUMENT']._serialized_end=588
-  _globals['_STATEMENTEVIDENCE']._serialized_start=591
-  _globals['_STATEMENTEVIDENCE']._serialized_end=758
-  _globals['_INBOXITEM']._serialized_start=761
-  _globals['_INBOXITEM']._serialized_end=1225
-  _globals['_OUTBOXITEM']._serialized_start=1228
-  _globals['_OUTBOXITEM']._serialized_end=1484
-  _globals['_DELIVERY']._serialized_start=1487
-  _globals['_DELIVERY']._serialized_end=1675
-  _globals['_EXCHANGE']._serialized_start=1678
-  _globals['_EXCHANGE']._serialized_end=1979
-  _globals['_DOCUMENTSIGNATURE']._serialized_start=1982
-  _globals['_DOCUMENTSIGNATURE']._serialized_end=2259
-  _globals['_SIGNATUREDOUBT']._serialized_start=2262
-  _globals['_SIGNATUREDOUBT']._serialized_end=2420
+  _globals['_DELIVERYSTATE']._serialized_start=2554
+  _globals['_DELIVERYSTATE']._serialized_end=2835
+  _globals['_INBOXITEMKIND']._serialized_start=2838
+  _globals['_INBOXITEMKIND']._serialized_end=3122
+  _globals['_OUTBOXITEMKIND']._serialized_start=3125
+  _globals['_OUTBOXITEMKIND']._serialized_end=3439
+  _globals['_RECALLSTATE']._serialized_start=3441
+  _globals['_RECALLSTATE']._serialized_end=3559
+  _globals['_SIGNEDSTATEMENT']._serialized_start=85
+  _globals['_SIGNEDSTATEMENT']._serialized_end=176
+  _globals['_RECEIPT']._serialized_start=178
+  _globals['_RECEIPT']._serialized_end=234
+  _globals['_ACCEPTANCE']._serialized_start=236
+  _globals['_ACCEPTANCE']._serialized_end=338
+  _globals['_WARNING']._serialized_start=340
+  _globals['_WARNING']._serialized_end=380
+  _globals['_ENROLMENT']._serialized_start=382
+  _globals['_ENROLMENT']._serialized_end=448
+  _globals['_DOCUMENT']._serialized_start=451
+  _globals['_DOCUMENT']._serialized_end=607
+  _globals['_STATEMENTEVIDENCE']._serialized_start=610
+  _globals['_STATEMENTEVIDENCE']._serialized_end=777
+  _globals['_INBOXITEM']._serialized_start=780
+  _globals['_INBOXITEM']._serialized_end=1244
+  _globals['_OUTBOXITEM']._serialized_start=1247
+  _globals['_OUTBOXITEM']._serialized_end=1503
+  _globals['_DELIVERY']._serialized_start=1506
+  _globals['_DELIVERY']._serialized_end=1790
+  _globals['_EXCHANGE']._serialized_start=1793
+  _globals['_EXCHANGE']._serialized_end=2094
+  _globals['_DOCUMENTSIGNATURE']._serialized_start=2097
+  _globals['_DOCUMENTSIGNATURE']._serialized_end=2390
+  _globals['_SIGNATUREDOUBT']._serialized_start=2393
+  _globals['_SIGNATUREDOUBT']._serialized_end=2551
 # @@protoc_insertion_point(module_scope)

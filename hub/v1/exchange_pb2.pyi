@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from hub.v1 import axis_pb2 as _axis_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -624,6 +625,10 @@ class Delivery(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     RECALL_FIELD_NUMBER: _builtins.int
     EXPIRED_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
+    RELAY_STATE_FIELD_NUMBER: _builtins.int
+    RELAY_REASON_FIELD_NUMBER: _builtins.int
+    RELAY_CODE_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     """The recipient's code."""
     state: Global___DeliveryState.ValueType
@@ -634,6 +639,14 @@ class Delivery(_message.Message):
     """Where a recall stands at this recipient."""
     expired: _builtins.bool
     """Whether the document expired before it was collected."""
+    via: _builtins.str
+    """By which way it goes there: `axis` for the national document axis, empty for this hub."""
+    relay_state: _axis_pb2.RelayState.ValueType
+    """Of one that goes over the axis: how far its package has come. Else never set."""
+    relay_reason: _builtins.str
+    """Why that failed or is parked, as a stable word of docs/axis.md; else empty."""
+    relay_code: _builtins.str
+    """The axis's own code for it, e.g. `18` for an unknown receiver; else empty."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When that state was recorded (the hub's clock); the time of acceptance while consigned."""
@@ -647,10 +660,14 @@ class Delivery(_message.Message):
         position: _builtins.int = ...,
         recall: Global___RecallState.ValueType = ...,
         expired: _builtins.bool = ...,
+        via: _builtins.str = ...,
+        relay_state: _axis_pb2.RelayState.ValueType = ...,
+        relay_reason: _builtins.str = ...,
+        relay_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "position", b"position", "recall", b"recall", "recipient", b"recipient", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "position", b"position", "recall", b"recall", "recipient", b"recipient", "relay_code", b"relay_code", "relay_reason", b"relay_reason", "relay_state", b"relay_state", "state", b"state", "update_time", b"update_time", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -701,7 +718,8 @@ class Exchange(_message.Message):
     @_builtins.property
     def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentSignature]:
         """What the hub found out about the signatures that the attachments carry in themselves or
-        beside them; at most 64. Empty until they are examined, and where there are none.
+        beside them, and the package of one from the national axis; at most 64. Empty until they are
+        examined, and where there are none.
         """
 
     def __init__(
@@ -728,7 +746,9 @@ Global___Exchange: _TypeAlias = Exchange  # noqa: Y015
 
 @_typing.final
 class DocumentSignature(_message.Message):
-    """A signature that an attachment carries (PAdES in a PDF), or that lies beside it (detached CMS)."""
+    """A signature that an attachment carries (PAdES in a PDF), or that lies beside it (detached CMS);
+    or one in the header of the package in which the document came over the national axis (XML-DSig).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -743,10 +763,11 @@ class DocumentSignature(_message.Message):
     VERDICT_POSITION_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
     STAMP_TIME_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
     attachment: _builtins.int
-    """The attachment, counted from 0 in the order of the envelope."""
+    """The attachment, counted from 0 in the order of the envelope; the package comes behind them."""
     form: _builtins.str
-    """`pdf` or `cms`."""
+    """`pdf`, `cms`, or `xml` for the package."""
     outcome: _builtins.str
     """`valid`, `invalid` or `unknown`, by what the hub knew when it accepted the document."""
     reason: _builtins.str
@@ -763,6 +784,8 @@ class DocumentSignature(_message.Message):
     """What became of a timestamp over the signature: `valid`, `invalid` or `unknown`; empty where
     there is none.
     """
+    issuer: _builtins.str
+    """Who issued the certificate, by its own word. For the same as `name`."""
     @_builtins.property
     def signing_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed, by the signer's own word; unset where it says nothing."""
@@ -785,10 +808,11 @@ class DocumentSignature(_message.Message):
         verdict_position: _builtins.int = ...,
         stamp: _builtins.str = ...,
         stamp_time: _timestamp_pb2.Timestamp | None = ...,
+        issuer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["signing_time", b"signing_time", "stamp_time", b"stamp_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "form", b"form", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "stamp", b"stamp", "stamp_time", b"stamp_time", "verdict_position", b"verdict_position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "form", b"form", "issuer", b"issuer", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "stamp", b"stamp", "stamp_time", b"stamp_time", "verdict_position", b"verdict_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -128,6 +128,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """What is asked for does not fit the state a package of the axis is in."""
     REASON_AXIS_NOT_CONFIGURED: _Reason.ValueType  # 133
     """This hub is connected to no axis."""
+    REASON_AXIS_UNAVAILABLE: _Reason.ValueType  # 163
+    """The axis gave no usable answer; `why` says how."""
     REASON_CASE_REFERENCE_MISSING: _Reason.ValueType  # 73
     """Subject and content are shown to an auditor for a case only, and none was named."""
     REASON_KEY_REVOKED: _Reason.ValueType  # 98
@@ -252,6 +254,8 @@ REASON_RELAY_NOT_OPEN: Reason.ValueType  # 132
 """What is asked for does not fit the state a package of the axis is in."""
 REASON_AXIS_NOT_CONFIGURED: Reason.ValueType  # 133
 """This hub is connected to no axis."""
+REASON_AXIS_UNAVAILABLE: Reason.ValueType  # 163
+"""The axis gave no usable answer; `why` says how."""
 REASON_CASE_REFERENCE_MISSING: Reason.ValueType  # 73
 """Subject and content are shown to an auditor for a case only, and none was named."""
 REASON_KEY_REVOKED: Reason.ValueType  # 98

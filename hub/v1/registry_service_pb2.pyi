@@ -35,6 +35,7 @@ class Agency(_message.Message):
     OTHER_CODES_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Its code in the official directory (QĐ 20/2020/QĐ-TTg or the older 13-character form),
     1 to 35 characters: Latin letters, digits, dots and hyphens.
@@ -45,6 +46,10 @@ class Agency(_message.Message):
     """Whether it is suspended."""
     successor: _builtins.str
     """The primary code of the agency that took over; empty while none has."""
+    via: _builtins.str
+    """By which way it is reached: `axis` for one behind the national document axis or a provincial
+    wrapper of it, empty for one of this hub.
+    """
     @_builtins.property
     def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Certificate]:
         """Its enrolled certificates, oldest first."""
@@ -62,10 +67,11 @@ class Agency(_message.Message):
         other_codes: _abc.Iterable[_builtins.str] | None = ...,
         suspended: _builtins.bool = ...,
         successor: _builtins.str = ...,
+        via: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "code", b"code", "name", b"name", "other_codes", b"other_codes", "successor", b"successor", "suspended", b"suspended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "code", b"code", "name", b"name", "other_codes", b"other_codes", "successor", b"successor", "suspended", b"suspended", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1806,8 +1812,12 @@ class GetAxisStatusResponse(_message.Message):
     OLDEST_UNSENT_TIME_FIELD_NUMBER: _builtins.int
     OLDEST_UNANSWERED_TIME_FIELD_NUMBER: _builtins.int
     UNREACHABLE_ROUNDS_FIELD_NUMBER: _builtins.int
+    RECONCILE_TIME_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
     unreachable_rounds: _builtins.int
     """How many rounds in a row nobody answered at the axis's address."""
+    differences: _builtins.int
+    """How many differences it found."""
     @_builtins.property
     def tallies(self) -> _containers.RepeatedCompositeFieldContainer[_axis_pb2.RelayTally]:
         """All packages, counted by how they stand."""
@@ -1820,6 +1830,10 @@ class GetAxisStatusResponse(_message.Message):
     def oldest_unanswered_time(self) -> _timestamp_pb2.Timestamp:
         """When the oldest document was sent of which some recipient has said nothing; absent if none."""
 
+    @_builtins.property
+    def reconcile_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest comparison was made; absent before the first (the hub's clock)."""
+
     def __init__(
         self,
         *,
@@ -1827,10 +1841,12 @@ class GetAxisStatusResponse(_message.Message):
         oldest_unsent_time: _timestamp_pb2.Timestamp | None = ...,
         oldest_unanswered_time: _timestamp_pb2.Timestamp | None = ...,
         unreachable_rounds: _builtins.int = ...,
+        reconcile_time: _timestamp_pb2.Timestamp | None = ...,
+        differences: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_unanswered_time", b"oldest_unanswered_time", "oldest_unsent_time", b"oldest_unsent_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_unanswered_time", b"oldest_unanswered_time", "oldest_unsent_time", b"oldest_unsent_time", "reconcile_time", b"reconcile_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_unanswered_time", b"oldest_unanswered_time", "oldest_unsent_time", b"oldest_unsent_time", "tallies", b"tallies", "unreachable_rounds", b"unreachable_rounds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "oldest_unanswered_time", b"oldest_unanswered_time", "oldest_unsent_time", b"oldest_unsent_time", "reconcile_time", b"reconcile_time", "tallies", b"tallies", "unreachable_rounds", b"unreachable_rounds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

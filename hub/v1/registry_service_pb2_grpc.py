@@ -384,6 +384,8 @@ class RegistryServiceServicer:
 
         The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
         as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+        With `relay` it is about a package from the national axis that is parked, and fails with
+        `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (not parked, or erased) or `DIGEST_MISMATCH`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -542,7 +544,7 @@ class RegistryServiceServicer:
         """Holds the hub's ledger against the lists of the axis, and records the report.
 
         Idempotent by `request_id`: a repeated call gets the first report. Fails with
-        `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+        `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `AXIS_UNAVAILABLE` where that gives no usable
         answer: then nothing is recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

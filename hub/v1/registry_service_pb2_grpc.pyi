@@ -144,6 +144,8 @@ class RegistryServiceStub:
 
     The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
     as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+    With `relay` it is about a package from the national axis that is parked, and fails with
+    `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (not parked, or erased) or `DIGEST_MISMATCH`.
     """
     ApproveOrder: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveOrderRequest, _registry_service_pb2.ApproveOrderResponse]
     """Approves another operator's order, which is carried out at once.
@@ -238,7 +240,7 @@ class RegistryServiceStub:
     """Holds the hub's ledger against the lists of the axis, and records the report.
 
     Idempotent by `request_id`: a repeated call gets the first report. Fails with
-    `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+    `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `AXIS_UNAVAILABLE` where that gives no usable
     answer: then nothing is recorded.
     """
 
@@ -358,6 +360,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
     as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+    With `relay` it is about a package from the national axis that is parked, and fails with
+    `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (not parked, or erased) or `DIGEST_MISMATCH`.
     """
     ApproveOrder: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveOrderRequest, _registry_service_pb2.ApproveOrderResponse]  # type: ignore[assignment]
     """Approves another operator's order, which is carried out at once.
@@ -452,7 +456,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Holds the hub's ledger against the lists of the axis, and records the report.
 
     Idempotent by `request_id`: a repeated call gets the first report. Fails with
-    `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+    `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `AXIS_UNAVAILABLE` where that gives no usable
     answer: then nothing is recorded.
     """
 
@@ -671,6 +675,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The order may be approved for 7 days. Idempotent by the statement's own `request_id`. Fails
         as any statement may, and with `EXCHANGE_UNKNOWN` or `PAYLOAD_ERASED` (it is erased already).
+        With `relay` it is about a package from the national axis that is parked, and fails with
+        `RELAY_UNKNOWN`, `RELAY_NOT_OPEN` (not parked, or erased) or `DIGEST_MISMATCH`.
         """
 
     @_abc_1.abstractmethod
@@ -861,7 +867,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Holds the hub's ledger against the lists of the axis, and records the report.
 
         Idempotent by `request_id`: a repeated call gets the first report. Fails with
-        `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `UNAVAILABLE` where the axis gives no usable
+        `AXIS_NOT_CONFIGURED`, `REQUEST_MALFORMED`, or `AXIS_UNAVAILABLE` where that gives no usable
         answer: then nothing is recorded.
         """
 

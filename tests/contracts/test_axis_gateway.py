@@ -75,6 +75,24 @@ async def test_each_receiver_gets_the_package_under_an_id_of_its_own(
     assert await gateway(A).waiting(MessageKind.DOCUMENT) == []
 
 
+async def test_only_those_get_it_whom_the_request_names(gateway: Callable[[str], AxisGateway]):
+    axis = gateway(A)
+    await send(axis, B)
+    assert len(await gateway(B).waiting(MessageKind.DOCUMENT)) == 1
+    # A package that names others, too, is not theirs where the axis asks the request.
+    assert bool(await gateway(C).waiting(MessageKind.DOCUMENT)) is not axis.narrows
+
+
+async def test_the_reply_itself_is_kept_where_somebody_wants_it(
+    gateway: Callable[[str], AxisGateway],
+):
+    await send(gateway(A), B)
+    [waiting] = await gateway(B).waiting(MessageKind.DOCUMENT)
+    into, raw = io.BytesIO(), io.BytesIO()
+    await gateway(B).fetch(waiting.axis_id, into, raw)
+    assert len(raw.getvalue()) >= len(into.getvalue()) > 0
+
+
 async def test_documents_and_reports_wait_apart(gateway: Callable[[str], AxisGateway]):
     await send(gateway(A), B, kind=MessageKind.STATUS)
 

@@ -9,6 +9,8 @@ from eventsourcing.persistence import RecordConflictError
 from adapters.memory.events import MemoryEventLog
 from adapters.storage.events import EventRecorder
 from hub.application.ports import AcceptedRequest, EventLog, Head, HeadMoved, SealedPayload
+from hub.domain.axis_link import AxisLink
+from hub.domain.catalogue import ERASURE_TOPICS
 from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from tests.support.commits import (
@@ -318,3 +320,21 @@ def test_what_issuers_said_of_revocation_is_found_from_a_position_back(log: Even
     assert [entry.position for entry in log.revocation_evidence(9, 10)] == [3, 2, 0]
     assert [entry.position for entry in log.revocation_evidence(3, 1)] == [2]
     assert list(log.revocation_evidence(0, 10)) == []
+
+
+def test_comparisons_with_the_axis_are_found_from_a_position_back(log: EventLog):
+    topic = AxisLink.ReconciliationMade.TOPIC
+    topics = [topic, "hub.Agency.SubmissionRefused", topic]
+    log.commit(new_commit(0, [new_event(topic=each) for each in topics]))
+
+    assert [entry.position for entry in log.reconciliations(9, 10)] == [2, 0]
+    assert [entry.position for entry in log.reconciliations(2, 1)] == [0]
+    assert list(log.reconciliations(0, 10)) == []
+
+
+def test_what_was_erased_is_found_whatever_it_was(log: EventLog):
+    topics = sorted(ERASURE_TOPICS)
+    log.commit(new_commit(0, [new_event(topic=each) for each in [*topics, "hub.Relay.RelaySent"]]))
+
+    assert [each.position for each in log.erasures(0, 10)] == [0, 1]
+    assert [each.position for each in log.erasures(1, 10)] == [1]

@@ -11,7 +11,7 @@ from adapters.memory.pki import DirectExaminer
 from adapters.pki.examiner import ExaminerProcess
 from hub.application.ports import SignatureExaminer
 from hub.evidence.found import Authorities, Outcome
-from tests.support.signed_files import plain_pdf, sign_cms, sign_pdf
+from tests.support.signed_files import plain_pdf, sign_cms, sign_pdf, sign_xml
 from tests.support.timestamping import issue
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -43,6 +43,18 @@ async def test_a_detached_signature_is_examined_with_its_content(examiner: Signa
     (good,) = await examiner.examine(b"content", signature, OURS, NOW)
     (bad,) = await examiner.examine(b"another", signature, OURS, NOW)
     assert (good.outcome, bad.outcome) == (Outcome.VALID, Outcome.INVALID)
+
+
+async def test_a_package_is_examined_by_the_signatures_in_its_header(examiner: SignatureExaminer):
+    package = b"<edXML:edXMLHeader xmlns:edXML='urn:x'>V/v</edXML:edXMLHeader>"
+    assert await examiner.examine_package(package, OURS, NOW) == []
+    signed = sign_xml(package, SIGNER)
+    (good,) = await examiner.examine_package(signed, OURS, NOW)
+    (bad,) = await examiner.examine_package(signed.replace(b"V/v", b"v/v"), OURS, NOW)
+    assert (good.form, good.outcome, good.issuer) == ("xml", Outcome.VALID, "root of signers")
+    assert (bad.outcome, bad.reason) == (Outcome.INVALID, "changed")
+    (junk,) = await examiner.examine_package(b"<no package", OURS, NOW)
+    assert junk.outcome is Outcome.UNKNOWN
 
 
 async def test_a_file_of_junk_is_answered_and_the_next_one_too(examiner: SignatureExaminer):

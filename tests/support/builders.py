@@ -261,10 +261,10 @@ class OperatorParty:
         signature = sign(self._key, Algorithm.ECDSA_P256_SHA256, message)
         return SignedStatement(payload_type, payload, key_id_of(self._key.public_key()), signature)
 
-    def order(self, envelope: SignedStatement, **changes: Any) -> SignedStatement:
+    def order(self, envelope: SignedStatement | None, **changes: Any) -> SignedStatement:
         """An order to erase the document of an envelope."""
         members = {
-            "envelope_digest": envelope.digest.hex(),
+            "envelope_digest": envelope.digest.hex() if envelope else "",
             "reason": "data-subject-request",
             "basis": "Luật 91/2025/QH15, Điều 14",
         }

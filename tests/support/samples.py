@@ -24,7 +24,7 @@ from hub.domain.hub_key import HubKey
 from hub.domain.log import Log
 from hub.domain.principal import Principal
 from hub.domain.refusal import Refusal
-from hub.domain.relay import Direction, Relay, RelayKind, arrival_id, relay_id
+from hub.domain.relay import Direction, Relay, RelayKind, RelayState, arrival_id, relay_id
 from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from hub.domain.values import format_time, sha256_hex, uuid7
@@ -359,7 +359,7 @@ def _of_the_axis(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) 
         envelope_digest=exchange.envelope_digest,
         **came,
     )
-    relay, told = _packages(taken_id, exchange, steps)
+    packages = _packages(taken_id, exchange, steps)
     link = AxisLink.begin(taken_id, FIRST)
     link.synchronise(
         at=next(steps),
@@ -391,12 +391,12 @@ def _of_the_axis(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) 
     )
     return [
         event
-        for aggregate in (taken, delivery, relay, told, link)
+        for aggregate in (taken, delivery, *packages, link)
         for event in aggregate.collect_events()
     ]
 
 
-def _packages(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> tuple[Relay, Relay]:
+def _packages(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> tuple[Relay, ...]:
     """A document on its way to the axis, not without trouble, and a status."""
     relay = Relay.begin(relay_id(exchange.id, RelayKind.DOCUMENT), FIRST)
     facts = {"exchange": str(exchange.id), "sender": "H29.1.1", "request_bytes": 1204}
@@ -406,6 +406,7 @@ def _packages(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> 
         kind="document",
         code="",
         addressed=["G12.18"],
+        agencies=["G12.18"],
         package=sha256_hex(b"package"),
         package_bytes=67031,
         **facts,
@@ -433,7 +434,27 @@ def _packages(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> 
     told.code, told.agency, told.sender = "01", "H29.2.7", "G12.18"
     told.kind, told.exchange = RelayKind.STATUS, str(taken_id)
     told.sent(at=next(steps), axis_id="6ecd8c99-4036-403d-bf84-cf8400f67836")
-    return relay, told
+    recall = Relay.begin(relay_id(exchange.id, RelayKind.RECALL), FIRST)
+    recall.split(
+        at=next(steps),
+        exchange=exchange.id,
+        kind=RelayKind.RECALL,
+        code="23",
+        agencies=["G12.18", "G05.02"],
+    )
+    strange = Relay.begin(arrival_id(exchange.id), FIRST)
+    strange.exchange, strange.stored = str(exchange.id), sha256_hex(b"reply")
+    strange.state, strange.direction = RelayState.PARKED, Direction.IN
+    strange.erase(
+        at=next(steps),
+        order=sha256_hex(b"order"),
+        ordered_by="operator",
+        approval=sha256_hex(b"approval"),
+        approved_by="operator-2",
+        reason="data-subject-request",
+        basis="Luật 91/2025/QH15, Điều 14",
+    )
+    return relay, told, recall, strange
 
 
 def _timestamp(timestamp_id: UUID, at: datetime) -> list[Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, Hash
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -17,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
 )
 from cryptography.x509.oid import NameOID
+from lxml import etree
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.writer import PageObject, PdfFileWriter
@@ -107,3 +113,60 @@ def sign_cms(data: bytes, *by: Holder, others: tuple[Holder, ...] = ()) -> bytes
 
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+_DS = "http://www.w3.org/2000/09/xmldsig#"
+_MORE = "http://www.w3.org/2001/04/xmldsig-more#"
+_EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
+_DIGESTS = {
+    "sha256": ("http://www.w3.org/2001/04/xmlenc#sha256", SHA256()),
+    "sha1": (f"{_DS}sha1", SHA1()),
+}
+_HEADER_ENDS = b"</edXML:edXMLHeader>"
+
+
+def sign_xml(package: bytes, by: Holder, *, digest: str = "sha256", part: str = "") -> bytes:
+    """An edXML package with one more signature (XML-DSig) in its header, unprefixed.
+
+    Over all of it, the signature itself left out; or over the element of this `Id`.
+    """
+    root = etree.fromstring(package)
+    covered = root.xpath("//*[@Id=$part]", part=part)[0] if part else root
+    name, algorithm = _DIGESTS[digest]
+    hashed = Hash(algorithm)
+    hashed.update(_canonical(covered))
+    is_rsa = isinstance(by.key, rsa.RSAPrivateKey)
+    method = f"{_DS if digest == 'sha1' else _MORE}{'rsa' if is_rsa else 'ecdsa'}-{digest}"
+    info = (
+        f'<SignedInfo xmlns="{_DS}"><CanonicalizationMethod Algorithm="{_EXCLUSIVE}"/>'
+        f'<SignatureMethod Algorithm="{method}"/>'
+        f'<Reference URI="{"#" if part else ""}{part}"><Transforms>'
+        f'<Transform Algorithm="{_DS}enveloped-signature"/><Transform Algorithm="{_EXCLUSIVE}"/>'
+        f'</Transforms><DigestMethod Algorithm="{name}"/>'
+        f"<DigestValue>{_base64(hashed.finalize())}</DigestValue></Reference></SignedInfo>"
+    )
+    value = _signed(_canonical(etree.fromstring(info)), by, algorithm)
+    inner = info.replace(f' xmlns="{_DS}"', "")
+    signature = (
+        f'<Signature xmlns="{_DS}">{inner}'
+        f"<SignatureValue>{_base64(value)}</SignatureValue><KeyInfo><X509Data>"
+        f"<X509Certificate>{_base64(by.der)}</X509Certificate></X509Data></KeyInfo></Signature>"
+    )
+    return package.replace(_HEADER_ENDS, signature.encode() + _HEADER_ENDS)
+
+
+def _canonical(element: Any) -> bytes:
+    canonical: bytes = etree.tostring(element, method="c14n", exclusive=True)
+    return canonical
+
+
+def _signed(data: bytes, by: Holder, algorithm: Any) -> bytes:
+    if isinstance(by.key, rsa.RSAPrivateKey):
+        return by.key.sign(data, PKCS1v15(), algorithm)
+    size = (by.key.key_size + 7) // 8
+    r, s = decode_dss_signature(by.key.sign(data, ec.ECDSA(algorithm)))
+    return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

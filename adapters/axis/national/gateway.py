@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from adapters.axis.http import Deadlines, HttpCaller, ReplyLimits, pieces, whole
+from adapters.axis.http import Deadlines, HttpCaller, ReplyLimits, whole
 from adapters.axis.national.wire import (
     FAMILIES,
     FILE_END,
@@ -23,9 +23,9 @@ from adapters.axis.national.wire import (
 )
 from adapters.axis.reading import write_date
 from adapters.axis.replies import (
-    PackageReply,
     items_of,
     members_of,
+    package_in,
     require_success,
     required,
     text_of,
@@ -87,6 +87,11 @@ class NationalAxis:
         self._http = HttpCaller(settings.deadlines, transport)
         self._secret = settings.secrets[0]
 
+    @property
+    def narrows(self) -> bool:
+        """See AxisGateway."""
+        return True
+
     async def waiting(
         self, kind: MessageKind, *, since: date | None = None, until: date | None = None
     ) -> Sequence[Waiting]:
@@ -99,16 +104,12 @@ class NationalAxis:
         reply = await self._ask("getReceivedEdocList", parameters)
         return [waiting_of(item) for item in items_of(reply.get("data"))]
 
-    async def fetch(self, axis_id: str, into: BinaryIO) -> int:
+    async def fetch(self, axis_id: str, into: BinaryIO, raw: BinaryIO | None = None) -> int:
         """See AxisGateway."""
 
         async def read(response: httpx2.Response) -> int:
             limit = self._settings.limits.package_bytes
-            package = PackageReply(into, limit)
-            # Base64 takes four bytes for three, and some encoders put a `\` before each `/`.
-            async for piece in pieces(response, limit * 2):
-                package.feed(piece)
-            reply, size = package.close()
+            reply, size = await package_in(response, into, limit, raw)
             require_success(reply)
             if not size:
                 raise AxisReplyUnreadable("the answer holds no package")

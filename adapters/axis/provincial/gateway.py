@@ -22,11 +22,17 @@ from adapters.axis.http import (
     HttpCaller,
     ReplyLimits,
     UnexpectedStatus,
-    pieces,
     whole,
 )
 from adapters.axis.reading import write_date
-from adapters.axis.replies import PackageReply, described, items_of, members_of, text_of, waiting_of
+from adapters.axis.replies import (
+    described,
+    items_of,
+    members_of,
+    package_in,
+    text_of,
+    waiting_of,
+)
 from adapters.axis.sending import body, digest_of, require_plain, require_same
 from hub.application.axis import (
     AxisAgency,
@@ -95,6 +101,11 @@ class ProvincialAxis:
         self._token: str | None = None
         self._logging_in = asyncio.Lock()
 
+    @property
+    def narrows(self) -> bool:
+        """See AxisGateway."""
+        return False
+
     async def waiting(
         self, kind: MessageKind, *, since: date | None = None, until: date | None = None
     ) -> Sequence[Waiting]:
@@ -108,7 +119,7 @@ class ProvincialAxis:
         reply = await self._call("GET", path, self._reply)
         return [waiting_of(item) for item in items_of(reply.get("data"))]
 
-    async def fetch(self, axis_id: str, into: BinaryIO) -> int:
+    async def fetch(self, axis_id: str, into: BinaryIO, raw: BinaryIO | None = None) -> int:
         """See AxisGateway."""
         beginning = into.tell()
 
@@ -117,10 +128,7 @@ class ProvincialAxis:
             # A second attempt, with a new token, begins again.
             into.seek(beginning)
             into.truncate()
-            package = PackageReply(into, limit)
-            async for piece in pieces(response, limit * 2):
-                package.feed(piece)
-            reply, size = package.close()
+            reply, size = await package_in(response, into, limit, raw)
             self._require_success(reply)
             if not size:
                 raise AxisReplyUnreadable("the answer holds no package")

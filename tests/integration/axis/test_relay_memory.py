@@ -33,11 +33,11 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 class OneFile:
     "An axis that keeps one package in a file."
-    axis_id = ""
+    axis_id, narrows = "", True
     async def waiting(self, kind, **days):
         wanted = kind is MessageKind.DOCUMENT and self.axis_id
         return [Waiting(self.axis_id, recipient=THERE)] if wanted else []
-    async def fetch(self, axis_id, into):
+    async def fetch(self, axis_id, into, raw=None):
         with (folder / "package").open("rb") as file:
             shutil.copyfileobj(file, into, 1 << 18)
     def prepare(self, kind, package, *, sender, recipients=()):

@@ -363,3 +363,21 @@ def test_the_profile_of_the_fake_hub_can_be_loaded_from_its_file(fake, profiles,
     loaded = ClientProfile.load(tmp_path / "H29.3" / "profile.toml")
     assert loaded == profiles["H29.3"]
     assert parse_trusted_root(loaded.trusted_root.read_bytes()) == fake.log.trusted_root()
+
+
+async def test_a_document_from_the_axis_has_a_sender_that_nobody_proves(
+    fake, recipient, letter, attachments, tmp_path
+):
+    exchange_id = fake.arrive_over_axis("G12.18", ["H29.7"], letter, attachments)
+
+    item = await first_item(recipient)
+    assert (item.exchange_id, item.sender, item.origin) == (exchange_id, "G12.18", "axis")
+    document = await recipient.collect(item.envelope_digest)
+    assert (document.sender, document.sender_proven) == ("G12.18", False)
+    paths = await recipient.download(document, tmp_path / "in")
+    assert [path.read_bytes() for path in paths] == [each.content for each in attachments]
+    await recipient.report_status(item.envelope_digest, "03")
+    seen = await recipient.exchange(exchange_id)
+    assert [each.state for each in seen.deliveries] == [DeliveryState.ACCEPTED]
+    statement = await recipient.statement(item.position)
+    assert statement.enrolment is None

@@ -176,3 +176,23 @@ def test_successors_in_a_ring_end_somewhere(ours):
 
     ours.hub.done(SynchroniseDirectory([one("R1", "R2"), one("R2", "R1")], 2))
     assert ours.hub.engine.registry.receiver("R1").code in {"R1", "R2"}
+
+
+def test_an_axis_that_lists_nobody_is_helped_by_a_file(ours):
+    async def nothing() -> None:
+        return None
+
+    ours.gateway.agencies = nothing
+    events = len(ours.hub.events())
+    assert ours.synchronise() == 0
+    assert len(ours.hub.events()) == events
+
+    ours.directory._otherwise = lambda: [*OTHERS, agency(old_code=OLD)]
+    assert ours.synchronise() == len(OTHERS) + 1
+    assert ours.synchronise() == 0
+    send(ours, OLD)
+    ours.directory._otherwise = lambda: OTHERS
+    assert ours.synchronise() == 1
+    with pytest.raises(AgencySuspended):
+        send(ours, NEW)
+    check_whole(ours.hub)

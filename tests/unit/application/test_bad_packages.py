@@ -144,7 +144,7 @@ def test_it_is_stored_as_it_came_and_parked_with_a_reason(ours, axis, name):
             parked.relay_id,
             0,
             parked.package_bytes,
-            ours.hub.vault.key_of(parked.exchange_id),
+            ours.hub.vault.key_of(parked.relay_id),
             0,
         )
     )

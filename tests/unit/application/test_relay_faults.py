@@ -11,7 +11,7 @@ from adapters.memory.faults import Fault
 from hub.application.axis import MessageKind
 from hub.domain.relay import RelayState
 from tests.support.builders import check_whole, run
-from tests.support.relaying import HERE, THERE, Linked, linked
+from tests.support.relaying import ELSEWHERE, HERE, THERE, Linked, linked
 from tests.unit.application.test_relaying import received, sent
 
 WRITES = [
@@ -89,3 +89,30 @@ def _break_after(link: Linked, store: str, method: str, fault: Fault, calls: int
         return fault if good == -1 else None
 
     switch.take = counted
+
+
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("calls", STEPS)
+def test_whatever_breaks_one_that_is_refused_keeps_nothing_from_the_other(write, fault, calls):
+    axis = MemoryAxis((HERE, THERE, ELSEWHERE), locked={ELSEWHERE})
+    ours, theirs = linked(axis, HERE), linked(axis, THERE)
+    sent(ours, THERE, ELSEWHERE)
+    store, method = write.split(".")
+    switch = ours.hub.stores.switches.get(store)
+    if switch is None or method not in switch.methods:
+        pytest.skip("this store has no such write")
+    _break_after(ours, store, method, fault, calls)
+    ours, theirs = rounds(ours), rounds(theirs)
+    disarm(ours)
+    for _ in range(4):
+        ours, theirs = rounds(ours), rounds(theirs)
+
+    assert len(received(theirs)) == 1
+    states = {row.agency: row.state for row in ours.rows() if row.kind.value == "document"}
+    assert states == {
+        "": RelayState.SPLIT,
+        THERE: RelayState.SENT,
+        ELSEWHERE: RelayState.PARKED,
+    }
+    check_whole(ours.hub)

@@ -21,7 +21,7 @@ from hub.application.axis import (
 )
 from hub.domain.delivery import DeliveryState, RecallState
 from hub.domain.relay import Direction, RelayKind, RelayState
-from hub.errors import Unavailable
+from hub.errors import AxisUnavailable
 from hub.proof.leaf import parse_leaf
 from tests.support.builders import Party, check_whole, new_request_id, run
 from tests.support.relaying import ELSEWHERE, HERE, THERE, Linked, linked
@@ -533,9 +533,22 @@ def test_what_waits_and_was_not_taken_is_found(ours, theirs):
     assert [each.what for each in done.differences] == ["not-taken"]
 
 
+def test_one_answer_that_gets_lost_does_not_cost_the_comparison(ours, theirs, axis):
+    sent(ours)
+    settle(ours, theirs)
+    axis.fail_before += [AxisOutcomeUnknown(), AxisRefused("20")]
+    assert ours.reconcile().differences == ()
+    axis.fail_before += [AxisRefused("15")]
+    with pytest.raises(AxisUnavailable):
+        ours.reconcile()
+    axis.fail_before += [AxisOutcomeUnknown()] * 4
+    with pytest.raises(AxisUnavailable):
+        ours.reconcile()
+
+
 def test_an_axis_that_does_not_answer_is_not_reconciled(ours, axis):
-    axis.fail_before = [AxisOutcomeUnknown("lost")]
-    with pytest.raises(Unavailable):
+    axis.fail_before = [AxisUnreachable("gone")]
+    with pytest.raises(AxisUnavailable):
         ours.reconcile()
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import base64
 import io
 import json
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.axis.replies import PackageReply, items_of, members_of, require_success, required
+from adapters.axis.replies import (
+    PackageReply,
+    items_of,
+    members_of,
+    package_in,
+    require_success,
+    required,
+)
 from hub.application.axis import AxisRefused, AxisReplyUnreadable
 
 GOOD = {"status": "OK", "ErrorCode": "0", "ErrorDesc": ""}
@@ -183,3 +191,31 @@ def test_whatever_stands_around_a_package_is_kept(
 
     assert data == package
     assert found == {**around, "data": ""}
+
+
+class Response:
+    """As much of an answer over HTTP as is asked for."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces, self.headers = pieces, dict[str, str]()
+
+    async def aiter_raw(self, _bytes: int) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+
+
+async def test_what_cannot_be_read_is_kept_to_its_end_where_somebody_wants_it():
+    pieces = (b'{"status":"OK","ErrorCode":"0","data":"@@@', b"@@", b'@"}')
+    raw = io.BytesIO()
+    with pytest.raises(AxisReplyUnreadable):
+        await package_in(cast(Any, Response(*pieces)), io.BytesIO(), 1000, raw)
+    assert raw.getvalue() == b"".join(pieces)
+    with pytest.raises(AxisReplyUnreadable):
+        await package_in(cast(Any, Response(*pieces)), io.BytesIO(), 1000, None)
+
+
+async def test_what_is_kept_of_an_endless_reply_has_an_end():
+    raw = io.BytesIO()
+    with pytest.raises(AxisReplyUnreadable):
+        await package_in(cast(Any, Response(*[b"@" * 100] * 100)), io.BytesIO(), 500, raw)
+    assert len(raw.getvalue()) <= 1100
