@@ -7,7 +7,7 @@ WORKERS ?= 2
 OUT     ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test all bench lint fmt protos generated golden sdk lock clean
+.PHONY: help venv demo test all bench soak lint fmt protos generated golden sdk lock clean
 MAKEFLAGS += --no-print-directory
 # The tests start many processes; without bytecode on disk each compiles all our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,6 +40,9 @@ all: test ## the same, then the long ones
 
 bench: venv ## measure what this machine reaches; some minutes. ONLY=read,… for some parts
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(BENCH)
+
+soak: venv ## an hour at half of what it can do; SECONDS=300 for less, SOAK="--rate 50" for more
+	@$(BIN)/python -m tests.bench.soak $(if $(SECONDS),--seconds $(SECONDS)) $(SOAK)
 
 lint: venv ## style, format, types, import contracts, protos
 	@$(BIN)/ruff check .
@@ -78,8 +81,8 @@ UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet
   --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
 
 lock: venv ## choose versions anew: requirements/*.lock
-	$(UV_COMPILE) pyproject.toml -o requirements/runtime.lock
-	$(UV_COMPILE) pyproject.toml -c requirements/runtime.lock -o requirements/dev.lock \
+	$(UV_COMPILE) pyproject.toml --all-extras -o requirements/runtime.lock
+	$(UV_COMPILE) pyproject.toml --all-extras -c requirements/runtime.lock -o requirements/dev.lock \
 	  --group gen --group test --group lint --group build --group lock
 	$(UV_COMPILE) --group build -c requirements/dev.lock -o requirements/build.lock
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import tomllib
+from collections.abc import Iterable, Sequence
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -25,9 +28,22 @@ from pydantic_settings import (
 from hub.errors import VerificationFailed
 from hub.proof.note import KeyType, VerifierKey
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 FILE_NAME = "hub.toml"
 SIGNER_FILE_NAME = "signer.toml"
 WITNESSES_MAX = 32
+
+_PREFIX = "LIENTHONG_"
+# What the command reads beside the settings: docs/configuration.md names them.
+_OTHER_VARIABLES = {"LIENTHONG_KEY_SECRET", "LIENTHONG_LANG", "LIENTHONG_PROFILE"}
+# How alike two names are, from 0 to 1: to be told of, and to be taken for a slip of the pen.
+_ALIKE, _MISSPELT = 0.6, 0.85
+
+# Host and port; a host of IPv6 in brackets.
+_ADDRESS = r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+):[0-9]{1,5}$"
+_OPTIONAL_ADDRESS = rf"{_ADDRESS}|^$"
 
 KindOfDocument = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -198,7 +214,7 @@ class OcspSetting(BaseModel):
 class CustodySettings(BaseSettings):
     """Where private keys are and what opens them; the same for a hub and for a signer."""
 
-    model_config = SettingsConfigDict(env_prefix="LIENTHONG_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     custody: Literal["file", "age", "pkcs11"] = "file"
     """`file`: keys lie in plain files, for development. `age`: in sealed ones. `pkcs11`: log key
@@ -252,11 +268,12 @@ class SignerSettings(CustodySettings):
     def load(cls, folder: Path) -> SignerSettings:
         """The settings of the signer in a folder. Raises ConfigInvalid."""
         path = folder / SIGNER_FILE_NAME
+        _require_known_variables()
         values = _values(path) if path.exists() else {}
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigInvalid(_sentences(path, error)) from error
+            raise ConfigInvalid(_sentences(path, error, cls)) from error
 
 
 class Settings(CustodySettings):
@@ -270,10 +287,10 @@ class Settings(CustodySettings):
     """The name of the log, for ever: every statement and checkpoint carries it. By custom a
     host name and a path without scheme, e.g. `lienthong.tphcm.gov.vn/log`."""
 
-    listen: str = "127.0.0.1:8443"
+    listen: Annotated[str, Field(pattern=_ADDRESS)] = "127.0.0.1:8443"
     """Address and port of the gRPC server; port 0 takes a free one."""
 
-    http_listen: str = ""
+    http_listen: Annotated[str, Field(pattern=_OPTIONAL_ADDRESS)] = ""
     """Address and port where the log is served as static files over HTTPS; empty: nowhere."""
 
     signer: Annotated[str, Field(pattern=r"^(local|unix:/.{1,100})$")] = "local"
@@ -298,6 +315,19 @@ class Settings(CustodySettings):
     document_keys_url: str = "sqlite:///document-keys.db"
     """Where the wrapped keys of documents are stored; never in the database of the events."""
 
+    content_url: Annotated[
+        str, Field(pattern=r"^(file:[^?#]+|s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#@]*)?(\?[^#@]*)?)$")
+    ] = "file:content"
+    """Where attachments lie: a folder, or a bucket of an S3-compatible store, as
+    `s3://bucket/prefix?endpoint=https://…&region=…`. Never holds credentials."""
+
+    content_credentials_file: str = ""
+    """A file with the bucket's credentials in the form of AWS's: a section `[default]` with
+    `aws_access_key_id` and `aws_secret_access_key`. If empty, the environment's."""
+
+    content_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """How long one answer of a bucket may take, or one MiB of it, in seconds; tried three times."""
+
     batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
     """How many commands are decided, committed and signed together at the most."""
 
@@ -312,6 +342,15 @@ class Settings(CustodySettings):
 
     burst_per_agency: Annotated[int, Field(ge=1)] = 2000
     """How many commands one agency may send at once after a quiet time."""
+
+    connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """How many connections may be open; what comes beyond them is closed at once."""
+
+    calls_per_caller: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """How many calls and streams of one caller may be open; beyond it it gets OVERLOADED."""
+
+    reader_stall_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    """How many seconds a stream may wait for its reader to take the next message."""
 
     reader_threads: Annotated[int, Field(ge=1, le=256)] = 8
     """How many threads read from storage for calls that only read."""
@@ -367,6 +406,21 @@ class Settings(CustodySettings):
 
     axis: AxisSetting | None = None
     """The national axis this hub is connected to, if it is."""
+
+    metrics_listen: Annotated[str, Field(pattern=_OPTIONAL_ADDRESS)] = ""
+    """Address and port of `/metrics`, `/ready` and `/live` over plain HTTP; empty: nowhere."""
+
+    trace_endpoint: Annotated[str, Field(pattern=r"^(https?://[!-~]{1,500})?$")] = ""
+    """Where traces go (OTLP over gRPC); empty: none are made."""
+
+    trace_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Which share of calls is traced, of those whose caller did not decide it."""
+
+    stop_notice_s: Annotated[float, Field(ge=0, le=600)] = 0.0
+    """How long the hub, once told to stop, still serves while it says that it is not ready."""
+
+    drain_s: Annotated[float, Field(ge=0.1, le=600)] = 10.0
+    """How long calls under way may then take to finish."""
 
     log_format: Literal["json", "text"] = "json"
     """One JSON object a line, or text for a person."""
@@ -444,6 +498,19 @@ class Settings(CustodySettings):
         return self
 
     @model_validator(mode="after")
+    def _listens_apart(self) -> Self:
+        listens = [("listen", self.listen), ("http_listen", self.http_listen)]
+        listens.append(("metrics_listen", self.metrics_listen))
+        seen: dict[str, str] = {}
+        for name, address in listens:
+            if not address or address.endswith(":0"):
+                continue
+            if other := seen.get(address):
+                raise ValueError(f"{other} and {name} are the same address")
+            seen[address] = name
+        return self
+
+    @model_validator(mode="after")
     def _works_by_day(self) -> Self:
         if self.work_begin.tzinfo or self.work_end.tzinfo:
             raise ValueError("work_begin and work_end are local times, without an offset")
@@ -459,11 +526,12 @@ class Settings(CustodySettings):
             raise ConfigInvalid(
                 f"there is no hub in {folder}; make one with `lienthong init {folder}`"
             )
+        _require_known_variables()
         values = _values(path)
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigInvalid(_sentences(path, error)) from error
+            raise ConfigInvalid(_sentences(path, error, cls)) from error
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -473,9 +541,54 @@ def _values(path: Path) -> dict[str, Any]:
         raise ConfigInvalid(f"{path} cannot be read: {error}") from error
 
 
-def _sentences(path: Path, error: ValidationError) -> str:
+def _require_known_variables() -> None:
+    """Refuse a variable that is a setting misspelt; it would have no effect, and nobody notice.
+
+    Others that begin alike are let be: an orchestrator sets some for each service it knows.
+    """
+    known = {*Settings.model_fields, *SignerSettings.model_fields}
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(_PREFIX)
+        if variable == name or variable in _OTHER_VARIABLES or name.lower() in known:
+            continue
+        if near := _nearest(name.lower(), known, _MISSPELT):
+            raise ConfigInvalid(
+                f"the variable {variable} is no setting; is {_PREFIX}{near.upper()} meant?"
+            )
+
+
+def _nearest(name: str, known: Iterable[str], likeness: float) -> str:
+    found = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
+    return found[0] if found else ""
+
+
+def _sentences(path: Path, error: ValidationError, settings: type[CustodySettings]) -> str:
     lines = [
-        f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-        for problem in error.errors()
+        f"  {'.'.join(str(part) for part in problem['loc'])}: {_sentence(problem, settings)}"
+        for problem in error.errors(include_input=False)
     ]
     return f"the settings in {path} or the environment are wrong:\n" + "\n".join(lines)
+
+
+def _sentence(problem: ErrorDetails, settings: type[CustodySettings]) -> str:
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"].removeprefix("Value error, ")
+    *place, name = (str(part) for part in problem["loc"])
+    known = _fields_at(settings, place)
+    if near := _nearest(name, known, _ALIKE):
+        return f"there is no such setting; is {near} meant?"
+    return "there is no such setting"
+
+
+def _fields_at(settings: type[BaseModel], place: Sequence[str]) -> Iterable[str]:
+    """The fields of the settings, or of the table at a place in them."""
+    if not place:
+        return settings.model_fields
+    tables: dict[str, type[BaseModel]] = {
+        "axis": AxisSetting,
+        "crls": CrlSetting,
+        "ocsp_responders": OcspSetting,
+        "timestamp_authorities": TimestampAuthority,
+        "witnesses": WitnessSetting,
+    }
+    return tables[place[0]].model_fields if place[0] in tables else ()

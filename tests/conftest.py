@@ -7,6 +7,7 @@ import pytest
 
 from adapters.storage.migrate import migrate
 from tests.support import postgres
+from tests.support.s3 import S3, s3_server
 
 # An examination in the background would add its fact at any time: tests of it ask for it. In the
 # environment, for the hubs that are processes of their own too.
@@ -46,3 +47,10 @@ def empty_postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
     name = postgres_server.create()
     yield postgres_server.url(name)
     postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An object store, started when the first test asks for it."""
+    with s3_server() as server:
+        yield server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
@@ -35,6 +35,11 @@ class MemoryDocumentKeys:
     def get(self, exchange_id: UUID) -> bytes | None:
         """The wrapped key of an exchange; None when it was discarded or never was."""
         return self._wrapped.get(exchange_id)
+
+    @breakable
+    def find(self, exchange_ids: Collection[UUID]) -> dict[UUID, bytes]:
+        """The wrapped keys of those exchanges that have one."""
+        return {each: self._wrapped[each] for each in exchange_ids if each in self._wrapped}
 
     @breakable
     def discard(self, exchange_ids: Sequence[UUID]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
+from threading import Lock
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -13,6 +15,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from adapters.memory.faults import FaultSwitch, breakable
 from hub.application.ports import (
     AcceptedRequest,
+    Appending,
     Commit,
     Erasure,
     Head,
@@ -41,6 +44,12 @@ class _Tables:
     erased_below: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    head: Head
+    append: Callable[[Commit], None]
+
+
 class MemoryEventLog:
     """The port EventLog.
 
@@ -51,6 +60,7 @@ class MemoryEventLog:
     def __init__(self) -> None:
         self._tables = _Tables()
         self._registry_version = -1
+        self._end = Lock()
         self.faults = FaultSwitch(self)
 
     @breakable
@@ -89,6 +99,15 @@ class MemoryEventLog:
         if commit.registry_offset is not None:
             self._registry_version = first + commit.registry_offset
 
+    @contextmanager
+    def appending(self) -> Iterator[Appending]:
+        """Hold the end of the log: what is appended is written when the block is left."""
+        with self._end:
+            taken: list[Commit] = []
+            yield _End(self.head(), taken.append)
+            for commit in taken:
+                self.commit(commit)
+
     @breakable
     def entries(self, start: int, limit: int) -> Sequence[LogEntry]:
         """At most `limit` entries from position `start` on, in order."""
@@ -97,9 +116,10 @@ class MemoryEventLog:
         return self._tables.entries[start : start + limit]
 
     @breakable
-    def registry_entries(self) -> Iterator[LogEntry]:
-        """All events that decide who may do what, in order."""
-        return iter([entry for entry in self._tables.entries if entry.topic in REGISTRY_TOPICS])
+    def registry_entries(self, after: int = -1) -> Iterator[LogEntry]:
+        """All events above `after` that decide who may do what, in order."""
+        above = self._tables.entries[after + 1 :]
+        return iter([entry for entry in above if entry.topic in REGISTRY_TOPICS])
 
     @breakable
     def timestamps(self, start: int, limit: int) -> Sequence[LogEntry]:
@@ -251,9 +271,8 @@ class MemoryEventLog:
 def _entry(position: int, event: StoredEvent) -> LogEntry:
     if not isinstance(event.originator_id, UUID):
         raise TypeError("an aggregate id is a UUID")
-    return LogEntry(
-        position, event.originator_id, event.originator_version, event.topic, bytes(event.state)
-    )
+    aggregate, version = event.originator_id.bytes, event.originator_version
+    return LogEntry(position, aggregate, version, event.topic, bytes(event.state))
 
 
 def _require_registry_offset(commit: Commit, entries: Sequence[LogEntry]) -> None:

@@ -56,6 +56,11 @@ class MemoryUploadStore:
         return iter(found)
 
     @breakable
+    def upload(self, upload_id: UUID) -> StoredUpload | None:
+        """One of them."""
+        return next((each for each in self.uploads() if each.upload.upload_id == upload_id), None)
+
+    @breakable
     def append(self, upload_id: UUID, number: int, part: bytes, key: bytes, *, last: bool) -> None:
         """Store the next part, or the last one again; ValueError for any other."""
         upload = self._uploads[upload_id]
@@ -104,10 +109,10 @@ class MemoryUploadStore:
         upload.parts = []
 
     @breakable
-    def give_back(self, upload_id: UUID) -> None:
-        """Undo `adopt`; no error when there is nothing to undo."""
+    def give_back(self, upload_id: UUID, exchange_id: UUID) -> None:
+        """Undo `adopt` by this exchange; no error when there is nothing to undo."""
         upload = self._uploads[upload_id]
-        if upload.claim is None:
+        if upload.claim is None or upload.claim.exchange_id != exchange_id:
             return
         content = self._content.give_back(upload.claim.exchange_id, upload.claim.index)
         if content is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -92,6 +92,18 @@ class MemoryViews:
         """All deliveries of a document, by recipient code."""
         found = [row for row in self._deliveries.values() if row.exchange_id == exchange_id]
         return sorted(found, key=lambda row: row.recipient)
+
+    @breakable
+    def documents(self, exchange_ids: Collection[UUID]) -> dict[UUID, DocumentRow]:
+        """Those of many documents that there are."""
+        return {each: self._documents[each] for each in exchange_ids if each in self._documents}
+
+    @breakable
+    def deliveries_at(
+        self, places: Collection[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], DeliveryRow]:
+        """Those of many deliveries that there are, each by its exchange and recipient."""
+        return {each: self._deliveries[each] for each in places if each in self._deliveries}
 
     @breakable
     def inbox(

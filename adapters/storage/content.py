@@ -167,6 +167,12 @@ class ContentStore:
                     if exchange_id and folder == self._exchange_folder(exchange_id):
                         yield exchange_id
 
+    def attachments(self, exchange_id: UUID) -> Iterator[tuple[int, Path]]:
+        """The folder of each whole attachment of an exchange."""
+        for folder in sorted(self._exchange_folder(exchange_id).iterdir()):
+            if folder.name.isdigit():
+                yield int(folder.name), folder
+
     def _read(
         self, exchange_id: UUID, index: int, size: int, key: bytes, offset: int
     ) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ number and an id. `tests/integration/storage/test_remnants.py` holds SQLite to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from uuid import UUID
 
@@ -37,6 +37,7 @@ _state = sa.Table(
 )
 # Built once: a rebuild asks for one key after the other, and building took longer than asking.
 _ONE = sa.select(_table.c.wrapped).where(_table.c.exchange_id == sa.bindparam("id"))
+_ADD = sa.insert(_table).values(exchange_id=sa.bindparam("id"), wrapped=sa.bindparam("wrapped"))
 # Ids in one statement; a database bounds the number of its parameters.
 _IDS_MAX = 800
 # What `PRAGMA user_version` says of a file whose rows do not move.
@@ -70,23 +71,35 @@ class DocumentKeys:
         Raises ValueError when an exchange has, or had, another key already: what is sealed
         under the first would be lost.
         """
-        with self._database.writing(Area.KEYS) as connection:
-            known = _find(connection, list(wrapped))
+        if not wrapped:
+            return
+        try:
+            self._insert(wrapped)
+        except sa.exc.IntegrityError:
+            # Some were added before: looked up only now, for it hardly ever happens.
+            with self._database.reading() as connection:
+                known = _find(connection, list(wrapped))
             if any(known[each] != wrapped[each] for each in known):
-                raise ValueError("an exchange has another key already")
-            rows = [
-                {"exchange_id": exchange_id.bytes, "wrapped": key}
-                for exchange_id, key in wrapped.items()
-                if exchange_id not in known
-            ]
-            if rows:
-                connection.execute(sa.insert(_table), rows)
+                raise ValueError("an exchange has another key already") from None
+            if new := {each: key for each, key in wrapped.items() if each not in known}:
+                self._insert(new)
+
+    def _insert(self, wrapped: Mapping[UUID, bytes]) -> None:
+        rows = [{"id": each.bytes, "wrapped": key} for each, key in wrapped.items()]
+        with self._database.writing(Area.KEYS) as connection:
+            connection.execute(_ADD, rows)
 
     def get(self, exchange_id: UUID) -> bytes | None:
         """The wrapped key of an exchange; None when it was discarded or never was."""
         with self._database.reading() as connection:
             key = connection.scalar(_ONE, {"id": exchange_id.bytes})
         return key if key and any(key) else None
+
+    def find(self, exchange_ids: Collection[UUID]) -> dict[UUID, bytes]:
+        """The wrapped keys of those exchanges that have one; one query for each 800."""
+        with self._database.reading() as connection:
+            found = _find(connection, list(exchange_ids))
+        return {exchange_id: key for exchange_id, key in found.items() if any(key)}
 
     def discard(self, exchange_ids: Sequence[UUID]) -> None:
         """Destroy keys and every trace of them in the files; no error when there are none.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,6 +24,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from adapters.storage.postgres import PostgresServer
 from adapters.storage.sqlite import BUSY_TIMEOUT_MS, SqliteFile
 
+T = TypeVar("T")
+
+# Keys asked for in one statement; a database bounds the number of its parameters.
+_KEYS_MAX = 400
+
 
 class Area(IntEnum):
     """What is written under one lock. Writers of different areas do not wait for each other.
@@ -37,6 +42,14 @@ class Area(IntEnum):
     KEYS = 4
 
 
+# What hubs tell each other: events were appended; a checkpoint was stored, or the lists follow it.
+APPENDED, PUBLISHED = "lienthong_head", "lienthong_checkpoint"
+
+
+# The epoch of a hub that does not lead: never the newest.
+FOLLOWING = -1
+
+
 class DatabaseAway(OSError):
     """The server cannot be reached, or broke off: the same again may well succeed."""
 
@@ -45,12 +58,17 @@ class Deposed(DatabaseAway):
     """Another hub leads now: nothing was written, and nothing will be."""
 
 
+class ShutOut(DatabaseAway):
+    """A hub has the database for itself now: nothing was written."""
+
+
 class Backend(Protocol):
     """What a kind of database does in its own way. `adapters.storage.sqlite` and `.postgres`."""
 
     writer: sa.Engine
     disposable: sa.Engine
     reader: sa.Engine
+    single: sa.Engine
 
     def read_only(self) -> sa.Engine:
         """Connections that leave no trace of having read."""
@@ -98,6 +116,7 @@ class Database:
         )
         self._reader = self._backend.reader
         self._epoch: int | None = None
+        self._together = False
 
     @property
     def is_server(self) -> bool:
@@ -113,19 +132,22 @@ class Database:
 
     @contextmanager
     def writing(
-        self, area: Area = Area.LOG, *, disposable: bool = False
+        self, area: Area = Area.LOG, *, disposable: bool = False, by_any: bool = False
     ) -> Iterator[sa.Connection]:
         """One transaction, committed at the end of the block, rolled back if it raises.
 
         It holds the write lock of its area from its first moment, so what it reads there
         stays true until it commits. On return its rows survive a power cut, unless they are
-        `disposable`: then they survive a crash of the process only.
+        `disposable`: then they survive a crash of the process only. Of several hubs that serve
+        together only the leader writes, but for what is written `by_any` of them.
         """
         backend = self._backend
         engine = backend.disposable if disposable else backend.writer
         with backend.turn(), as_os_error(), engine.begin() as connection:
             backend.lock(connection, area)
-            if self._epoch is not None:
+            if by_any and self._together and self._epoch == FOLLOWING:
+                _require_company(connection)
+            elif self._epoch is not None:
                 _require_epoch(connection, self._epoch)
             yield connection
 
@@ -141,9 +163,28 @@ class Database:
         with as_os_error(), self._backend.writer.begin() as connection:
             yield connection
 
-    def fence(self, epoch: int) -> None:
-        """From now on, write only while this is the newest epoch of `leadership`."""
-        self._epoch = epoch
+    @contextmanager
+    def glancing(self) -> Iterator[sa.Connection]:
+        """A connection for statements that each see what is committed then; for reading."""
+        with as_os_error(), self._backend.single.connect() as connection:
+            yield connection
+
+    def fence(self, epoch: int, *, together: bool = False) -> None:
+        """From now on, write only while this is the newest epoch of `leadership`.
+
+        With `FOLLOWING`, write only what any hub may, while hubs serve `together`.
+        """
+        self._epoch, self._together = epoch, together
+
+    def tell(self, connection: sa.Connection, channel: str) -> None:
+        """Wake the other hubs that listen, once this transaction is committed."""
+        if self._together:
+            connection.exec_driver_sql("SELECT pg_notify(%s, '')", (channel,))
+
+    @property
+    def epoch(self) -> int:
+        """Under which it writes; 0 where nobody else can."""
+        return self._epoch or 0
 
     def forget(self, *tables: sa.Table) -> None:
         """Remove what is left of rows that were deleted or overwritten in these tables.
@@ -183,6 +224,13 @@ def _require_epoch(connection: sa.Connection, epoch: int) -> None:
         raise Deposed("another hub leads on this database now")
 
 
+def _require_company(connection: sa.Connection) -> None:
+    # Held until the end, as by the leader: whoever wants to be alone waits for it.
+    held = "SELECT 1 FROM leadership WHERE NOT alone FOR KEY SHARE"
+    if connection.exec_driver_sql(held).scalar() is None:
+        raise ShutOut("another hub has the database for itself now")
+
+
 def is_postgres(url: str) -> bool:
     """Whether this is the URL of a PostgreSQL database."""
     return sa.make_url(url).get_backend_name() == "postgresql"
@@ -194,6 +242,18 @@ def stream(
     """The rows of a long answer, so many of them in memory. Whoever stops early leaves nothing."""
     with connection.execute(statement, execution_options={"yield_per": at_once}) as rows:
         yield from rows
+
+
+def plain_rows(
+    connection: sa.Connection,
+    statement: sa.Select[Any],
+    parameters: Mapping[str, Any] | None = None,
+) -> list[tuple[Any, ...]]:
+    """All rows of an answer as the driver gives them, for types that need no conversion.
+
+    What SQLAlchemy makes of each row takes longer than the database takes to find it.
+    """
+    return list(connection.execute(statement, parameters).cursor.fetchall())
 
 
 def insert_rows(
@@ -228,6 +288,12 @@ def _unnesting(statement: sa.Insert) -> str:
     inserting = statement.from_select([each.name for each in columns], sa.select(rows))
     dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
     return str(inserting.compile(dialect=dialect))
+
+
+def portions(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Keys to ask for, in as many as fit into one statement."""
+    for start in range(0, len(keys), _KEYS_MAX):
+        yield keys[start : start + _KEYS_MAX]
 
 
 def upsert(table: sa.Table) -> postgresql.Insert:

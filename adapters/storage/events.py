@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from threading import Event, Lock
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,14 +21,23 @@ from eventsourcing.persistence import (
 )
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, insert_rows, upsert
+from adapters.storage.engine import (
+    APPENDED,
+    Database,
+    insert_rows,
+    plain_rows,
+    portions,
+    upsert,
+)
 from hub.application.ports import (
     AcceptedRequest,
+    Appending,
     Commit,
     Erasure,
     Head,
     HeadMoved,
     LogEntry,
+    LogStopped,
     NewRequest,
     SealedPayload,
 )
@@ -43,12 +54,9 @@ _REQUEST = (
     _requests.position,
     _requests.exchange_id,
 )
-_Item = TypeVar("_Item")
 
 # Rows read in one piece while walking through the registry.
 _PAGE = 1000
-# Keys asked for in one statement; a database bounds the number of its parameters.
-_KEYS_MAX = 400
 
 
 class EventRecorder(ApplicationRecorder):
@@ -75,15 +83,32 @@ class EventRecorder(ApplicationRecorder):
         already; ValueError for a commit that contradicts itself; OSError when the database
         fails, and then it may or may not have been kept.
         """
-        _require_consistent(commit)
         with self._database.writing() as connection:
-            first = _append(connection, commit.events, expected_head=commit.expected_head)
-            _insert_requests(connection, commit.requests, first)
-            _insert_payloads(connection, commit.payloads)
-            _insert_evidence(connection, commit.evidence)
-            _move_heads(connection, _MOVE_INBOX_HEADS, commit.inbox_heads)
-            _move_heads(connection, _MOVE_OUTBOX_HEADS, commit.outbox_heads)
+            self._write(connection, commit)
         self._wake_listeners()
+
+    @contextmanager
+    def appending(self) -> Iterator[Appending]:
+        """Keep every other hub from appending until the block ends, which commits.
+
+        Raises LogStopped when a hub found a contradiction, and what `commit` raises.
+        """
+        with self._database.writing(by_any=True) as connection:
+            frozen = connection.execute(sa.select(schema.leadership.c.frozen)).scalar()
+            if frozen is not None:
+                raise LogStopped(f"a hub has stopped the log: {frozen}")
+            yield _End(_read_head(connection, lock=True), partial(self._write, connection))
+        self._wake_listeners()
+
+    def _write(self, connection: sa.Connection, commit: Commit) -> None:
+        _require_consistent(commit)
+        first = _append(connection, commit.events, expected_head=commit.expected_head)
+        _insert_requests(connection, commit.requests, first)
+        _insert_payloads(connection, commit.payloads)
+        _insert_evidence(connection, commit.evidence)
+        _move_heads(connection, _MOVE_INBOX_HEADS, commit.inbox_heads)
+        _move_heads(connection, _MOVE_OUTBOX_HEADS, commit.outbox_heads)
+        self._database.tell(connection, APPENDED)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Append events wherever the log ends; their notification ids.
@@ -106,20 +131,13 @@ class EventRecorder(ApplicationRecorder):
 
     def entries(self, start: int, limit: int) -> Sequence[LogEntry]:
         """At most `limit` entries from position `start` on, in order."""
-        statement = (
-            sa.select(*_ENTRY)
-            .where(_events.position >= start)
-            .order_by(_events.position)
-            .limit(limit)
-        )
-        return self._log_entries(statement)
+        return self._log_entries(_ENTRIES, {"start": start, "limit": limit})
 
-    def registry_entries(self) -> Iterator[LogEntry]:
-        """All events that decide who may do what, in order.
+    def registry_entries(self, after: int = -1) -> Iterator[LogEntry]:
+        """All events above `after` that decide who may do what, in order.
 
         Read page by page: it follows the log as it grows, and holds no snapshot meanwhile.
         """
-        after = -1
         while True:
             page = self._log_entries(
                 sa.select(*_ENTRY)
@@ -172,7 +190,7 @@ class EventRecorder(ApplicationRecorder):
         # The plus keeps SQLite from walking the whole log by position to spare itself a sort.
         position: sa.ColumnClause[int] = sa.literal_column("+position")
         found: list[LogEntry] = []
-        for some in _portions(sorted({each.bytes for each in aggregate_ids})):
+        for some in portions(sorted({each.bytes for each in aggregate_ids})):
             found += self._log_entries(
                 sa.select(*_ENTRY)
                 .where(_events.aggregate_id.in_(some), position >= start)
@@ -245,9 +263,9 @@ class EventRecorder(ApplicationRecorder):
         wanted = set(keys)
         found: dict[tuple[str, str], AcceptedRequest] = {}
         with self._database.reading() as connection:
-            for some in _portions([request_id for _caller, request_id in keys]):
-                statement = sa.select(*_REQUEST).where(_requests.request_id.in_(some))
-                for request in map(_accepted_request, connection.execute(statement)):
+            for some in portions([request_id for _caller, request_id in keys]):
+                rows = connection.execute(_REQUESTS, {"ids": some})
+                for request in map(_accepted_request, rows):
                     # Another caller may have used the same id.
                     if (key := (request.caller, request.request_id)) in wanted:
                         found[key] = request
@@ -283,14 +301,10 @@ class EventRecorder(ApplicationRecorder):
 
     def payloads(self, digests: Sequence[bytes]) -> dict[bytes, SealedPayload]:
         """Those of the payloads that are there, by digest; one query for each 400."""
-        columns = schema.payloads.c
         found: dict[bytes, SealedPayload] = {}
         with self._database.reading() as connection:
-            for some in _portions(digests):
-                statement = sa.select(columns.digest, columns.exchange_id, columns.sealed)
-                for digest, exchange_id, sealed in connection.execute(
-                    statement.where(columns.digest.in_(some))
-                ):
+            for some in portions(digests):
+                for digest, exchange_id, sealed in connection.execute(_PAYLOADS, {"ids": some}):
                     found[digest] = SealedPayload(digest, UUID(bytes=exchange_id), sealed)
         return found
 
@@ -302,11 +316,11 @@ class EventRecorder(ApplicationRecorder):
 
     def inbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last inbox number given to each agency; absent means none yet."""
-        return self._box_heads(schema.inbox_heads, agencies)
+        return self._box_heads(_INBOX_HEADS, agencies)
 
     def outbox_heads(self, agencies: Sequence[str]) -> dict[str, int]:
         """The last outbox number given to each agency; absent means none yet."""
-        return self._box_heads(schema.outbox_heads, agencies)
+        return self._box_heads(_OUTBOX_HEADS, agencies)
 
     # --- what is erased by law ----------------------------------------------------
 
@@ -341,7 +355,7 @@ class EventRecorder(ApplicationRecorder):
         a while, see docs/decisions/0032. Raises OSError when it could not be: repeat it.
         """
         with self._database.writing() as connection:
-            for some in _portions([each.bytes for each in exchange_ids]):
+            for some in portions([each.bytes for each in exchange_ids]):
                 columns = schema.payloads.c
                 connection.execute(sa.delete(schema.payloads).where(columns.exchange_id.in_(some)))
         self._database.forget(schema.payloads, schema.view_words)
@@ -373,22 +387,27 @@ class EventRecorder(ApplicationRecorder):
             for listener in self._listeners:
                 listener.set()
 
-    def _box_heads(self, table: sa.Table, agencies: Sequence[str]) -> dict[str, int]:
-        columns = table.c
+    def _box_heads(self, statement: sa.Select[Any], agencies: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         with self._database.reading() as connection:
-            for some in _portions(agencies):
-                statement = sa.select(columns.agency, columns.last_seq)
-                rows = connection.execute(statement.where(columns.agency.in_(some)))
+            for some in portions(agencies):
+                rows = connection.execute(statement, {"ids": some})
                 found.update((agency, last_seq) for agency, last_seq in rows)
         return found
 
-    def _log_entries(self, statement: sa.Select[Any]) -> list[LogEntry]:
+    def _log_entries(
+        self, statement: sa.Select[Any], parameters: Mapping[str, Any] | None = None
+    ) -> list[LogEntry]:
         with self._database.reading() as connection:
-            return [
-                LogEntry(position, UUID(bytes=aggregate_id), version, topic, state)
-                for position, aggregate_id, version, topic, state in connection.execute(statement)
-            ]
+            return list(map(LogEntry._make, plain_rows(connection, statement, parameters)))
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The port Appending."""
+
+    head: Head
+    append: Callable[[Commit], None]
 
 
 class EventSubscription(ListenNotifySubscription[EventRecorder]):
@@ -408,7 +427,35 @@ class EventSubscription(ListenNotifySubscription[EventRecorder]):
         self._recorder.unlisten(self._has_been_notified)
 
 
-# --- The statements of a commit, each one whatever the number of rows ----------------------
+# --- The statements of a batch, each one whatever the number of rows ------------------------
+#
+# Made once: to put one together takes SQLAlchemy longer than to run it.
+
+
+def _any_of(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam("ids", expanding=True))
+
+
+_ENTRIES = (
+    sa.select(*_ENTRY)
+    .where(_events.position >= sa.bindparam("start"))
+    .order_by(_events.position)
+    .limit(sa.bindparam("limit"))
+)
+_REQUESTS = sa.select(*_REQUEST).where(_any_of(_requests.request_id))
+_PAYLOADS = sa.select(
+    schema.payloads.c.digest, schema.payloads.c.exchange_id, schema.payloads.c.sealed
+).where(_any_of(schema.payloads.c.digest))
+_INBOX_HEADS, _OUTBOX_HEADS = (
+    sa.select(table.c.agency, table.c.last_seq).where(_any_of(table.c.agency))
+    for table in (schema.inbox_heads, schema.outbox_heads)
+)
+# The lock says nothing on SQLite, where the transaction already holds the only write lock.
+_READ_HEAD = sa.select(schema.head.c.next_position, schema.head.c.registry_version)
+_READ_AND_LOCK_HEAD = _READ_HEAD.with_for_update()
+_MOVE_HEAD = sa.update(schema.head).values(
+    next_position=sa.bindparam("next"), registry_version=sa.bindparam("registry")
+)
 
 
 def _moving(heads: sa.Table) -> sa.Insert:
@@ -450,23 +497,14 @@ def _append(
         with _conflict("another event has this version of its aggregate"):
             insert_rows(connection, _INSERT_EVENTS, rows)
         offset = _last_registry_offset(events)
-        connection.execute(
-            sa.update(schema.head).values(
-                next_position=first + len(rows),
-                registry_version=head.registry_version if offset is None else first + offset,
-            )
-        )
+        registry = head.registry_version if offset is None else first + offset
+        connection.execute(_MOVE_HEAD, {"next": first + len(rows), "registry": registry})
     return first
 
 
 def _read_head(connection: sa.Connection, *, lock: bool = False) -> Head:
-    columns = schema.head.c
-    statement = sa.select(columns.next_position, columns.registry_version)
-    if lock:
-        # Says nothing on SQLite, where the transaction already holds the only write lock.
-        statement = statement.with_for_update()
-    next_position, registry_version = connection.execute(statement).one()
-    return Head(next_position, registry_version)
+    row = connection.execute(_READ_AND_LOCK_HEAD if lock else _READ_HEAD).one()
+    return Head(*row)
 
 
 def _insert_requests(connection: sa.Connection, requests: Sequence[NewRequest], first: int) -> None:
@@ -533,8 +571,3 @@ def _require_uuid(originator_id: UUID | str) -> UUID:
     if not isinstance(originator_id, UUID):
         raise TypeError("an aggregate id is a UUID")
     return originator_id
-
-
-def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), _KEYS_MAX):
-        yield items[start : start + _KEYS_MAX]

@@ -1,8 +1,8 @@
 """Which of several hubs leads: one row on the server, held for as long as its hub gives a sign.
 
-The hub that leads alone writes. What keeps that true when one stood still, or was cut off, is
-its epoch: every transaction that writes looks whether it is still the newest, and holds the
-row while it does.
+What only the leader writes, it writes under its epoch: every such transaction looks whether that
+is still the newest, and holds the row while it does. So it stays true when a leader stood still,
+or was cut off. Hubs that serve together all append to the log, unless the leader is alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database
+from adapters.storage.engine import FOLLOWING, Database
 
 # A leader gives a sign each second, and has lost its place after five without one: long enough
 # for a server that restarts at once, short enough for those who wait.
@@ -27,19 +27,34 @@ _NOW = sa.func.clock_timestamp()
 class Leadership:
     """One hub's claim to lead, and the signs it gives."""
 
-    def __init__(self, database: Database, hub: str) -> None:
+    def __init__(self, database: Database, hub: str, *, together: bool = False) -> None:
         """`hub` is the same for one folder on one machine, and for no other.
 
         Whoever has it holds the lock of that folder: so a row under the same name is that of a
-        process that is gone.
+        process that is gone. `together` lets other hubs append to the log while this one leads.
         """
         self._database = database
         self._hub = hub
+        self._together = together
         self._stopping = threading.Event()
-        self._beating = threading.Thread(target=self._beat, name="leadership", daemon=True)
+        self._beating: threading.Thread | None = None
         self._epoch = 0
         self.lost = threading.Event()
         """Set once another hub leads: nothing this one writes is kept any more."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this hub led when it looked last."""
+        return self._epoch > 0 and not self.lost.is_set()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that this hub leads under; 0 before it leads."""
+        return self._epoch
+
+    def follow(self) -> None:
+        """Serve beside the hub that leads: write nothing but what any hub may."""
+        self._database.fence(FOLLOWING, together=True)
 
     def take(self) -> bool:
         """Lead from now on, unless another hub gives signs. Raises OSError."""
@@ -54,20 +69,41 @@ class Leadership:
             epoch = connection.execute(locked).scalar()
             if epoch is None:
                 return False
-            values = {"epoch": epoch + 1, "hub": self._hub, "beat_at": _NOW}
+            values = {
+                "epoch": epoch + 1,
+                "hub": self._hub,
+                "beat_at": _NOW,
+                "alone": not self._together,
+            }
             connection.execute(sa.update(_row).values(values))
         self._epoch = epoch + 1
-        self._database.fence(self._epoch)
+        self._database.fence(self._epoch, together=self._together)
+        if self._beating is not None:
+            self._beating.join()  # It ended with the lead that was lost.
+        self.lost.clear()
+        self._beating = threading.Thread(target=self._beat, name="leadership", daemon=True)
         self._beating.start()
         return True
 
     def give_up(self) -> None:
-        """Let another lead at once."""
+        """Let another lead at once; for good."""
         self._stopping.set()
-        if self._beating.is_alive():
+        if self._beating is not None:
             self._beating.join()
         if self._epoch and not self.lost.is_set():
             self._sign(None)
+
+    def freeze(self, reason: str, position: int | None) -> None:
+        """Have no hub append anything until `thaw`; the first reason stays. Raises OSError."""
+        values = {"frozen": reason, "frozen_position": position}
+        with self._database.writing_unfenced() as connection:
+            connection.execute(sa.update(_row).where(_columns.frozen.is_(None)).values(values))
+
+    def thaw(self) -> None:
+        """Everything was read, and found whole: hubs may append again. Raises OSError."""
+        values = {"frozen": None, "frozen_position": None}
+        with self._database.writing_unfenced() as connection:
+            connection.execute(sa.update(_row).where(_columns.epoch == self._epoch).values(values))
 
     def _beat(self) -> None:
         while not self._stopping.wait(BEAT_S):

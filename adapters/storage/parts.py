@@ -35,7 +35,7 @@ def write_part(
 
     A part that is there already is replaced: it was never acknowledged.
     """
-    sealed = seal(key, part, _part_context(number, last=last), randomness)
+    sealed = seal(key, part, part_context(number, last=last), randomness)
     write_durable(folder / _name(number), sealed)
 
 
@@ -62,10 +62,17 @@ def stored_bytes(folder: Path, size: int) -> int:
     found = _sizes(folder)
     whole = 0
     for number in range(last_part(size) + 1):
-        if found.get(_name(number)) != _part_size(size, number) + SEAL_OVERHEAD_BYTES:
+        if found.get(_name(number)) != part_size(size, number) + SEAL_OVERHEAD_BYTES:
             break
-        whole += _part_size(size, number)
+        whole += part_size(size, number)
     return whole
+
+
+def is_next(folder: Path, number: int) -> bool:
+    """Whether this part is missing, and the one before it is not."""
+    if (folder / _name(number)).exists():
+        return False
+    return not number or (folder / _name(number - 1)).exists()
 
 
 def require_whole(folder: Path, size: int) -> None:
@@ -76,7 +83,7 @@ def require_whole(folder: Path, size: int) -> None:
     found = _sizes(folder)
     _require_length("its key", found.get(KEY_NAME), KEY_BYTES)
     for number in range(last_part(size) + 1):
-        _require_length(f"part {number}", found.get(_name(number)), _part_size(size, number))
+        _require_length(f"part {number}", found.get(_name(number)), part_size(size, number))
 
 
 def write_key(
@@ -90,13 +97,13 @@ def write_key(
 
     The key's bytes are durable on return; for its name, sync the folder.
     """
-    sealed = seal(exchange_key, content_key, _key_context(place), randomness)
+    sealed = seal(exchange_key, content_key, key_context(place), randomness)
     write_durable(folder / KEY_NAME, sealed)
 
 
 def read_key(folder: Path, exchange_key: bytes, place: tuple[UUID, int]) -> bytes:
     """The key of the content in this place. Raises ContentLost and OSError."""
-    return _open(folder / KEY_NAME, "its key", KEY_BYTES, exchange_key, _key_context(place))
+    return _open(folder / KEY_NAME, "its key", KEY_BYTES, exchange_key, key_context(place))
 
 
 def write_durable(path: Path, data: bytes) -> None:
@@ -124,10 +131,24 @@ def move_folder(old: Path, new: Path) -> None:
     sync_folder(old.parent)
 
 
+def sealed_files(folder: Path) -> Iterator[bytes]:
+    """The sealed key, then each sealed part in its order, one in memory; nothing is opened.
+
+    Raises OSError, also when a part between others is gone.
+    """
+    numbers = range(len([name for name in _sizes(folder) if name.isdigit()]))
+    for name in (KEY_NAME, *map(_name, numbers)):
+        with (folder / name).open("rb") as file:
+            sealed = file.read(PART_BYTES + SEAL_OVERHEAD_BYTES + 1)
+        if len(sealed) > PART_BYTES + SEAL_OVERHEAD_BYTES:
+            raise OSError(f"{name} has grown")
+        yield sealed
+
+
 def _open_part(folder: Path, number: int, size: int, key: bytes) -> bytes:
-    context = _part_context(number, last=number == last_part(size))
+    context = part_context(number, last=number == last_part(size))
     path = folder / _name(number)
-    return _open(path, f"part {number}", _part_size(size, number), key, context)
+    return _open(path, f"part {number}", part_size(size, number), key, context)
 
 
 def _open(path: Path, what: str, length: int, key: bytes, context: bytes) -> bytes:
@@ -153,7 +174,7 @@ def _require_length(what: str, found: int | None, length: int) -> None:
         raise ContentLost(f"{what} was cut off, or has grown")
 
 
-def _part_context(number: int, *, last: bool) -> bytes:
+def part_context(number: int, *, last: bool) -> bytes:
     """What a part is bound to: its number, and that nothing was cut off behind it.
 
     Its content it is bound to by the key, which seals nothing else.
@@ -161,7 +182,7 @@ def _part_context(number: int, *, last: bool) -> bytes:
     return b"lienthong content v2\n%d %s" % (number, b"last" if last else b"more")
 
 
-def _key_context(place: tuple[UUID, int]) -> bytes:
+def key_context(place: tuple[UUID, int]) -> bytes:
     """What a content's key is bound to: it opens in no other exchange, for no other attachment."""
     exchange_id, index = place
     return b"lienthong content key v1\n" + exchange_id.bytes + b"\n%d" % index
@@ -172,7 +193,8 @@ def _sizes(folder: Path) -> dict[str, int]:
         return {entry.name: entry.stat().st_size for entry in entries}
 
 
-def _part_size(size: int, number: int) -> int:
+def part_size(size: int, number: int) -> int:
+    """How many bytes of the content a part has."""
     return min(PART_BYTES, size - number * PART_BYTES)
 
 

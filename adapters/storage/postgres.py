@@ -50,6 +50,7 @@ class PostgresServer:
         self.writer = self._engine(_WRITER, kept=WRITERS)
         self.disposable = self._engine(_DISPOSABLE_WRITER, kept=1)
         self.reader = self._engine({}, kept=READERS, read_only=True)
+        self.single = self._engine({}, kept=2, isolation_level="AUTOCOMMIT")
 
     def read_only(self) -> sa.Engine:
         """The reader: its connections can do nothing else."""
@@ -84,16 +85,19 @@ class PostgresServer:
     def close(self) -> None:
         """Close all connections, and those that are in use once they are put back."""
         self._closed = True
-        for engine in (self.reader, self.disposable, self.writer):
+        for engine in (self.reader, self.single, self.disposable, self.writer):
             engine.dispose()
 
     def vacuum(self, user_version: int) -> NoReturn:
         """There is no older form of anything here."""
         raise NotImplementedError
 
-    def _engine(self, settings: _Settings, *, kept: int, read_only: bool = False) -> sa.Engine:
+    def _engine(
+        self, settings: _Settings, *, kept: int, read_only: bool = False, **options: Any
+    ) -> sa.Engine:
         engine = sa.create_engine(
             self._url,
+            **options,
             pool_size=kept,
             max_overflow=-1,  # A pool that makes readers wait can be brought to a deadlock.
             connect_args={

@@ -24,7 +24,9 @@ class ReadOnlyDatabase(Database):
         super().__init__(url)
         self._reader = self._backend.read_only()
 
-    def writing(self, area: Area = Area.LOG, *, disposable: bool = False) -> NoReturn:
+    def writing(
+        self, area: Area = Area.LOG, *, disposable: bool = False, by_any: bool = False
+    ) -> NoReturn:
         """Raises OSError."""
         raise OSError("this database was opened for reading only")
 

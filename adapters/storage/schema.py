@@ -21,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    false,
     text,
 )
 
@@ -128,6 +129,11 @@ leadership = Table(
     Column("hub", TEXT, nullable=False),
     # Null when the last leader has given up.
     Column("beat_at", DateTime(timezone=True), nullable=True),
+    # Whether the leader lets no other hub write beside it.
+    Column("alone", Boolean, nullable=False, server_default=false()),
+    # Why a hub that found a contradiction stopped all of them, and at which event, if at one.
+    Column("frozen", TEXT, nullable=True),
+    Column("frozen_position", POSITION, nullable=True),
     CheckConstraint("id = 1", name="leadership_is_one_row"),
 )
 

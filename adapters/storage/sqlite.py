@@ -57,7 +57,7 @@ class SqliteFile:
         self.path = Path(str(url.database))
         self.writer = self._engine(_WRITER, begin="BEGIN IMMEDIATE", kept=1)
         self.disposable = self._engine(_DISPOSABLE_WRITER, begin="BEGIN IMMEDIATE", kept=1)
-        self.reader = self._engine(_READER, begin="BEGIN", kept=READERS)
+        self.reader = self.single = self._engine(_READER, begin="BEGIN", kept=READERS)
 
     def read_only(self) -> sa.Engine:
         """Connections that leave the file as it is; not even WAL pages are copied into it."""

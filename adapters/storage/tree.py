@@ -8,13 +8,17 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Area, Database, stream, upsert
+from adapters.storage.engine import PUBLISHED, Area, Database, stream, upsert
 from hub.errors import LedgerMismatch
 from hub.proof.note import Note, NoteSignature, format_note, parse_note
 
 _tiles = schema.tiles.c
 _checkpoints = schema.checkpoints.c
 _SELECT_CHECKPOINTS = sa.select(_checkpoints.size, _checkpoints.note)
+_TILE = sa.select(_tiles.data).where(
+    _tiles.level == sa.bindparam("level"), _tiles.number == sa.bindparam("number")
+)
+_NEWEST = sa.select(sa.func.max(_checkpoints.size))
 
 HASH_BYTES = 32
 TILE_BYTES_MAX = 256 * HASH_BYTES
@@ -30,9 +34,8 @@ class TreeStore:
 
     def tile(self, level: int, number: int) -> bytes:
         """The hashes a tile holds so far, 32 bytes each; empty when there is none."""
-        statement = sa.select(_tiles.data).where(_tiles.level == level, _tiles.number == number)
         with self._database.reading() as connection:
-            return connection.scalar(statement) or b""
+            return connection.scalar(_TILE, {"level": level, "number": number}) or b""
 
     def tiles(self) -> Iterator[tuple[int, int, bytes]]:
         """Every tile as (level, number, hashes) in this order, from one snapshot."""
@@ -55,9 +58,10 @@ class TreeStore:
             with self._database.writing(Area.TREE) as connection:
                 _require_newest(connection, size)
                 if rows:
-                    connection.execute(_grow_tiles(), rows)
-                connection.execute(_add_checkpoint(), {"size": size, "note": checkpoint})
-                connection.execute(_note_published(), {"size": size})
+                    connection.execute(_GROW_TILES, rows)
+                connection.execute(_ADD_CHECKPOINT, {"size": size, "note": checkpoint})
+                connection.execute(_NOTE_PUBLISHED, {"size": size})
+                self._database.tell(connection, PUBLISHED)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(f"the tree was not published: {error.orig}") from error
 
@@ -69,7 +73,7 @@ class TreeStore:
         if rows := _tile_rows(tiles):
             try:
                 with self._database.writing(Area.TREE) as connection:
-                    connection.execute(_grow_tiles(), rows)
+                    connection.execute(_GROW_TILES, rows)
             except sa.exc.IntegrityError as error:
                 raise LedgerMismatch(f"the tiles were not stored: {error.orig}") from error
 
@@ -187,12 +191,12 @@ def _add_checkpoint() -> sa.Insert:
     )
 
 
-def _note_published() -> sa.Insert:
-    return upsert(schema.published).on_conflict_do_nothing()
+_GROW_TILES, _ADD_CHECKPOINT = _grow_tiles(), _add_checkpoint()
+_NOTE_PUBLISHED = upsert(schema.published).on_conflict_do_nothing()
 
 
 def _require_newest(connection: sa.Connection, size: int) -> None:
-    newest = connection.scalar(sa.select(sa.func.max(_checkpoints.size)))
+    newest = connection.scalar(_NEWEST)
     if newest is not None and size < newest:
         raise LedgerMismatch(f"a checkpoint of size {newest} was published before size {size}")
 

@@ -29,7 +29,7 @@ class TrustFetches:
             return
         newer = {"edition": edition, "at_us": microseconds(at)}
         insert = upsert(schema.trusted_root_fetches).values(role=role, caller=caller, **newer)
-        with self._database.writing() as connection:
+        with self._database.writing(by_any=True) as connection:
             connection.execute(
                 insert.on_conflict_do_update(
                     index_elements=["role", "caller"], set_=newer, where=_fetches.edition < edition

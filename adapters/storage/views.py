@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Area, Database, as_many_spaces, insert_rows, stream, upsert
+from adapters.storage.engine import (
+    PUBLISHED,
+    Area,
+    Database,
+    as_many_spaces,
+    insert_rows,
+    portions,
+    stream,
+    upsert,
+)
 from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
@@ -102,7 +111,7 @@ class Views:
     def position(self) -> int:
         """The next event they have not seen."""
         with self._database.reading() as connection:
-            position: int = connection.execute(sa.select(_state.position)).scalar_one()
+            position: int = connection.execute(_POSITION).scalar_one()
         return position
 
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
@@ -124,11 +133,13 @@ class Views:
                 _advance(connection, start, end)
                 _write(connection, _REPLACE_DOCUMENTS, documents)
                 _write(connection, _APPEND_WORDS, words)
-                _write(connection, _BLANK_WORDS, erased)
+                if erased:
+                    connection.execute(_BLANK_WORDS, erased)
                 _write(connection, _REPLACE_DELIVERIES, deliveries)
                 insert_rows(connection, _INSERT_NOTICES, notices)
                 _write(connection, _REPLACE_ORDERS, orders)
                 _write(connection, _REPLACE_RELAYS, relays)
+                self._database.tell(connection, PUBLISHED)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(
                 f"events {start} to {end} do not fit the views: {error.orig}", position=start
@@ -171,6 +182,29 @@ class Views:
         )
         with self._database.reading() as connection:
             return [delivery_of(row) for row in connection.execute(statement)]
+
+    def documents(self, exchange_ids: Collection[UUID]) -> dict[UUID, DocumentRow]:
+        """Those of many documents that there are; one query for each 400."""
+        statement = sa.select(*DOCUMENT).select_from(DOCUMENTS)
+        with self._database.reading() as connection:
+            rows = [
+                document_of(row)
+                for some in portions([each.bytes for each in exchange_ids])
+                for row in connection.execute(statement.where(_documents.exchange_id.in_(some)))
+            ]
+        return {row.exchange_id: row for row in rows}
+
+    def deliveries_at(
+        self, places: Collection[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], DeliveryRow]:
+        """Those of many deliveries that there are, by place; one query for each 400."""
+        with self._database.reading() as connection:
+            rows = [
+                delivery_of(row)
+                for some in portions([(each.bytes, recipient) for each, recipient in places])
+                for row in connection.execute(_at(some))
+            ]
+        return {(row.exchange_id, row.recipient): row for row in rows}
 
     def inbox(
         self, agency: str, after: int, limit: int
@@ -284,6 +318,20 @@ class Views:
             yield from map(relay_of, stream(connection, relays))
 
 
+def _at(places: Sequence[tuple[bytes, str]]) -> sa.Select[Any]:
+    """The deliveries at these places, each found along the primary key.
+
+    Joined, for SQLite would walk through all of them in search of so many pairs.
+    """
+    columns = (sa.column("exchange_id", schema.ID), sa.column("recipient", schema.TEXT))
+    wanted = sa.values(*columns, name="wanted").data(places).cte()
+    here = (
+        _deliveries.exchange_id == wanted.c.exchange_id,
+        _deliveries.recipient == wanted.c.recipient,
+    )
+    return sa.select(*DELIVERY).join_from(wanted, schema.view_deliveries, sa.and_(*here))
+
+
 def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[Any]:
     """The lines of one box, to be joined with what they concern."""
     return (
@@ -297,11 +345,18 @@ def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[An
 def _advance(connection: sa.Connection, start: int, end: int) -> None:
     if end < start:
         raise ValueError(f"events {start} to {end} run backwards")
-    moved = connection.execute(
-        sa.update(schema.view_state).where(_state.position == start).values(position=end)
-    )
+    moved = connection.execute(_ADVANCE, {"start": start, "end": end})
     if moved.rowcount != 1:
         raise ValueError(f"the views do not stand at position {start}")
+
+
+# Made once: to put a statement together takes SQLAlchemy longer than to run it.
+_POSITION = sa.select(_state.position)
+_ADVANCE = (
+    sa.update(schema.view_state)
+    .where(_state.position == sa.bindparam("start"))
+    .values(position=sa.bindparam("end"))
+)
 
 
 def _replacing(table: sa.Table, *key: str) -> sa.Insert:
@@ -326,76 +381,72 @@ _INSERT_NOTICES = sa.insert(schema.view_notices)
 
 
 def _write(
-    connection: sa.Connection, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, Any]]
+    connection: sa.Connection, statement: sa.Insert, rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    if not rows:
-        return
-    if isinstance(statement, sa.Insert) and connection.dialect.name == "postgresql":
-        # A round trip for each row is what SQLite need not fear. One statement does not see
-        # its own rows, so of several with one key only the last is sent.
-        names = statement.table.columns.keys()
-        keys = [each.name for each in statement.table.columns if each.primary_key]
-        newest = {tuple(row[key] for key in keys): row for row in rows}
-        values = [tuple(row[name] for name in names) for row in newest.values()]
-        insert_rows(connection, statement, values)
-    else:
-        connection.execute(statement, rows)
+    if connection.dialect.name == "postgresql":
+        # One statement does not see its own rows, so of several with one key only the last is
+        # sent. The columns of keys come first.
+        width = sum(column.primary_key for column in statement.table.columns)
+        rows = list({row[:width]: row for row in rows}.values())
+    insert_rows(connection, statement, rows)
 
 
-def _document_values(row: DocumentRow) -> dict[str, Any]:
-    return {
-        "exchange_id": row.exchange_id.bytes,
-        "sender": row.sender,
-        "envelope_digest": row.envelope_digest,
-        "position": row.position,
-        "accepted_at_us": microseconds(row.accepted_at),
-        "attachment_count": row.attachment_count,
-        "attachment_bytes": row.attachment_bytes,
-        "replaced_by": _optional_id(row.replaced_by),
-        "priority": row.priority,
-        "issued_on": row.issued_on,
-        "due_on": row.due_on,
-        "erased": row.erased,
-        "origin": row.origin,
-    }
+# Rows in the order of the columns of their tables, as the driver takes them.
 
 
-def _word_values(row: DocumentRow) -> dict[str, Any]:
-    return {
-        "position": row.position,
-        "code": row.code,
-        "type_name": row.type_name,
-        "type_code": row.type_code,
-        "subject": row.subject,
-        "folded_code": fold(row.code),
-        "folded_type_name": fold(row.type_name),
-        "folded_type_code": fold(row.type_code),
-        "folded_subject": as_searched(row.subject),
-    }
+def _document_values(row: DocumentRow) -> tuple[Any, ...]:
+    return (
+        row.exchange_id.bytes,
+        row.sender,
+        row.envelope_digest,
+        row.position,
+        microseconds(row.accepted_at),
+        row.attachment_count,
+        row.attachment_bytes,
+        _optional_id(row.replaced_by),
+        row.priority,
+        _optional_day(row.issued_on),
+        _optional_day(row.due_on),
+        row.erased,
+        row.origin,
+    )
+
+
+def _word_values(row: DocumentRow) -> tuple[Any, ...]:
+    return (
+        row.position,
+        row.code,
+        row.type_name,
+        row.type_code,
+        row.subject,
+        fold(row.code),
+        fold(row.type_name),
+        fold(row.type_code),
+        as_searched(row.subject),
+    )
 
 
 def _position(row: DocumentRow) -> int:
     return row.position
 
 
-def _delivery_values(row: DeliveryRow) -> dict[str, Any]:
-    return {
-        "exchange_id": row.exchange_id.bytes,
-        "recipient": row.recipient,
-        "inbox_seq": row.inbox_seq,
-        "state": int(row.state),
-        "collected": row.collected,
-        "recall": int(row.recall),
-        "expired": row.expired,
-        "expires_at_us": None if row.expires_at is None else microseconds(row.expires_at),
-        "position": row.position,
-        "updated_at_us": microseconds(row.updated_at),
-        "answer_by": row.due_on,
-    }
+def _delivery_values(row: DeliveryRow) -> tuple[Any, ...]:
+    return (
+        row.exchange_id.bytes,
+        row.recipient,
+        row.inbox_seq,
+        int(row.state),
+        row.collected,
+        int(row.recall),
+        row.expired,
+        None if row.expires_at is None else microseconds(row.expires_at),
+        row.position,
+        microseconds(row.updated_at),
+        _optional_day(row.due_on),
+    )
 
 
 def _notice_values(row: NoticeRow) -> tuple[Any, ...]:
-    """In the order of the table's columns."""
     return (
         row.outbox,
         row.agency,
@@ -410,47 +461,47 @@ def _notice_values(row: NoticeRow) -> tuple[Any, ...]:
     )
 
 
-def _order_values(row: OrderRow) -> dict[str, Any]:
-    return {
-        "position": row.position,
-        "digest": row.digest,
-        "action": row.action,
-        "exchange_id": _optional_id(row.exchange_id),
-        "envelope_digest": row.envelope_digest,
-        "reason": row.reason,
-        "basis": row.basis,
-        "ordered_by": row.ordered_by,
-        "ordered_at_us": microseconds(row.ordered_at),
-        "lapses_at_us": microseconds(row.lapses_at),
-        "approved_by": row.approved_by,
-        "approved_at_us": None if row.approved_at is None else microseconds(row.approved_at),
-        "hub_key": row.hub_key,
-    }
+def _order_values(row: OrderRow) -> tuple[Any, ...]:
+    return (
+        row.position,
+        row.digest,
+        row.action,
+        _optional_id(row.exchange_id),
+        row.envelope_digest,
+        row.reason,
+        row.basis,
+        row.ordered_by,
+        microseconds(row.ordered_at),
+        microseconds(row.lapses_at),
+        row.approved_by,
+        None if row.approved_at is None else microseconds(row.approved_at),
+        row.hub_key,
+    )
 
 
-def _relay_values(row: RelayRow) -> dict[str, Any]:
-    return {
-        "relay_id": row.relay_id.bytes,
-        "incoming": row.direction is Direction.IN,
-        "kind": row.kind.value,
-        "exchange_id": row.exchange_id.bytes,
-        "agency": row.agency,
-        "status": row.status,
-        "state": int(row.state),
-        "position": row.position,
-        "since_us": microseconds(row.since),
-        "updated_at_us": microseconds(row.updated_at),
-        "attempts": row.attempts,
-        "again_at_us": None if row.again_at is None else microseconds(row.again_at),
-        "reason": row.reason,
-        "code": row.code,
-        "axis_id": row.axis_id,
-        "package": row.package,
-        "package_bytes": row.package_bytes,
-        "request_bytes": row.request_bytes,
-        "document_key": row.document_key,
-        "fingerprint": row.fingerprint,
-    }
+def _relay_values(row: RelayRow) -> tuple[Any, ...]:
+    return (
+        row.relay_id.bytes,
+        row.direction is Direction.IN,
+        row.kind.value,
+        row.exchange_id.bytes,
+        row.agency,
+        row.status,
+        int(row.state),
+        row.position,
+        microseconds(row.since),
+        microseconds(row.updated_at),
+        row.attempts,
+        None if row.again_at is None else microseconds(row.again_at),
+        row.reason,
+        row.code,
+        row.axis_id,
+        row.package,
+        row.package_bytes,
+        row.request_bytes,
+        row.document_key,
+        row.fingerprint,
+    )
 
 
 def relay_of(row: Sequence[Any]) -> RelayRow:
@@ -559,6 +610,11 @@ def _order(row: Sequence[Any]) -> OrderRow:
 
 def _optional_id(exchange_id: UUID | None) -> bytes | None:
     return None if exchange_id is None else exchange_id.bytes
+
+
+def _optional_day(day: date | None) -> str | None:
+    # As text: both databases read it, and Python's SQLite no longer takes a date.
+    return None if day is None else day.isoformat()
 
 
 def _optional_uuid(exchange_id: bytes | None) -> UUID | None:

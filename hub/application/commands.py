@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.application import intake
@@ -23,10 +23,15 @@ from hub.domain.aggregate import StatementRecord
 from hub.domain.delivery import Delivery, RecallState
 from hub.domain.exchange import Consignment, ContentRecord, Exchange
 from hub.domain.relay import RelayKind, RelayState, relay_id
+from hub.domain.values import time_of
 from hub.errors import ExchangeUnknown, Unavailable
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Action
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Statement, Status
+
+# Half of what others wait before they take content without an event for nobody's: it is decided
+# under the lock of the log, where a hub that stands still is cut off after seconds.
+RECENT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class SubmitDocument:
 
         An update or replacement is recorded at the older document too.
         """
+        if self.envelope.document.attachments:
+            require_recent(self.exchange_id, session.at)
         judged = self.spoken.judge_again(session)
         envelope, signed = self.envelope, self.spoken.signed
         require_may_send(self.spoken.agency, session.registry)
@@ -267,6 +274,15 @@ class AskAgain:
     def decide(self, session: Session) -> None:
         """Record nothing: the lane answers a recorded request without asking the command."""
         raise Unavailable("the outcome is not known; repeat the very same call")
+
+
+def require_recent(exchange_id: UUID, at: datetime) -> None:
+    """Refuse an exchange whose content was stored so long ago that it may be swept.
+
+    So a hub that stood still does not record what another one has given up. Raises Unavailable.
+    """
+    if at - time_of(exchange_id) > RECENT:
+        raise Unavailable("this took too long; repeat the very same call")
 
 
 def own_exchange(session: Session, agency: str, envelope_digest: str) -> Exchange:

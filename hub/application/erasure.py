@@ -35,6 +35,8 @@ from hub.proof.dsse import SignedStatement
 from hub.proof.statements import Approval, ErasureOrder, KeyOrder
 
 _AT_ONCE = 200
+# How long an operator waits at a hub that does not lead, and how often it looks.
+_DONE_WITHIN_S, _LOOK_EVERY_S = 15.0, 0.25
 
 
 class Eraser:
@@ -63,7 +65,10 @@ class Eraser:
         views: Views,
         receipts: Receipts,
         offload: Offloader,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Of several hubs the one that `leads` destroys; the others wait until it is done."""
+        self._leads = leads
         self._log = log
         self._vault = vault
         self._content = content
@@ -78,10 +83,23 @@ class Eraser:
 
         Raises OSError when something is left: run it again.
         """
+        if not self._leads():
+            await self._until_done()
+            return 0
         async with self._turn:
             await self._carry_out(self._vault)
             await self._carry_out(self._log)
             return await self._carry_out(self._content)
+
+    async def _until_done(self) -> None:
+        for _ in range(int(_DONE_WITHIN_S / _LOOK_EVERY_S)):
+            if not await self._offload(self._is_outstanding):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+        raise OSError("the hub that leads has not destroyed everything yet")
+
+    def _is_outstanding(self) -> bool:
+        return any(self._outstanding(store) for store in (self._vault, self._log, self._content))
 
     async def _carry_out(self, store: Erasable) -> int:
         await self._offload(partial(self._require_of_this_log, store))

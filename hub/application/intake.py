@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+import structlog
+
 from hub.application.ports import NewUpload
 from hub.application.registry import EnrolledKey, Registry
 from hub.application.standing import Addressee
@@ -155,6 +157,8 @@ def read(signed: SignedStatement, kind: type[S], *, agency: str, origin: str) ->
         raise StatementMalformed(str(error), field="") from error
     if not isinstance(statement, kind):
         raise TypeError(f"{kind.MEDIA_TYPE} was read as {type(statement).__name__}")
+    # Whoever asks after a call knows it by this: each line of the hub's log about it says it.
+    structlog.contextvars.bind_contextvars(request_id=statement.header.request_id)
     # (3) Made for this hub: a staging statement is worthless in production.
     if statement.header.hub != origin:
         raise WrongHub(f"the statement was made for another hub; this is {origin}", hub=origin)

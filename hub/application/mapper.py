@@ -21,6 +21,8 @@ from hub.domain.catalogue import AGGREGATES, EVENTS, upcast, version_of
 from hub.errors import LedgerMismatch, VerificationFailed
 from hub.proof.leaf import NONCE_BYTES, Event, encode_leaf, parse_leaf
 
+# Of larger ones a thousand would take more memory than they are worth.
+_REMEMBERED_BYTES_MAX = 8192
 _LIBRARY_FIELDS = {"originator_id", "originator_version", "timestamp", "originator_topic"}
 
 
@@ -40,17 +42,17 @@ class ClosedMapper(Mapper[UUID]):
         topic = type(domain_event).TOPIC
         if EVENTS.get(topic) is not type(domain_event):
             raise UnreadableEvent(f"{type(domain_event).__qualname__} is not in the catalogue")
-        leaf = encode_leaf(
-            Event(
-                topic=topic,
-                schema=version_of(type(domain_event)),
-                id=domain_event.originator_id,
-                version=domain_event.originator_version,
-                time=domain_event.timestamp,
-                nonce=self._randomness(NONCE_BYTES),
-                data={name: getattr(domain_event, name) for name in _declared(topic)},
-            )
+        event = Event(
+            topic=topic,
+            schema=version_of(type(domain_event)),
+            id=domain_event.originator_id,
+            version=domain_event.originator_version,
+            time=domain_event.timestamp,
+            nonce=self._randomness(NONCE_BYTES),
+            data={name: getattr(domain_event, name) for name in _declared(topic)},
         )
+        # Read back by what lists and answers read it with next: so it is read once.
+        leaf = encode_leaf(event, read_event)
         return StoredEvent(
             originator_id=domain_event.originator_id,
             originator_version=domain_event.originator_version,
@@ -80,7 +82,13 @@ def read_event(leaf: bytes) -> Event:
     `schema` and `data` are those of the newest version; the bytes stay what is hashed. Raises
     VerificationFailed for what is no leaf, UnreadableEvent for an event or a version of it
     that this catalogue does not list.
+
+    The newest events are remembered by their bytes, and shared: nobody may change their data.
     """
+    return _remembered(leaf) if len(leaf) <= _REMEMBERED_BYTES_MAX else _read(leaf)
+
+
+def _read(leaf: bytes) -> Event:
     event = parse_leaf(leaf)
     if event.topic not in EVENTS:
         raise UnreadableEvent(f"no event is called {event.topic!r}")
@@ -94,13 +102,18 @@ def read_event(leaf: bytes) -> Event:
     return replace(event, schema=newest, data=data)
 
 
+# What a batch records is read three times within milliseconds: when it is written, for the lists
+# and for the answers.
+_remembered = lru_cache(maxsize=1024)(_read)
+
+
 def read_leaf(leaf: bytes) -> Event:
     """The event in a leaf, as `read_event`, checked against the catalogue field by field.
 
     Raises UnreadableEvent.
     """
     try:
-        event = read_event(leaf)
+        event = _read(leaf)
     except VerificationFailed as error:
         raise UnreadableEvent(str(error)) from error
     declared = _declared(event.topic)

@@ -119,9 +119,10 @@ class Reconciliation:
 
     async def last(self) -> LastReconciled | None:
         """The newest comparison in the log; None before the first."""
-        return await self._offload(self._newest)
+        return await self._offload(self.newest)
 
-    def _newest(self) -> LastReconciled | None:
+    def newest(self) -> LastReconciled | None:
+        """The same, read on the caller's thread. Raises OSError."""
         for entry in self._log.reconciliations(self._log.head().next_position, 1):
             event = read_event(entry.state)
             return LastReconciled(event.time, event.data["compared"], event.data["differences"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from hub.application.lane import Lane, Recorded
@@ -13,7 +12,7 @@ from hub.application.outbound import Outbox
 from hub.application.ports import Place, RelayList, RelayRow, RelayTally, Views
 from hub.application.reconciliation import Ages, LastReconciled, Reconciled, Reconciliation
 from hub.application.relay_commands import ParkRelay, ResumeRelay
-from hub.domain.relay import Direction, RelayState
+from hub.domain.relay import RelayState
 from hub.errors import AxisNotConfigured, RelayUnknown, RequestMalformed
 from hub.proof.statements import CODE_WORD
 
@@ -29,54 +28,6 @@ class AxisStanding:
     ages: Ages
     unreachable_rounds: int
     last: LastReconciled | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AxisFigures:
-    """The same as numbers, for whoever watches; ages in seconds, 0 where nothing waits.
-
-    `parked_out` and `parked_in` wait for an operator, `open_out` for their turn or another
-    attempt. Of the newest comparison: None before the first.
-    """
-
-    oldest_unsent_age_s: float
-    oldest_unanswered_age_s: float
-    open_out: int
-    parked_out: int
-    parked_in: int
-    unreachable_rounds: int
-    reconciled_age_s: float | None
-    compared: int | None
-    differences: int | None
-
-
-def axis_figures(standing: AxisStanding, at: datetime) -> AxisFigures:
-    """The numbers of how it stands, at a moment of the hub's clock."""
-
-    def count(direction: Direction, *states: RelayState) -> int:
-        return sum(
-            each.count
-            for each in standing.tallies
-            if each.direction is direction and each.state in states
-        )
-
-    last = standing.last
-    open_states = (RelayState.WAITING, RelayState.QUEUED, RelayState.FAILED)
-    return AxisFigures(
-        oldest_unsent_age_s=_age_s(standing.ages.unsent, at),
-        oldest_unanswered_age_s=_age_s(standing.ages.unanswered, at),
-        open_out=count(Direction.OUT, *open_states),
-        parked_out=count(Direction.OUT, RelayState.PARKED),
-        parked_in=count(Direction.IN, RelayState.PARKED),
-        unreachable_rounds=standing.unreachable_rounds,
-        reconciled_age_s=_age_s(last.at, at) if last else None,
-        compared=last.compared if last else None,
-        differences=last.differences if last else None,
-    )
-
-
-def _age_s(since: datetime | None, at: datetime) -> float:
-    return max((at - since).total_seconds(), 0.0) if since else 0.0
 
 
 class Relays:
@@ -106,12 +57,6 @@ class Relays:
         tallies = await self._offload(self._relays.tallies)
         ages, rounds = await reconciliation.ages(), outbox.unreachable_rounds
         return AxisStanding(tallies, ages, rounds, await reconciliation.last())
-
-    async def figures(self, at: datetime) -> AxisFigures | None:
-        """How it stands as numbers, for metrics; None where this hub is connected to no axis."""
-        if self._reconciliation is None:
-            return None
-        return axis_figures(await self.standing(), at)
 
     async def listed(
         self, state: RelayState | None, after: Place | None, limit: int

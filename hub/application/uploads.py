@@ -23,6 +23,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -51,6 +52,8 @@ from hub.errors import (
 )
 from hub.proof.envelope import ATTACHMENT_BYTES_MAX
 
+# What was claimed for longer without being recorded, no hub records any more: `commands.RECENT`.
+ABANDONED_AFTER = timedelta(hours=1)
 CHUNK_BYTES_MAX = 256 * 1024
 UPLOADS_PER_AGENCY_MAX = 256
 TAG_CHARS_MAX = 64
@@ -67,7 +70,8 @@ class Upload:
     `creation` runs until the disk knows the upload. `stored` bytes are durable, and `digest` is
     that of just these; it is None when it must be computed from the disk first. `turn` belongs
     to the stream that may add to it. `claim` is the exchange it is given to, and `in_flight`
-    says that this exchange is being decided.
+    says that this exchange is being decided. `claimed_here` tells our claims from other hubs',
+    and `abandoned` that such a hub is gone.
     """
 
     about: NewUpload
@@ -75,6 +79,8 @@ class Upload:
     stored: int = 0
     whole: bool = False
     claim: UUID | None = None
+    claimed_here: bool = False
+    abandoned: bool = False
     in_flight: bool = False
     gone: bool = False
     digest: Any = None
@@ -104,7 +110,10 @@ class Uploads:
         offload: Offloader,
         clock: Clock,
         randomness: Randomness,
+        shared: bool = False,
     ) -> None:
+        """`shared` looks at the disk before each step: other hubs take the same uploads on."""
+        self._shared = shared
         self._store = store
         self._vault = vault
         self._log = log
@@ -124,6 +133,7 @@ class Uploads:
         Raises RequestMalformed, TooLarge, Overloaded and Unavailable.
         """
         _require_plausible(size, sha256, tag)
+        await self._discover()
         upload = self._begun(agency, size, sha256.hex(), tag)
         if upload is None:
             upload = self._new(NewUpload(self._new_id(), agency, size, sha256.hex(), tag))
@@ -132,6 +142,7 @@ class Uploads:
             await asyncio.shield(upload.creation)
         # Whoever asks has given up the stream before: it may not add to what we answer.
         upload.turn = None
+        await self._refresh(upload.about.upload_id)
         async with upload.lock:
             if upload.gone:
                 raise Unavailable("the upload has just ended; repeat the very same call")
@@ -145,6 +156,7 @@ class Uploads:
         One part is held in memory. Raises UploadUnknown, RequestMalformed for another offset
         than the one stored, TooLarge, DigestMismatch (the upload is then gone), Unavailable.
         """
+        await self._refresh(upload_id)
         upload = self._own(agency, upload_id)
         turn = upload.turn = object()
         await self._see_through(self._resume(upload, turn, offset))
@@ -182,7 +194,7 @@ class Uploads:
         if not all(upload.is_usable for upload in uploads):
             raise _in_use()
         for upload in uploads:
-            upload.claim, upload.in_flight = exchange_id, True
+            upload.claim, upload.in_flight, upload.claimed_here = exchange_id, True, True
 
     def adopt(self, upload: Upload, claim: Claim, exchange_key: bytes) -> None:
         """Move a claimed upload's content under its exchange. Blocks; raises OSError."""
@@ -210,14 +222,7 @@ class Uploads:
         """Take up what is on the disk; before anything else is called. Raises OSError."""
         found = await self._offload(self._load)
         for each in found:
-            self._uploads[each.upload.upload_id] = Upload(
-                about=each.upload,
-                touched_at=each.touched_at,
-                stored=each.stored,
-                whole=each.whole,
-                claim=each.claim.exchange_id if each.claim else None,
-                digest=hashlib.sha256() if each.stored == 0 else None,
-            )
+            self._uploads[each.upload.upload_id] = _as_found(each)
         await self._resolve_all()
 
     async def erase(self, agency: str, digests: Collection[str]) -> None:
@@ -226,6 +231,7 @@ class Uploads:
         One that a submission is being decided with belongs to that. Raises OSError when
         something is left: repeat it.
         """
+        await self._discover()
         for upload in list(self._uploads.values()):
             about = upload.about
             if about.agency == agency and about.sha256 in digests:
@@ -239,6 +245,7 @@ class Uploads:
 
     async def sweep(self, age: timedelta) -> int:
         """Forget uploads untouched for so long, and finish what failed; how many it were."""
+        await self._discover()
         await self._resolve_all()
         for upload_id in list(self._leftover):
             await self._destroy(upload_id)
@@ -249,8 +256,9 @@ class Uploads:
             if upload.claim is None and now - upload.touched_at >= age
         ]
         for upload in old:
+            await self._refresh(upload.about.upload_id)
             async with upload.lock:
-                if upload.claim is None:
+                if upload.claim is None and now - upload.touched_at >= age:
                     await self._forget(upload)
         return len(old)
 
@@ -360,6 +368,41 @@ class Uploads:
         if upload.turn is not turn:
             raise Unavailable("a later call goes on with this upload; this one has ended")
 
+    # --- other hubs -------------------------------------------------------------------
+
+    async def _discover(self) -> None:
+        """Know of the uploads that other hubs have begun or ended."""
+        if not self._shared:
+            return
+        found = await self._write(lambda: list(self._store.uploads()))
+        for each in found:
+            upload_id = each.upload.upload_id
+            if upload_id not in self._uploads and upload_id not in self._leftover:
+                self._uploads[upload_id] = _as_found(each)
+        ended = self._uploads.keys() - {each.upload.upload_id for each in found}
+        for upload_id in ended:
+            await self._refresh(upload_id)
+
+    async def _refresh(self, upload_id: UUID) -> None:
+        """Take over what other hubs have done with one upload."""
+        if not self._shared or upload_id in self._leftover:
+            return
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            if found := await self._write(lambda: self._store.upload(upload_id)):
+                self._uploads.setdefault(upload_id, _as_found(found))
+            return
+        async with upload.lock:
+            if upload.in_flight or upload.gone or upload.creation is not None:
+                return
+            found = await self._write(lambda: self._store.upload(upload_id))
+            if upload.in_flight:
+                return  # Claimed while we looked.
+            if found is None:
+                self._drop(upload)
+                return
+            _take_over(upload, found)
+
     # --- finding --------------------------------------------------------------------
 
     def _own(self, agency: str, upload_id: UUID) -> Upload:
@@ -369,6 +412,7 @@ class Uploads:
         return upload
 
     async def _usable(self, agency: str, upload_id: UUID) -> Upload:
+        await self._refresh(upload_id)
         upload = self._own(agency, upload_id)
         if upload.in_flight:
             raise _in_use()
@@ -408,19 +452,33 @@ class Uploads:
             if upload.claim is None or upload.in_flight or upload.gone:
                 return
             exchange_id = upload.claim
-            if await self._write(lambda: self._log.select_events(exchange_id)):
+            if await self._write(lambda: self._is_recorded(exchange_id)):
                 await self._forget(upload)
-            else:
+            elif upload.claimed_here or not self._may_be_decided(upload):
                 await self._give_back(upload)
 
+    def _may_be_decided(self, upload: Upload) -> bool:
+        """Whether the hub that claimed it may still record the exchange."""
+        age = self._clock() - upload.touched_at
+        return self._shared and not upload.abandoned and age < ABANDONED_AFTER
+
+    def _is_recorded(self, exchange_id: UUID) -> bool:
+        if not self._shared:
+            return bool(self._log.select_events(exchange_id))
+        # Under the lock: what a hub that is gone had begun to commit is kept by now, or is not.
+        with self._log.appending():
+            return bool(self._log.select_events(exchange_id))
+
     async def _give_back(self, upload: Upload) -> None:
+        if (claim := upload.claim) is None:
+            return
         try:
-            await self._offload(lambda: self._store.give_back(upload.about.upload_id))
+            await self._offload(partial(self._store.give_back, upload.about.upload_id, claim))
         except OSError:
             # Handled by whoever asks next, or by the sweep: the claim still stands.
             upload.in_flight = False
         else:
-            upload.claim, upload.in_flight = None, False
+            upload.claim, upload.in_flight, upload.claimed_here = None, False, False
             upload.touched_at = self._clock()
 
     async def _forget(self, upload: Upload) -> None:
@@ -459,6 +517,29 @@ class Uploads:
             return await self._offload(work)
         except OSError as error:
             raise Unavailable("uploads cannot be stored now; repeat the very same call") from error
+
+
+def _as_found(found: StoredUpload) -> Upload:
+    return Upload(
+        about=found.upload,
+        touched_at=found.touched_at,
+        stored=found.stored,
+        whole=found.whole,
+        claim=found.claim.exchange_id if found.claim else None,
+        abandoned=found.abandoned,
+        digest=hashlib.sha256() if found.stored == 0 else None,
+    )
+
+
+def _take_over(upload: Upload, found: StoredUpload) -> None:
+    claim = found.claim.exchange_id if found.claim else None
+    if found.stored != upload.stored and not claim:
+        # Another hub goes on with it: what streams here has ended, and is read again.
+        upload.stored, upload.digest, upload.turn = found.stored, None, None
+    upload.whole, upload.touched_at = found.whole, found.touched_at
+    upload.abandoned = found.abandoned
+    if claim != upload.claim:
+        upload.claim, upload.claimed_here = claim, False
 
 
 def _next_part(upload: Upload) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from uuid import UUID
 
@@ -49,6 +49,22 @@ class Vault:
             self._remember(exchange_id, key, destroyed)
         return key
 
+    def keys_of(self, exchange_ids: Collection[UUID]) -> dict[UUID, bytes]:
+        """The keys of those exchanges that have one which can be had, with one look-up for all.
+
+        They are not remembered: whoever asks for so many goes through a log.
+        """
+        cached = {each: key for each in exchange_ids if (key := self._cache.get(each))}
+        wrapped = self._keys.find([each for each in exchange_ids if each not in cached])
+        found = {each: self._unwrapped(key) for each, key in wrapped.items()}
+        return cached | {each: key for each, key in found.items() if key is not None}
+
+    def _unwrapped(self, wrapped: bytes) -> bytes | None:
+        try:
+            return self._custody.unwrap(wrapped)
+        except ContentLost:
+            return None
+
     def has_key(self, exchange_id: UUID) -> bool:
         """Whether the key of an exchange is stored."""
         return self._keys.get(exchange_id) is not None
@@ -74,6 +90,10 @@ class Vault:
         finally:
             self._drop(ids)
 
+    def let_go(self, ids: Sequence[UUID] | None = None) -> None:
+        """Keep these keys, or any, in memory no longer: another hub may destroy them."""
+        self._drop(list(self._cache) if ids is None else ids)
+
     def _drop(self, ids: Sequence[UUID]) -> None:
         with self._cache_lock:
             self._destroyed += 1
@@ -95,10 +115,13 @@ class Vault:
         context = _payload_context(exchange_id, digest)
         return SealedPayload(digest, exchange_id, seal(key, payload, context, self._randomness))
 
-    def open_payload(self, payload: SealedPayload) -> bytes:
-        """The payload's bytes. Raises ContentLost when they or their key are gone."""
+    def open_payload(self, payload: SealedPayload, key: bytes | None = None) -> bytes:
+        """The payload's bytes, under a `key` of `keys_of` or else the one that is found.
+
+        Raises ContentLost when they or their key are gone.
+        """
         context = _payload_context(payload.exchange_id, payload.digest)
-        return unseal(self.key_of(payload.exchange_id), payload.sealed, context)
+        return unseal(key or self.key_of(payload.exchange_id), payload.sealed, context)
 
 
 def _payload_context(exchange_id: UUID, digest: bytes) -> bytes:

@@ -6,9 +6,18 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 from zoneinfo import ZoneInfo
@@ -20,7 +29,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from adapters.calendar import vietnamese_working_day
 from adapters.pki.examiner import ExaminerProcess
 from adapters.pki.http import HttpCrlSource
-from adapters.storage.content import ContentStore
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys
 from adapters.storage.engine import Database, DatabaseAway
@@ -30,7 +38,6 @@ from adapters.storage.lists import DocumentLists
 from adapters.storage.relays import RelayList
 from adapters.storage.retention import RetentionList
 from adapters.storage.tree import TreeStore
-from adapters.storage.uploads import UploadStore
 from adapters.storage.verified import VerifiedFile
 from adapters.storage.views import Views
 from adapters.system import system_clock, system_randomness
@@ -51,9 +58,16 @@ from hub.application.intake import StalePolicy
 from hub.application.lane import CallersLane
 from hub.application.listing import Listing
 from hub.application.mapper import ClosedMapper
+from hub.application.measuring import JOB_FAILURES, Meter
 from hub.application.ocsp_answers import KnownOfRevocation, OcspAnswers
 from hub.application.operators import Operators
-from hub.application.ports import SignatureExaminer, Signer
+from hub.application.ports import (
+    ContentStore,
+    KeyCustody,
+    SignatureExaminer,
+    Signer,
+    UploadStore,
+)
 from hub.application.refusals import RefusalRecorder
 from hub.application.renewal import Renewals
 from hub.application.replay import Replay
@@ -64,16 +78,22 @@ from hub.application.statistics import Counting
 from hub.application.timestamp_book import TimestampBook
 from hub.application.timestamping import Timestamping
 from hub.application.timestamps import Timestamps
+from hub.application.tracing import TracedLane
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.application.verdicts import Demands, Examination, VerdictJob
 from hub.bootstrap import key_life
+from hub.bootstrap.content import Contents, open_content, require_content
 from hub.bootstrap.custody import Custodian, custodian_of
+from hub.bootstrap.descriptors import connections_allowed
 from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.joining import Company, in_company
 from hub.bootstrap.keys import Keys, open_keys
 from hub.bootstrap.leading import NoLongerLeading, alone_with
+from hub.bootstrap.member import Member
 from hub.bootstrap.ocsp import responders_to_ask
-from hub.bootstrap.presence import require_content, require_document_keys
+from hub.bootstrap.operating import Operating, Parts, meter_of, tracer_of
+from hub.bootstrap.presence import require_document_keys
 from hub.bootstrap.relaying import AxisJob
 from hub.bootstrap.timestamps import authorities_to_ask, schedule_of
 from hub.bootstrap.upgrade import database_url, document_keys_url, require_schema
@@ -85,11 +105,14 @@ from hub.evidence.chains import anchors_among
 from hub.evidence.found import Authorities
 from hub.http_serving import bind
 from hub.ledger.batch import BatchEngine
+from hub.ledger.covering import Covering
 from hub.ledger.fair_queue import Limits
+from hub.ledger.following import Following
 from hub.ledger.known import KnownGood
 from hub.ledger.receipts import ReceiptBook
 from hub.ledger.recheck import Recheck, Stopped
 from hub.ledger.sequencer import Sequencer
+from hub.ledger.steps import Stepping
 from hub.ledger.writer import WritingLane
 from hub.projections.deliveries import DeliveryProjection
 from hub.server.audit_service import AuditServicer
@@ -98,6 +121,8 @@ from hub.server.exchange_service import ExchangeServicer
 from hub.server.identity import Identities
 from hub.server.interceptors import CallInterceptor, current_certificate
 from hub.server.ledger_service import LedgerServicer
+from hub.server.limits import Limits as Held
+from hub.server.limits import OpenCalls, Patience
 from hub.server.log_files import LogFiles, Tls, serving
 from hub.server.registry_service import RegistryServicer
 from hub.server.server import HubServer, ServerIdentity
@@ -107,6 +132,8 @@ T = TypeVar("T")
 
 _logger = structlog.get_logger("hub")
 _READINESS_EVERY_S = 2.0
+# How far the clock may be behind the newest event: it is set by small steps all the time.
+_CLOCK_BEHIND_MAX = timedelta(seconds=5)
 _EXPIRY_EVERY_S = 30.0
 # For the log as files: what is asked for there never takes a thread from the agencies.
 _FILE_READERS = 2
@@ -115,8 +142,13 @@ _DOUBTS_EVERY_S = 1.0
 _CRLS_EVERY_S = 5.0
 _OCSP_EVERY_S = 1.0
 _EXAMINE_EVERY_S = 2.0
+_FOLLOW_ISSUERS_EVERY_S = 1.0
+# What a hub has stored for longer without recording it, it records no more.
+_RECORDED_WITHIN = timedelta(hours=1)
 _UPLOAD_SWEEP_EVERY_S = 600.0
 _ERASE_EVERY_S = 30.0
+# Where an operator may wait for it at a hub that does not lead.
+_ERASE_FOR_ALL_EVERY_S = 1.0
 _RECHECK_EVERY_S = 60.0
 _LEADING_EVERY_S = 0.5
 _REMIND_EVERY_S = 6 * 3600.0
@@ -139,8 +171,7 @@ class Core:
     figures: Figures
     retention: RetentionList
     relays: RelayList
-    content: ContentStore
-    uploads: UploadStore
+    contents: Contents
     vault: Vault
     signer: Signer
     server_key: Path
@@ -149,7 +180,22 @@ class Core:
     engine: BatchEngine
     known: KnownGood
     deposed: threading.Event
+    company: Company | None
+    custody: KeyCustody
+    following: Following | None
+    meter: Meter
     on_published: list[Callable[[], None]]
+    on_followed: list[Callable[[], None]]
+
+    @property
+    def content(self) -> ContentStore:
+        """Attachments that belong to exchanges."""
+        return self.contents.store
+
+    @property
+    def uploads(self) -> UploadStore:
+        """Attachments that belong to nobody yet."""
+        return self.contents.uploads
 
 
 @contextmanager
@@ -159,10 +205,12 @@ def open_core(
     custodian: Custodian | None = None,
     *,
     standby: bool = False,
+    together: bool = False,
 ) -> Iterator[Core]:
     """Open the stores of a hub, alone; nothing is checked or changed yet.
 
-    Where another hub leads on the database, `standby` waits until it does no more.
+    Where another hub leads on the database, `standby` waits until it does no more, and a hub that
+    is opened `together` with others serves beside it.
 
     `custodian` opens the keys; if left out, one that can ask nobody for a secret. Raises
     FolderBusy, ConfigInvalid, StoreMissing, and what `open_keys` does.
@@ -174,10 +222,28 @@ def open_core(
         with (
             closing(Database(url)) as database,
             closing(Database(keys_url)) as key_database,
-            alone_with(database, folder, standby=standby) as deposed,
-            open_keys(folder, settings, custodian or custodian_of(folder, settings)) as keys,
+            ExitStack() as stack,
         ):
-            yield _core(folder, settings, database, key_database, keys, deposed=deposed)
+            company = None
+            if together:
+                company = stack.enter_context(in_company(database, folder, settings))
+                deposed = company.lost
+            else:
+                deposed = stack.enter_context(alone_with(database, folder, standby=standby))
+            contents = stack.enter_context(
+                open_content(folder, settings, shared=company is not None)
+            )
+            keys = open_keys(folder, settings, custodian or custodian_of(folder, settings))
+            yield _core(
+                folder,
+                settings,
+                database,
+                key_database,
+                stack.enter_context(keys),
+                contents=contents,
+                deposed=deposed,
+                company=company,
+            )
 
 
 def _core(
@@ -187,7 +253,9 @@ def _core(
     key_database: Database,
     keys: Keys,
     *,
+    contents: Contents,
     deposed: threading.Event,
+    company: Company | None,
 ) -> Core:
     log, store, views = EventRecorder(database), TreeStore(database), Views(database)
     vault = Vault(DocumentKeys(key_database), keys.custody, system_randomness)
@@ -195,6 +263,7 @@ def _core(
     cosignatures = CosignatureStore(database)
     receipts = ReceiptBook(log, store, cosignatures)
     on_published: list[Callable[[], None]] = []
+    meter = meter_of(settings)
     mark = VerifiedFile(folder.verified)
     known = KnownGood(log, store, mark, newest=settings.start_check_events)
     sequencer = Sequencer(
@@ -213,10 +282,22 @@ def _core(
         clock=system_clock,
         randomness=system_randomness,
         published=lambda: _call_all(on_published),
+        others=company,
+        stepping=Stepping(meter),
     )
+    following = None
+    if company is not None:
+        following = Following(
+            origin=settings.origin,
+            pulse=company.pulse.read,
+            store=store,
+            signer=signer,
+            receipts=receipts,
+            register=engine.register,
+            leads=lambda: engine.leads,
+        )
     projection = DeliveryProjection(log, vault, views)
-    on_published.append(lambda: projection.catch_up(receipts.size))
-    content = ContentStore(folder.content, system_randomness)
+    on_published.append(lambda: projection.catch_up(receipts.size, sequencer.newest))
     core = Core(
         folder=folder,
         settings=settings,
@@ -229,8 +310,7 @@ def _core(
         figures=Figures(database),
         retention=RetentionList(database),
         relays=RelayList(database),
-        content=content,
-        uploads=UploadStore(folder.content, content, system_randomness),
+        contents=contents,
         vault=vault,
         signer=signer,
         server_key=keys.server_key,
@@ -239,7 +319,12 @@ def _core(
         engine=engine,
         known=known,
         deposed=deposed,
+        company=company,
+        custody=keys.custody,
+        following=following,
+        meter=meter,
         on_published=on_published,
+        on_followed=[],
     )
     key_life.follow_the_log(core)
     return core
@@ -262,6 +347,7 @@ class HubProcess:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._begun = system_clock()
         loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(core.settings.reader_threads, "reader")
         self._file_readers = ThreadPoolExecutor(_FILE_READERS, "file-reader")
@@ -275,6 +361,7 @@ class HubProcess:
             offload=self._offload_upload,
             clock=system_clock,
             randomness=system_randomness,
+            shared=core.company is not None,
         )
         self._eraser = Eraser(
             log=core.log,
@@ -284,11 +371,18 @@ class HubProcess:
             views=core.views,
             receipts=core.receipts,
             offload=self._offload,
+            leads=lambda: core.engine.leads,
         )
         self._watchers = Watchers(loop)
         settings = core.settings
+        covering = Covering(
+            size=lambda: core.receipts.size,
+            receipts=core.engine.receipts,
+            offload=self._offload,
+        )
         self._lane = WritingLane(
             core.engine,
+            covering=covering,
             batch_max=settings.batch_max,
             limits=Limits(
                 total=settings.queue_max,
@@ -296,9 +390,15 @@ class HubProcess:
                 rate_per_s=settings.rate_per_agency,
                 burst=settings.burst_per_agency,
             ),
+            waited=core.engine.stepping.waited,
         )
+        self._tracer = tracer_of(settings)
         # What waits to be recorded when its caller is put out is recorded no more.
-        self._callers_lane = CallersLane(self._lane, current_certificate)
+        stepping, lane = core.engine.stepping, self._lane
+        self._callers_lane = CallersLane(
+            TracedLane(lane, self._tracer, stepping.current_times) if self._tracer else lane,
+            current_certificate,
+        )
         self.witnesses = WitnessJob(core, self._lane, self._offload)
         self.axis = AxisJob(core, self._lane, self._offload)
         self._jobs: list[asyncio.Task[None]] = []
@@ -313,6 +413,21 @@ class HubProcess:
             stopping=self._stopping.wait,
         )
         core.on_published.append(self._watchers.published)
+        core.on_followed.append(self._watchers.published)
+        self._member: Member | None = None
+        if core.company is not None and core.following is not None:
+            core.on_published.append(covering.published)
+            self._member = Member(
+                core.company,
+                core.following,
+                core.database,
+                engine=core.engine,
+                lane=self._lane,
+                covering=covering,
+                receipts=core.receipts,
+                signer=core.signer,
+                followed=lambda: _call_all(core.on_followed),
+            )
         self._book = TimestampBook(core.log, core.store, core.receipts)
         self._timestamping = self._timestamp_job()
         self._revocation_lists = self._crl_job()
@@ -325,6 +440,19 @@ class HubProcess:
         self._examiners = [
             ExaminerProcess(timeout_s=timeout_s, niceness=niceness) for niceness in (0, 10)
         ]
+        self.operating = Operating(
+            core,
+            Parts(
+                waiting=self._lane.waiting,
+                open_streams=lambda: len(self._watchers),
+                witnesses=self.witnesses.status,
+                follows_well=self._follows_well,
+                axis=self.axis,
+            ),
+            self._book,
+            self._hub_keys,
+            system_clock,
+        )
         self.server = self._server()
 
     @property
@@ -339,26 +467,80 @@ class HubProcess:
         when the content folder is gone, OSError when something that was erased by law cannot
         be erased.
         """
-        started, core = system_clock(), self._core
-        await self._offload(core.engine.load)
+        core = self._core
+        await self.operating.open()
+        await self._offload(self._take_up)
         await self._offload(self._revocation_lists.load)
         await self._offload(self._ocsp_answers.load)
-        await self._offload(lambda: require_content(core.folder, core.content, core.log))
+        await self._offload(lambda: require_content(core.contents, core.log))
         # Before anything is swept: what a crash left under an exchange that was never recorded
         # is somebody's upload.
         await self._uploads.recover()
+        if core.engine.leads:
+            await self._finish_taking_up()
+        self._lane.start()
+        if self._member is not None:
+            self._member.start()
+        await self.server.start()
+        await self._serve_log_files()
+        self.operating.serves()
+        await self._tell_readiness()
+        self._jobs = [asyncio.create_task(self._watch_readiness(), name="readiness")]
+        if self._member is not None:
+            self._jobs.append(asyncio.create_task(self._follow_issuers(), name="issuers followed"))
+            leading = self._member.lead_when_possible(self._take_over)
+            self._jobs.append(asyncio.create_task(leading, name="leading"))
+        if core.engine.leads:
+            self._jobs += self._leaders_jobs(self._begun)
+
+    def _take_up(self) -> None:
+        """Load the log; beside a hub that leads, change nothing of it."""
+        core = self._core
+        if core.company is None:
+            core.engine.load()
+        elif core.company.leads:
+            core.company.mark(core.custody)
+            was_frozen = core.company.pulse.read().frozen is not None
+            if was_frozen:
+                core.known.forget()  # Somebody has looked, and everything is read.
+            core.engine.load()
+            if was_frozen:
+                core.company.thaw()
+        else:
+            core.company.require_shared(core.custody)
+            core.engine.join()
+
+    async def _finish_taking_up(self) -> None:
         # Whatever a backup brought back: nobody is served while something erased is here.
         if erased := await self._eraser.run():
             _logger.info("erased again what was erased before", count=erased)
         # Only now: a start that refuses changes nothing.
-        await self._offload(lambda: core.known.note(core.receipts.size))
-        self._lane.start()
-        await self.server.start()
-        await self._serve_log_files()
-        await self._tell_readiness()
-        sweep = asyncio.create_task(self._sweep(started), name="sweep")
-        self._jobs = [
-            asyncio.create_task(self._watch_readiness(), name="readiness"),
+        await self._offload(lambda: self._core.known.note(self._core.receipts.size))
+
+    async def _take_over(self) -> None:
+        """Go on where the hub that led has stopped, without a start; repeated until it is done."""
+        core, company = self._core, self._core.company
+        while company is not None:
+            try:
+                await self._offload(partial(company.mark, core.custody))
+                await self._lane.run(core.engine.load)
+                await self._finish_taking_up()
+            except LedgerMismatch:
+                return  # Frozen, for all: it is told, and somebody must look.
+            except Exception as error:
+                _logger.error("taking over failed and will be tried again", exc_info=error)
+                await asyncio.sleep(_LEADING_EVERY_S)
+            else:
+                break
+        self._begun = self._clock()
+        self._jobs += self._leaders_jobs(self._begun)
+
+    def _leaders_jobs(self, since: datetime) -> list[asyncio.Task[None]]:
+        if self._member is not None:
+            # Other hubs hold content of submissions that they are still to record.
+            since -= _RECORDED_WITHIN
+        sweep = asyncio.create_task(self._sweep(since), name="sweep")
+        return [
             sweep,
             asyncio.create_task(self._expire(), name="expiry"),
             asyncio.create_task(self._stamp(), name="timestamps"),
@@ -375,21 +557,34 @@ class HubProcess:
         ]
 
     async def stop(self) -> None:
-        """Drain: no new calls, running ones finish, what waits is committed."""
+        """Drain: not ready first, then no new calls; running ones finish, what waits is committed.
+
+        Whoever got no answer by then gets UNAVAILABLE, and may repeat the very same call.
+        """
+        self.operating.stops()
+        await self.server.leave()
+        # Not where the start itself has failed, nor where another hub leads already.
+        if self._jobs and not self._core.deposed.is_set():
+            await asyncio.sleep(self._core.settings.stop_notice_s)
         self._stopping.set()
         for job in self._jobs:
             job.cancel()
             with suppress(asyncio.CancelledError):
                 await job
         await self._log_files.aclose()
-        await self.server.stop()
+        await self.server.stop(self._core.settings.drain_s)
         await self._lane.stop()
+        if self._member is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._member.stop)
         for examiner in self._examiners:
             await examiner.close()
         self._upload_threads.shutdown()
         self._readers.shutdown()
         self._file_readers.shutdown()
         self._rechecking.shutdown()
+        await self.operating.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
     async def _serve_log_files(self) -> None:
         """Serve the log as files, where the settings say so."""
@@ -412,11 +607,21 @@ class HubProcess:
         _logger.info("the log is served as files", port=self.http_port)
 
     async def _offload(self, work: Callable[[], T]) -> T:
-        return await _asked(asyncio.get_running_loop().run_in_executor(self._readers, work))
+        # What is logged on the way names the call it belongs to.
+        within = copy_context().run
+        return await _asked(asyncio.get_running_loop().run_in_executor(self._readers, within, work))
 
     async def _offload_upload(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await _asked(loop.run_in_executor(self._upload_threads, work))
+        return await _asked(loop.run_in_executor(self._upload_threads, copy_context().run, work))
+
+    def _clock(self) -> datetime:
+        """The time by which statements are judged, whatever a clock that was set back says.
+
+        Never before the newest event, which is what the next one will say of itself; nor before
+        this hub began: exchanges have the time in their ids, and `sweep` goes by it.
+        """
+        return max(system_clock(), self._begun, self._core.engine.last_time)
 
     def _server(self) -> HubServer:
         core = self._core
@@ -434,9 +639,9 @@ class HubProcess:
             content=core.content,
             uploads=self._uploads,
             vault=core.vault,
-            refusals=RefusalRecorder(self._lane, system_clock, _refusal_not_recorded),
+            refusals=RefusalRecorder(self._lane, self._clock, _refusal_not_recorded),
             offload=self._offload,
-            clock=system_clock,
+            clock=self._clock,
             randomness=system_randomness,
             policy=policy,
             demands=Demands(
@@ -468,7 +673,17 @@ class HubProcess:
                 private_key=core.server_key,
                 client_authorities=core.folder.transport_authorities,
             ),
-            interceptor=CallInterceptor(Identities(registry)),
+            interceptor=CallInterceptor(
+                Identities(registry),
+                Held(
+                    OpenCalls(core.settings.calls_per_caller),
+                    Patience(core.settings.reader_stall_s),
+                ),
+                core.meter,
+                self._tracer,
+                fresh=self._member.fresh if self._member else None,
+            ),
+            connections_max=connections_allowed(core.settings.connections_max),
             exchange=ExchangeServicer(
                 exchanges,
                 facts,
@@ -506,7 +721,7 @@ class HubProcess:
                     years=core.settings.retention,
                     lists=core.retention,
                     offload=self._offload,
-                    clock=system_clock,
+                    clock=self._clock,
                 ),
                 revocations=Revocations(self._callers_lane),
                 hub_keys=self._hub_keys,
@@ -536,7 +751,7 @@ class HubProcess:
                 registry=lambda: core.engine.registry,
                 calendar=working_days(core.settings),
                 offload=self._offload,
-                clock=system_clock,
+                clock=self._clock,
             ),
         )
 
@@ -552,7 +767,7 @@ class HubProcess:
             views=core.views,
             eraser=self._eraser,
             offload=self._offload,
-            clock=system_clock,
+            clock=self._clock,
         )
 
     def _listing(self) -> Listing:
@@ -562,7 +777,7 @@ class HubProcess:
             registry=lambda: core.engine.registry,
             calendar=working_days(core.settings),
             offload=self._offload,
-            clock=system_clock,
+            clock=self._clock,
         )
 
     async def until_deposed(self) -> NoReturn:
@@ -577,42 +792,17 @@ class HubProcess:
             await self._tell_readiness()
 
     async def _tell_readiness(self) -> None:
-        try:
-            ready = await self._offload(self._is_ready)
-        except Exception as error:
-            _logger.error("readiness check failed", exc_info=error)
-            ready = False
-        await self.server.ready(ready)
+        await self.server.ready(await self.operating.look())
 
-    def _is_ready(self) -> bool:
-        core = self._core
+    def _follows_well(self) -> bool:
+        """Whether a hub that does not lead gets its checkpoints, and sees what others store."""
+        company, member = self._core.company, self._member
         return (
-            core.engine.frozen is None
-            and not core.deposed.is_set()
-            and not core.engine.registry.frozen
-            and not core.engine.behind
-            and core.content.is_usable()
-            and core.uploads.is_usable()
-            and core.views.position() >= core.receipts.size
-            and self._signer_signs()
+            company is not None
+            and member is not None
+            and member.is_well
+            and company.shares_content()
         )
-
-    def _signer_signs(self) -> bool:
-        """Whether it signs, and not only answers: a token may be gone and nobody have noticed.
-
-        What it signed last is signed once more, with the keys that sign now: nothing new.
-        """
-        core = self._core
-        signing = core.engine.registry.hub_keys.signing(core.settings.origin)
-        try:
-            if (last := core.signer.last) is None:
-                return False
-            with suppress(LedgerMismatch):  # Meanwhile something newer was signed: it signs.
-                core.signer.sign(last.size, last.root, (), signing)
-            return True
-        except OSError as error:
-            _logger.warning("the signer does not sign", error=str(error))
-            return False
 
     async def _expire(self) -> None:
         """Record what was not collected in time; looked for every half minute."""
@@ -622,6 +812,7 @@ class HubProcess:
                     lane, offload = self._lane, self._offload
                     await expire_overdue(self._core.views, lane, offload, at=system_clock())
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "expiry")
                 _logger.error("the expiry job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_EXPIRY_EVERY_S)
 
@@ -640,6 +831,7 @@ class HubProcess:
                 if found := await review.round():
                     _logger.warning("signatures are in doubt", count=found)
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "doubts")
                 _logger.error("the doubt job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_DOUBTS_EVERY_S)
 
@@ -657,7 +849,7 @@ class HubProcess:
             registry=lambda: core.engine.registry,
             lane=self._lane,
             offload=self._offload,
-            clock=system_clock,
+            clock=self._clock,
             failed=_no_crl,
         )
 
@@ -711,8 +903,24 @@ class HubProcess:
             try:
                 await job.round()
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "signatures")
                 _logger.error("the examination failed and will be tried again", exc_info=error)
             await asyncio.sleep(_EXAMINE_EVERY_S)
+
+    async def _follow_issuers(self) -> None:
+        """Take up the lists and OCSP answers that the leader has; looked for every second."""
+        core, known = self._core, self._core.engine.registry
+        while True:
+            await asyncio.sleep(_FOLLOW_ISSUERS_EVERY_S)
+            try:
+                newest = core.engine.registry
+                if newest.crls != known.crls and not core.engine.leads:
+                    await self._offload(self._revocation_lists.load)
+                if newest.answers != known.answers and not core.engine.leads:
+                    await self._offload(self._ocsp_answers.load)
+                known = newest
+            except Exception as error:
+                _logger.error("what issuers say could not be taken up yet", exc_info=error)
 
     async def _fetch_crls(self) -> None:
         """Fetch revocation lists ahead, each at its time; nobody ever waits for this."""
@@ -720,6 +928,7 @@ class HubProcess:
             try:
                 await self._revocation_lists.round()
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "revocation-lists")
                 _logger.error("the revocation job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_CRLS_EVERY_S)
 
@@ -731,6 +940,7 @@ class HubProcess:
                 if not self._core.engine.registry.frozen:
                     await self._ocsp_answers.round()
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "ocsp")
                 _logger.error("the OCSP job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_OCSP_EVERY_S)
 
@@ -761,6 +971,7 @@ class HubProcess:
             except Stopped:
                 return
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "recheck")
                 _logger.error("reading again failed and will be tried again", exc_info=error)
             await asyncio.sleep(_RECHECK_EVERY_S)
 
@@ -772,6 +983,7 @@ class HubProcess:
                 if not self._core.engine.registry.frozen:
                     await self._timestamping.round()
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "timestamps")
                 _logger.error("the timestamp job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_TIMESTAMPS_EVERY_S)
 
@@ -783,6 +995,7 @@ class HubProcess:
                 if swept := await self._uploads.sweep(age):
                     _logger.info("swept uploads that no submission has used", count=swept)
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "uploads")
                 _logger.error("the upload job failed and will be tried again", exc_info=error)
             await asyncio.sleep(_UPLOAD_SWEEP_EVERY_S)
 
@@ -794,10 +1007,11 @@ class HubProcess:
     async def _erase(self) -> None:
         """Finish erasures that an approval could not; looked for every half minute."""
         while True:
-            await asyncio.sleep(_ERASE_EVERY_S)
+            await asyncio.sleep(_ERASE_EVERY_S if self._member is None else _ERASE_FOR_ALL_EVERY_S)
             try:
                 await self._eraser.run()
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "erasure")
                 _logger.error("the erasure job failed and will be tried again", exc_info=error)
 
     async def _remind(self) -> None:
@@ -806,12 +1020,13 @@ class HubProcess:
             try:
                 key_life.remind(self._hub_keys)
             except Exception as error:
+                self._core.meter.count(JOB_FAILURES, "reminders")
                 _logger.error("the plan for the hub's keys cannot be made", exc_info=error)
             await asyncio.sleep(_REMIND_EVERY_S)
 
-    async def _sweep(self, started: datetime) -> None:
+    async def _sweep(self, since: datetime) -> None:
         """Remove content that no event points at, or an erased one; only what is older than us."""
-        swept = await self._offload(lambda: sweep(self._core, before=started))
+        swept = await self._offload(lambda: sweep(self._core, before=since))
         if swept:
             _logger.info("swept content of submissions that were never recorded", count=swept)
 

@@ -18,6 +18,14 @@ class DatabaseUnreachable(Exception):
     """The server that has the hub's events cannot be asked, or has no such database."""
 
 
+class ContentUnreachable(Exception):
+    """The bucket that has the hub's attachments cannot be asked."""
+
+
+class ContentUnfit(Exception):
+    """A bucket keeps what is deleted: nothing in it could be erased by law."""
+
+
 class StoreMissing(Exception):
     """A store that this hub had is not there: a disk not mounted, or a restore half done."""
 

@@ -27,6 +27,7 @@ from hub.application.lane import Command
 from hub.application.operators import EnrolOperator
 from hub.application.trusted_roots import LIFE
 from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.content import content_root
 from hub.bootstrap.custody import Ask, Custodian, hub_places, nobody
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.timestamps import Offered, pem_of, settings_of, trusted
@@ -183,7 +184,7 @@ def _fill(
     # (3) Settings, databases, content folder, signer's memory.
     settings = _write_settings(folder, origin, listen, timestamps, custody=custody, stores=stores)
     _make_databases(folder, settings)
-    make_root(folder.content)
+    make_root(content_root(folder, settings))
     LastSigned.create(folder.last_signed).close()
     # (4) The first events.
     issued = {name: authority.issue_client(f"lienthong {name}") for name in OPERATORS}

@@ -62,9 +62,9 @@ def follow_the_log(core: Core) -> None:
     core.on_published.append(
         EndedKeys(origin=origin, registry=registry, receipts=core.receipts, signer=core.signer)
     )
-    core.on_published.append(
-        PublishedRoots(log=core.log, registry=registry, files=FolderRoots(core.folder))
-    )
+    roots = PublishedRoots(log=core.log, registry=registry, files=FolderRoots(core.folder))
+    core.on_published.append(roots)
+    core.on_followed.append(roots)
 
 
 def hub_keys(core: Core, lane: Lane, offload: Offloader) -> HubKeys:

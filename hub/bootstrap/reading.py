@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from adapters.storage.content import ContentStore
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys
 from adapters.storage.engine import Database
@@ -16,8 +15,9 @@ from adapters.storage.read_only import ReadOnlyDatabase, Snapshot
 from adapters.storage.tree import TreeStore
 from adapters.storage.views import Views
 from adapters.system import system_randomness
-from hub.application.ports import SignedTree
+from hub.application.ports import ContentStore, SignedTree
 from hub.application.vault import Vault
+from hub.bootstrap.content import open_content
 from hub.bootstrap.custody import Custodian, custodian_of
 from hub.bootstrap.folder import DataFolder, FolderBusy
 from hub.bootstrap.presence import require_document_keys
@@ -78,6 +78,7 @@ def open_stores(
     require_document_keys(keys_url)
     with (
         closing(custodian),
+        open_content(folder, settings) as contents,
         _signer(folder, settings, custodian) as (read, keys_held),
         _quiet_moment(folder, settings, read) as (database, last),
         # A key is stored before what it opens is committed: newer ones do no harm.
@@ -90,7 +91,7 @@ def open_stores(
             store=TreeStore(database),
             cosignatures=CosignatureStore(database),
             views=Views(database),
-            content=ContentStore(folder.content, system_randomness),
+            content=contents.store,
             vault=Vault(DocumentKeys(keys), custody, system_randomness),
             signer=Remembered(last, keys_held()),
         )

@@ -28,7 +28,7 @@ from hub.application.lane import Lane
 from hub.application.offload import Offloader
 from hub.application.outbound import Outbox, Pace
 from hub.application.ports import RelayRow
-from hub.application.reconciliation import Reconciliation
+from hub.application.reconciliation import LastReconciled, Reconciliation
 from hub.application.relays import Relays
 from hub.config import AxisSetting, ConfigInvalid
 from hub.errors import HubError
@@ -78,6 +78,14 @@ class AxisJob:
             outbox=self._connection.outbox if self._connection else None,
         )
 
+    def unreachable_rounds(self) -> int:
+        """In so many rounds in a row nobody answered."""
+        return self._connection.outbox.unreachable_rounds if self._connection else 0
+
+    def compared(self) -> LastReconciled | None:
+        """The newest comparison with the axis; None before the first. Raises OSError."""
+        return self._connection.reconciliation.newest() if self._connection else None
+
     async def run(self) -> None:
         """Make all rounds until cancelled; one that fails is logged and repeated."""
         axis = self._connection
@@ -105,7 +113,7 @@ class AxisJob:
         gateway = gateway_of(setting, core.folder.root)
         self._threads = ThreadPoolExecutor(_THREADS, "axis")
         core.on_published.append(self._published)
-        scratch = scratch_in(core.folder.content, system_randomness)
+        scratch = scratch_in(core.contents.root, system_randomness)
         registry = lambda: core.engine.registry  # noqa: E731
         first = timedelta(seconds=setting.retry_first_s)
         longest = timedelta(seconds=setting.retry_longest_s)
@@ -254,6 +262,13 @@ def gateway_of(setting: AxisSetting, root: Path) -> AxisGateway:
             deadlines=deadlines,
         )
     )
+
+
+def require_secrets(setting: AxisSetting, root: Path) -> None:
+    """Refuse files of secrets that cannot be used. Raises ConfigInvalid."""
+    names = [*setting.secrets, setting.password] if setting.password else setting.secrets
+    for name in names:
+        _secret(root / name)
 
 
 def _secret(path: Path) -> str:

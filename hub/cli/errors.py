@@ -376,10 +376,20 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("The database server cannot be reached, or has no such database."),
         N_("Start it, or correct `database_url`; below the error stands what the server said."),
     ),
+    "ContentUnreachable": (
+        "CONTENT_UNREACHABLE",
+        N_("The bucket with the attachments cannot be asked."),
+        N_("See that it is there and who may use it; `content_url` names it."),
+    ),
+    "ContentUnfit": (
+        "CONTENT_UNFIT",
+        N_("The bucket keeps what is deleted; nothing in it could be erased by law."),
+        N_("Give the hub a bucket that never had versions and locks no objects."),
+    ),
     "NoLongerLeading": (
         "DEPOSED",
         N_("Another hub has taken over the database; this one has ended."),
-        N_("Nothing that was acknowledged is lost. Start it again with `--standby`."),
+        N_("Nothing that was acknowledged is lost. Start it again with `--join` or `--standby`."),
     ),
     "StoreMissing": (
         "STORE_MISSING",

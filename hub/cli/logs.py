@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import Processor
@@ -20,9 +23,9 @@ def log_to_stderr(form: str, level: str) -> None:
     structlog.configure(
         processors=[*before, *_rendering(form)],
         wrapper_class=structlog.make_filtering_bound_logger(severity),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(cast(TextIO, _Lossy(sys.stderr))),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Lossy(sys.stderr))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before,
@@ -37,6 +40,27 @@ def log_to_stderr(form: str, level: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # It tells of every request that was made, and the axis is asked all day long.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    # These tell what they send, to the last byte.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+class _Lossy(io.TextIOBase):
+    """A stream that drops what cannot be written: a disk that is full of logs refuses nobody."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on, or drop."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _rendering(form: str) -> list[Processor]:

@@ -199,6 +199,20 @@ def _ledgers() -> typer.Typer:
     return ledgers
 
 
+def _configurations() -> typer.Typer:
+    from hub.cli import config
+
+    settings = typer.Typer(no_args_is_help=True, help="See to the settings of a hub.")
+    # A callback keeps the one command below the noun.
+    settings.callback()(_see_to_settings)
+    settings.command("check")(config.check)
+    return settings
+
+
+def _see_to_settings() -> None:
+    """See to the settings of a hub."""
+
+
 def _witnesses() -> typer.Typer:
     from hub.cli import witness
 
@@ -278,13 +292,14 @@ _COMMANDS: Mapping[str, str] = {
     "demo": "demo", "init": "init", "serve": "serve", "migrate": "migrate", "send": "send",
     "inbox": "inbox", "fetch": "fetch", "status": "status", "outbox": "outbox",
     "recall": "recall", "answer": "recall", "verify": "verify",
-    "received": "lists", "sent": "lists", "stats": "stats",
+    "received": "lists", "sent": "lists", "stats": "stats", "health": "health",
 }  # fmt: skip
 _GROUPS: Mapping[str, Callable[[], typer.Typer]] = {
     "agency": _agencies, "certificate": _certificates, "ca": _development_authority,
     "calendar": _calendars, "operator": _operators, "erase": _erasure, "retention": _retention,
     "evidence": _evidence, "axis": _axis, "ledger": _ledgers, "witness": _witnesses, "keys": _keys,
-    "trust": _trusted_roots, "signer": _signers, "auditor": _auditors, "audit": _audits,
+    "config": _configurations, "trust": _trusted_roots,
+    "signer": _signers, "auditor": _auditors, "audit": _audits,
 }  # fmt: skip
 
 

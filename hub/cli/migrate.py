@@ -29,6 +29,13 @@ def migrate(
         str,
         typer.Option("--from", metavar="URL", help="With --to: not the hub's own database."),
     ] = "",
+    content_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Copy the attachments in this folder into the bucket that `content_url` names.",
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Bring the database of a stopped hub to the schema of this version.
@@ -37,9 +44,12 @@ def migrate(
     receipts and the signer are not touched; lists are made anew at the next start.
 
     With --to, the log is copied into another database instead, compared row by row, and proven by
-    the root that was signed. Broken off, it goes on when it is repeated. The old one stays as
-    it is.
+    the root that was signed. Attachments stay where they are. With --content-from, these are
+    copied instead. Broken off, it goes on when it is repeated. The old ones stay as they are.
     """
+    if content_from:
+        _move_content(folder, content_from, json_)
+        return
     if to:
         _move(folder, from_, to, json_)
         return
@@ -86,3 +96,19 @@ def _move(folder: Path, source: str, target: str, as_json: bool) -> None:
         ]
     )
     say(_("Set `database_url` to it, and start the hub; put the old database away."))
+
+
+def _move_content(folder: Path, source: Path, as_json: bool) -> None:
+    from hub.bootstrap.content_move import move_content
+    from hub.bootstrap.folder import DataFolder
+    from hub.config import Settings
+
+    copied = move_content(DataFolder(folder), Settings.load(folder), source)
+    if as_json:
+        say_json({"folder": str(folder), "copied": copied})
+        return
+    say(
+        _("The attachments lie in the bucket; {count} were copied.", count=copied),
+        style="bold green",
+    )
+    say(_("Start the hub; keep the old folder until a backup of the bucket is made."))

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -30,29 +30,49 @@ def serve(
             "it gives no more sign.",
         ),
     ] = False,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="Serve together with other hubs on the same PostgreSQL database; whoever of them "
+            "leads signs, and is followed within seconds.",
+        ),
+    ] = False,
 ) -> None:
     """Run the hub of a folder until SIGTERM or Ctrl-C; running calls are finished first.
 
     It does not start when what is stored contradicts itself or the signer's memory.
     """
-    asyncio.run(_serve(folder, standby))
+    if standby and join:
+        raise CommandFailed(
+            "CONFIG_INVALID",
+            _("A hub either waits or serves."),
+            _("Leave out `--standby` or `--join`."),
+        )
+    asyncio.run(_serve(folder, standby=standby, together=join))
 
 
-async def _serve(folder: Path, standby: bool) -> None:
+async def _serve(folder: Path, *, standby: bool, together: bool) -> None:
     from hub.bootstrap.assembly import open_core, running_hub
     from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
+    from hub.bootstrap.memory import look_rarely
     from hub.cli.logs import log_to_stderr
     from hub.config import Settings
 
+    # Waiting for another hub to end, it has nothing to finish; as a container's first process it
+    # would not even hear it.
+    signal.signal(signal.SIGTERM, _leave)
     settings = Settings.load(folder)
     log_to_stderr(settings.log_format, settings.log_level)
     data = DataFolder(folder)
-    opened = open_core(data, settings, custodian_of(data, settings, ask_secret), standby=standby)
+    custodian = custodian_of(data, settings, ask_secret)
+    opened = open_core(data, settings, custodian, standby=standby, together=together)
     with opened as core, _port_free(settings.listen):
         # Asked to stop while the ledger is being checked, it stops right after.
         stop = when_told_to_stop()
         async with running_hub(core) as hub:
+            look_rarely()
             address = f"{settings.listen.rpartition(':')[0]}:{hub.port}"
             # One line, and then nothing but the log on stderr: whoever waits can read it.
             print(
@@ -62,6 +82,10 @@ async def _serve(folder: Path, standby: bool) -> None:
             )  # fmt: skip
             await _first(stop.wait(), hub.until_deposed())
     say(_("Stopped; everything that was accepted is recorded."))
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 async def _first(*waiting: Coroutine[Any, Any, Any]) -> None:

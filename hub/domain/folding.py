@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Letters with a stroke are letters of their own to Unicode, not a letter and a mark. The
 # Icelandic eth looks like Đ, and old converters wrote it for one.
 _STROKES = str.maketrans({"đ": "d", "ð": "d"})
+# Neither ASCII nor in the block of combining diacritical marks, which holds nothing else: no sign
+# of Vietnamese, once decomposed.
+_FOREIGN = re.compile(r"[^\x00-\x7f\u0300-\u036f]")
 
 
 def fold(text: str) -> str:
@@ -15,8 +19,10 @@ def fold(text: str) -> str:
     Case, diacritics, composed or decomposed Unicode, compatibility forms and invisible
     signs make no difference; all other signs and the spaces stay.
     """
-    lower = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(sign for sign in lower if not _is_mark(sign)).translate(_STROKES)
+    lower = unicodedata.normalize("NFKD", text).casefold().translate(_STROKES)
+    if not _FOREIGN.search(lower):
+        return lower.encode("ascii", "ignore").decode()
+    return "".join(sign for sign in lower if not _is_mark(sign))
 
 
 def words_of(text: str) -> tuple[str, ...]:

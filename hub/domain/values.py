@@ -20,6 +20,12 @@ def uuid7(at: datetime, random: bytes) -> UUID:
     return UUID(bytes=bytes(value))
 
 
+def time_of(identifier: UUID) -> datetime:
+    """When a UUIDv7 was made, to the millisecond."""
+    milliseconds = int.from_bytes(identifier.bytes[:6], "big")
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
 def format_time(at: datetime) -> str:
     """A UTC instant as events write it: `2026-11-22T01:30:00.000000Z`."""
     # Not strftime: its %Y writes the year 950 with three digits, which nothing reads back.

@@ -12,7 +12,7 @@ import structlog
 from hub.application.history import History
 from hub.application.lane import Command, NothingRecorded, Recorded
 from hub.application.mapper import ClosedMapper, read_event
-from hub.application.ports import Clock, EventLog, HeadMoved, LogEntry, Randomness
+from hub.application.ports import Clock, EventLog, Head, HeadMoved, LogEntry, Randomness
 from hub.application.registry import Registry
 from hub.application.session import Session
 from hub.application.vault import Vault
@@ -24,23 +24,26 @@ from hub.errors import (
     RequestIdReused,
     Unavailable,
 )
+from hub.ledger.following import Others, Register, followed
 from hub.ledger.receipts import ReceiptBook, receipts_of_batch
 from hub.ledger.sequencer import AnotherSigned, Sequencer
+from hub.ledger.steps import Stepping, Steps
 
 _logger = structlog.get_logger(__name__)
 
 # How often in a row another process may be quicker than we are.
 _LOADS_MAX = 3
 
-Outcome = Recorded | Exception
-"""What a command's caller gets."""
-
 
 @dataclass(frozen=True, slots=True)
-class _At:
-    """A command's fact stands, or will stand, at this position."""
+class At:
+    """A command's fact stands at this position; no checkpoint may cover it yet."""
 
     position: int
+
+
+Outcome = Recorded | At | Exception
+"""What a command's caller gets; at a hub that does not lead, once a checkpoint covers it."""
 
 
 class BatchEngine:
@@ -62,7 +65,10 @@ class BatchEngine:
         clock: Clock,
         randomness: Randomness,
         published: Callable[[], None],
+        others: Others | None = None,
+        stepping: Stepping | None = None,
     ) -> None:
+        """`others` are the hubs that append to the same log; None for a hub that is alone."""
         self._log = log
         self._mapper = mapper
         self._sequencer = sequencer
@@ -71,18 +77,32 @@ class BatchEngine:
         self._clock = clock
         self._randomness = randomness
         self._published = published
+        self._others = others
+        self.stepping = stepping or Stepping()
         self._history = History(log, mapper)
-        self._registry = Registry()
+        self._register = Register(log)
         self._next_position = 0
         self._last_time = datetime.min.replace(tzinfo=UTC)
         self._stale = True
         self._followed = True
+        self._noticed = 0
+        self._leading = others is None
         self.frozen: LedgerMismatch | None = None
 
     @property
     def registry(self) -> Registry:
-        """The register as of the last batch."""
-        return self._registry
+        """The register as of the last batch, and of what was seen of other hubs."""
+        return self._register.current
+
+    @property
+    def register(self) -> Register:
+        """What keeps it up to the log."""
+        return self._register
+
+    @property
+    def last_time(self) -> datetime:
+        """The time of the newest event; none is ever recorded as earlier."""
+        return self._last_time
 
     @property
     def unread(self) -> int:
@@ -90,8 +110,13 @@ class BatchEngine:
         return self._sequencer.unread
 
     def freeze(self, mismatch: LedgerMismatch) -> None:
-        """Accept nothing from now on: somebody found that what is stored was changed."""
+        """Accept nothing from now on: somebody found that what is stored was changed.
+
+        No other hub on the database does either.
+        """
         self.frozen = mismatch
+        if self._others is not None:
+            self._others.freeze(mismatch)
         _logger.error(
             "log frozen",
             reason=str(mismatch),
@@ -104,12 +129,28 @@ class BatchEngine:
         """Whether work is left that no command may ever ask for: reload, sign, publish, tell."""
         return self.frozen is None and (self._stale or not self._followed)
 
+    @property
+    def moved(self) -> bool:
+        """Whether other hubs have appended what this one can go on with at once."""
+        done = self._sequencer.size if self.leads else self._next_position
+        return self.frozen is None and not self._stale and self._noticed > done
+
+    @property
+    def can_commit(self) -> bool:
+        """Whether the last batch went well, and nothing is stopped."""
+        return self.frozen is None and not self._stale
+
+    def notice(self, next_position: int) -> None:
+        """The log was seen to end here. Called by any thread."""
+        self._noticed = max(self._noticed, next_position)
+
     def load(self) -> None:
         """Take up where storage says we are, and finish what was left undone.
 
         Should another process do that very work meanwhile, everything is looked at anew. Raises
         LedgerMismatch, after which nothing is accepted, or whatever storage raises.
         """
+        self._leading = True
         for _ in range(_LOADS_MAX - 1):
             with suppress(AnotherSigned):
                 return self._load()
@@ -120,7 +161,7 @@ class BatchEngine:
         self._history.forget()
         try:
             self._sequencer.load()
-            self._registry = load_registry(self._log)
+            self._register.reload()
             self._note_late(self._sequencer.extend())
         except LedgerMismatch as mismatch:
             self.freeze(mismatch)
@@ -130,40 +171,123 @@ class BatchEngine:
         self._stale = False
         self._publish()
 
+    def join(self) -> None:
+        """Take up where storage says we are, beside a hub that leads, and change nothing.
+
+        Raises LedgerMismatch when what is stored contradicts itself or the signer.
+        """
+        self._leading = False
+        self._sequencer.load()
+        self._receipts.publish(self._sequencer.size, self._sequencer.checkpoint)
+        self._rejoin()
+
+    def _rejoin(self) -> None:
+        self._history.forget()
+        self._vault.let_go()
+        self._register.reload()
+        self._next_position = self._log.head().next_position
+        self._last_time = self._time_of_last_event()
+        self._stale = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this hub signs; one that has just come to lead does not before it has loaded."""
+        return self._leading and (self._others is None or self._others.leads)
+
+    def receipts(self, positions: Sequence[int]) -> dict[int, Recorded]:
+        """What was recorded at these positions, once a checkpoint covers them.
+
+        Raises LedgerMismatch, which stops all hubs, and whatever storage raises.
+        """
+        try:
+            return self._receipts.receipts(positions)
+        except LedgerMismatch as mismatch:
+            self.freeze(mismatch)
+            raise
+
     def process(self, commands: Sequence[Command]) -> list[Outcome]:
         """Decide, commit, sequence and answer; one outcome for each command, in order."""
         if refusal := self._not_ready():
             return [refusal] * len(commands)
+        steps = self.stepping.begin(len(commands))
         try:
-            session, outcomes = self._decide(commands)
-        except Exception as error:  # Storage, not a command: nothing was decided.
+            outcomes = self._record(commands, steps)
+        except Exception as error:
             return self._commit_failed(error, commands)
-        # (1) Content lies on disk already; now the keys it was sealed with. If we stop here,
-        # keys without an exchange are left, which harm nobody.
-        # (2) One transaction. If we stop after it, `load` goes on at (3).
-        if not session.is_empty:
-            try:
-                self._vault.store(session.document_keys)
-                self._log.commit(session.commit())
-            except Exception as error:
-                return self._commit_failed(error, commands)
-            self._next_position += len(session.commit().events)
-            self._last_time = session.at
-            self._registry = session.registry
+        if not self.leads:
+            return list(outcomes)  # (3) to (5) are the leader's.
         # (3) to (5): the sequencer's. Only then is anything visible to anyone.
         try:
             entries = self._sequencer.extend()
         except Exception as error:
             return self._sequencing_failed(error, outcomes)
+        steps.are_signed(entries)
         self._publish()
+        wanted = {outcome.position for outcome in outcomes if isinstance(outcome, At)}
+        before = self._sequencer.before  # What stands below has an earlier checkpoint's receipt.
         fresh = receipts_of_batch(
-            entries, self._sequencer.size, self._sequencer.checkpoint, self._sequencer.tree
+            [each for each in entries if each.position in wanted and each.position >= before],
+            self._sequencer.size,
+            self._sequencer.checkpoint,
+            self._sequencer.tree,
         )
         return [self._answer(outcome, fresh) for outcome in outcomes]
 
+    # --- recording ----------------------------------------------------------------
+
+    def _record(self, commands: Sequence[Command], steps: Steps) -> list[At | Exception]:
+        if self._others is not None:
+            return self._record_among_others(commands, steps)
+        session, outcomes = self._decide(commands)
+        steps.are_decided()
+        if not session.is_empty:
+            # (1) Content lies on disk already; now the keys it was sealed with. If we stop
+            # here, keys without an exchange are left, which harm nobody.
+            self._vault.store(session.document_keys)
+            # (2) One transaction. If we stop after it, `load` goes on at (3).
+            self._log.commit(session.commit())
+            self._note_committed(session)
+            steps.are_committed()
+        return outcomes
+
+    def _record_among_others(
+        self, commands: Sequence[Command], steps: Steps
+    ) -> list[At | Exception]:
+        """The same under the lock of the log, on what other hubs have committed.
+
+        What they did is read before the lock as far as it goes. Whatever a command looks at,
+        inside or outside, is the newest state: nothing is decided twice (docs/decisions/0039).
+        """
+        self._follow(self._log.head())
+        if not commands:
+            return []
+        with self._log.appending() as end:
+            self._follow(end.head)
+            session, outcomes = self._decide(commands)
+            steps.are_decided()
+            if not session.is_empty:
+                self._vault.store(session.document_keys)
+                end.append(session.commit())
+        if not session.is_empty:
+            self._note_committed(session)
+            steps.are_committed()
+        return outcomes
+
+    def _follow(self, head: Head) -> None:
+        self._register.advance(head.registry_version)
+        last = followed(self._log, self._history, self._vault, self._next_position, head)
+        self._next_position = head.next_position
+        if last is not None:
+            self._last_time = max(self._last_time, last)
+
+    def _note_committed(self, session: Session) -> None:
+        self._next_position += len(session.commit().events)
+        self._last_time = session.at
+        self._register.keep(session.registry)
+
     # --- deciding -----------------------------------------------------------------
 
-    def _decide(self, commands: Sequence[Command]) -> tuple[Session, list[_At | Exception]]:
+    def _decide(self, commands: Sequence[Command]) -> tuple[Session, list[At | Exception]]:
         """Decide each command in turn on what is committed and on those before it.
 
         A command that fails in a way nobody foresaw must not take its neighbours with it:
@@ -181,7 +305,7 @@ class BatchEngine:
 
     def _decide_in(
         self, session: Session, commands: Sequence[Command], broken: dict[int, Exception]
-    ) -> list[_At | Exception]:
+    ) -> list[At | Exception]:
         keys = [request for command in commands if (request := command.request)]
         # One look-up a batch: a conflict found by the insert would roll all of it back.
         answered = {
@@ -190,7 +314,7 @@ class BatchEngine:
                 [(key.caller, key.request_id) for key in keys]
             ).items()
         }
-        outcomes: list[_At | Exception] = []
+        outcomes: list[At | Exception] = []
         for index, command in enumerate(commands):
             if index in broken:
                 outcomes.append(broken[index])
@@ -211,7 +335,7 @@ class BatchEngine:
         session: Session,
         command: Command,
         answered: dict[tuple[str, str], tuple[bytes, int]],
-    ) -> _At:
+    ) -> At:
         request = command.request
         key = (request.caller, request.request_id) if request else None
         if request and key in answered:
@@ -222,20 +346,20 @@ class BatchEngine:
                     request_id=request.request_id,
                     first_digest=digest.hex(),
                 )
-            return _At(position)
+            return At(position)
         require_not_frozen(session.registry, command)
         command.decide(session)
         position = session.accept()
         if request and key:
             answered[key] = (request.digest, position)
-        return _At(position)
+        return At(position)
 
     def _session(self) -> Session:
         return Session(
             log=self._log,
             history=self._history,
             mapper=self._mapper,
-            registry=self._registry,
+            registry=self._register.current,
             randomness=self._randomness,
             next_position=self._next_position,
             # Never earlier than the event before it, whatever the clock says.
@@ -244,7 +368,7 @@ class BatchEngine:
 
     # --- answering ----------------------------------------------------------------
 
-    def _answer(self, outcome: _At | Exception, fresh: dict[int, Recorded]) -> Outcome:
+    def _answer(self, outcome: At | Exception, fresh: dict[int, Recorded]) -> Outcome:
         if isinstance(outcome, Exception):
             return outcome
         if outcome.position in fresh:
@@ -271,7 +395,10 @@ class BatchEngine:
     def _not_ready(self) -> HubError | None:
         if self.frozen is None and self._stale:
             try:
-                self.load()
+                if self.leads:
+                    self.load()
+                else:
+                    self._rejoin()
             except LedgerMismatch:
                 pass  # `frozen` says it from now on.
             except Exception as error:
@@ -287,14 +414,18 @@ class BatchEngine:
         # Kept or not, we cannot know: callers ask again, and the request id decides. Those
         # refused too: they may have been refused for what an earlier command of the batch did.
         self._stale = True
+        self.stepping.failed("commit")
+        if isinstance(error, LedgerMismatch):
+            self.freeze(error)
         if not isinstance(error, HeadMoved):
             _logger.error("commit failed", exc_info=error)
         return [Unavailable("the outcome is not known; repeat the very same call")] * len(commands)
 
     def _sequencing_failed(
-        self, error: Exception, outcomes: Sequence[_At | Exception]
+        self, error: Exception, outcomes: Sequence[At | Exception]
     ) -> list[Outcome]:
         self._stale = True
+        self.stepping.failed("checkpoint")
         _logger.error("sequencing failed", exc_info=error)
         delayed = ReceiptDelayed("recorded; the receipt follows, repeat the very same call")
         return [outcome if isinstance(outcome, Exception) else delayed for outcome in outcomes]

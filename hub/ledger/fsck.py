@@ -24,6 +24,7 @@ from hub.application.ports import (
     Erasure,
     EventLog,
     LogEntry,
+    SealedPayload,
     SignerMemory,
     TreeStore,
 )
@@ -51,6 +52,8 @@ FINDINGS_MAX = 1000
 # Aggregates whose newest version is remembered; for the others the log is asked.
 _VERSIONS_KEPT_MAX = 100_000
 _ERASURES_AT_ONCE = 1000
+# Events whose payloads are asked for together: a statement may have a megabyte.
+_AT_ONCE = 64
 # What came from the axis beside documents is kept as a payload.
 _WITH_REPORTS = frozenset(
     kind.TOPIC
@@ -98,9 +101,12 @@ def check_everything(
     position = 0
     try:
         for chunk in read_entries(parts.log, 0, total):
-            for entry in chunk:
-                yield from tree.take(entry)
-                yield from events.take(entry)
+            for start in range(0, len(chunk), _AT_ONCE):
+                some = chunk[start : start + _AT_ONCE]
+                events.look_ahead(some)
+                for entry in some:
+                    yield from tree.take(entry)
+                    yield from events.take(entry)
             position = chunk[-1].position + 1
             yield from events.check_requests()
             progress(position, total)
@@ -248,14 +254,26 @@ class _Events:
         self._seen_erased: set[UUID] = set()
         self._with_content = self._erased.intersection(parts.content.exchanges())
         self._request_count = 0
+        self._read: dict[int, Event | UnreadableEvent] = {}
+        self._payloads: dict[bytes, SealedPayload] = {}
+        self._keys: dict[UUID, bytes] = {}
         self._revoked: set[str] = set()
         self.witnesses: set[str] = set()
 
+    def look_ahead(self, entries: Sequence[LogEntry]) -> None:
+        """Read the next entries, and ask for what they name with two questions for them all."""
+        self._read = {entry.position: _read(entry) for entry in entries}
+        events = [each for each in self._read.values() if isinstance(each, Event)]
+        digests = [digest for event in events for digest in _payloads_of(event)]
+        self._payloads = self._parts.log.payloads(digests)
+        exchanges = {sealed.exchange_id for sealed in self._payloads.values()}
+        self._keys = self._parts.vault.keys_of(exchanges)
+
     def take(self, entry: LogEntry) -> Iterator[Finding]:
-        try:
-            event = read_leaf(entry.state)
-        except UnreadableEvent as error:
-            yield Finding(f"event {entry.position} cannot be read: {error}", entry.position)
+        """What does not agree with one of the entries that were looked at ahead."""
+        event = self._read[entry.position]
+        if not isinstance(event, Event):
+            yield Finding(f"event {entry.position} cannot be read: {event}", entry.position)
             return
         for what in (
             *self._check_columns(entry, event),
@@ -353,7 +371,7 @@ class _Events:
 
     def _check_payload(self, event: Event, named: str) -> Iterator[str]:
         digest = bytes.fromhex(named)
-        sealed = self._parts.log.payload(digest)
+        sealed = self._payloads.get(digest)
         if exchange_of(event) in self._erased:
             if sealed is not None:
                 yield f"the document was erased, but this payload is still there{_ERASED_AGAIN}"
@@ -362,7 +380,8 @@ class _Events:
             yield "its payload is missing"
             return
         try:
-            payload = self._parts.vault.open_payload(sealed)
+            key = self._keys.get(sealed.exchange_id)
+            payload = self._parts.vault.open_payload(sealed, key)
         except ContentLost as error:
             yield f"its payload cannot be opened: {error}"
             return
@@ -430,6 +449,20 @@ class _Events:
         if request := request_of(event):
             self._request_count += 1
             self._requests.append((position, request.caller, request.request_id, request.digest))
+
+
+def _read(entry: LogEntry) -> Event | UnreadableEvent:
+    try:
+        return read_leaf(entry.state)
+    except UnreadableEvent as error:
+        return error
+
+
+def _payloads_of(event: Event) -> Iterator[bytes]:
+    if "statement" in event.data:
+        yield bytes.fromhex(event.data["statement"]["digest"])
+    if event.topic in _WITH_REPORTS:
+        yield bytes.fromhex(event.data["report"])
 
 
 def _contents_of(event: Event) -> list[Mapping[str, Any]]:

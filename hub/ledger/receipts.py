@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 
 from hub.application.lane import Recorded
 from hub.application.ports import Cosignatures, EventLog, LogEntry, TreeStore
 from hub.errors import LedgerMismatch, PositionUnknown, ReceiptDelayed
+from hub.proof.checkpoint import parse_checkpoint_body
 from hub.proof.merkle import HASH_BYTES, leaf_hash
+from hub.proof.note import parse_note
 from hub.proof.receipt import Receipt, TlogProof
 from hub.proof.tiles import TilePath, format_bundle, width_at
 from hub.proof.tree import TILE_WIDTH, Tree
 from hub.proof.witnessing import with_cosignatures
+
+# Events read in one piece for the receipts of one batch.
+_AT_ONCE = 1024
 
 
 class ReceiptBook:
@@ -81,6 +87,33 @@ class ReceiptBook:
                 f"event {position} or its checkpoint is missing", position=position
             )
         return _receipt(entries[0], covering, self._tree)
+
+    def receipts(self, positions: Iterable[int]) -> dict[int, Recorded]:
+        """The receipts of several positions that are near each other, in few queries.
+
+        Raises as `receipt`, and LedgerMismatch where the stored tree is not the signed one.
+        """
+        wanted = sorted(set(positions))
+        if wanted and wanted[-1] >= self.size:
+            raise ReceiptDelayed("recorded, but not yet covered by a signed checkpoint")
+        tree, found = self._tree, dict[int, Recorded]()
+        covering: tuple[int, bytes] | None = (0, b"")
+        for portion in _near(wanted):
+            first = portion[0]
+            entries = self._log.entries(first, portion[-1] - first + 1)
+            for position in portion:
+                if covering is not None and position >= covering[0]:
+                    covering = self._store.checkpoint_covering(position)
+                    # Each tile once; but anew for each tree, since the last ones grow.
+                    tree = Tree(cache(self._store.tile))
+                    _require_root(tree, covering)
+                entry = entries[position - first] if position - first < len(entries) else None
+                if covering is None or entry is None or entry.position != position:
+                    raise LedgerMismatch(
+                        f"event {position} or its checkpoint is missing", position=position
+                    )
+                found[position] = _receipt(entry, covering, tree)
+        return found
 
     def cosigned(self, position: int, *, beyond: int = 0) -> Recorded:
         """The receipt of one position under the checkpoint that most witnesses cosigned.
@@ -157,6 +190,30 @@ class ReceiptBook:
         if len(hashes) != width * HASH_BYTES:
             raise LedgerMismatch(f"tile {level}/{number} is incomplete")
         return hashes
+
+
+def _near(positions: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Risen positions in portions that are read at once, with what stands between them."""
+    portion: list[int] = []
+    for position in positions:
+        if portion and position - portion[0] >= _AT_ONCE:
+            yield portion
+            portion = []
+        portion.append(position)
+    if portion:
+        yield portion
+
+
+def _require_root(tree: Tree, covering: tuple[int, bytes] | None) -> None:
+    """Refuse a stored tree that another hub has not signed so."""
+    if covering is None:
+        return
+    signed = parse_checkpoint_body(parse_note(covering[1]).text)
+    if (signed.size, signed.root) != (covering[0], tree.root(covering[0])):
+        raise LedgerMismatch(
+            f"the stored tree of size {covering[0]} is not the one that was signed",
+            position=covering[0] - 1,
+        )
 
 
 def receipts_of_batch(

@@ -48,8 +48,12 @@ class Sequencer:
         self._ring = KeyRing()
         self._growing = GrowingTree(0, store.tile)
         self._published: tuple[int, bytes] | None = None
+        self.before = 0
+        """The size of the newest published checkpoint but one."""
         self.unread = 0
         """How many events, from the first on, the last `load` did not read again."""
+        self.newest: Sequence[LogEntry] = ()
+        """The events that the newest checkpoints of this process cover, as they are stored."""
 
     @property
     def size(self) -> int:
@@ -101,6 +105,9 @@ class Sequencer:
     def extend(self) -> list[LogEntry]:
         """Cover every event committed since the last checkpoint; returns those events.
 
+        `before` is then the size of the last checkpoint but one: what stands below it was covered
+        before.
+
         If we stop between any two steps, the next `load` and `extend` finish the work. Raises
         LedgerMismatch, and AnotherSigned when meanwhile another process did this very work.
         """
@@ -114,11 +121,15 @@ class Sequencer:
             # (4) The signer checks that this extends the last tree, remembers it durably, signs.
             # Stop here: the events stand, nobody has a receipt; `load` finds the signer ahead.
             # (5) Tiles and checkpoint in one transaction, then publish.
+            self.before = self.size
             ring = self._ring.advanced_by(entries)
             note = self._sign_and_store(size, root, ring.signing(self._origin))
             self._growing.stored()
             self._published, self._ring = (size, note), ring
             taken += entries
+            if len(entries) < _LEAVES_PER_CHECKPOINT_MAX:
+                break  # What other hubs append meanwhile must not keep our callers waiting.
+        self.newest = taken or self.newest
         return taken
 
     def _sign_and_store(self, size: int, root: bytes, by: Sequence[VerifierKey]) -> bytes:
@@ -259,14 +270,16 @@ def read_entries(log: EventLog, start: int, count: int) -> Iterator[list[LogEntr
     """Up to `count` entries from `start` on, in chunks; refuses a gap in the positions."""
     position, end = start, start + count
     while position < end:
-        chunk = list(log.entries(position, min(_READ_MAX, end - position)))
+        wanted = min(_READ_MAX, end - position)
+        chunk = list(log.entries(position, wanted))
         for entry in chunk:
             if entry.position != position:
                 raise LedgerMismatch(f"event {position} is missing", position=position)
             position += 1
-        if not chunk:
-            return
-        yield chunk
+        if chunk:
+            yield chunk
+        if len(chunk) < wanted:
+            return  # There are no more.
 
 
 def require_columns(entry: LogEntry) -> None:
@@ -276,9 +289,10 @@ def require_columns(entry: LogEntry) -> None:
     parsing, for this runs over the whole log at each start.
     """
     _, _, end = entry.state.rpartition(b',"id":')
-    identity = b'"%s","nonce":"' % str(entry.aggregate_id).encode()
-    kind = b'","topic":"%s","version":%d}' % (entry.topic.encode(), entry.version)
-    if not (end.startswith(identity) and end.endswith(kind)):
+    hexa = entry.aggregate.hex()
+    identity = f'"{hexa[:8]}-{hexa[8:12]}-{hexa[12:16]}-{hexa[16:20]}-{hexa[20:]}","nonce":"'
+    kind = f'","topic":"{entry.topic}","version":{entry.version}}}'
+    if not (end.startswith(identity.encode()) and end.endswith(kind.encode())):
         raise LedgerMismatch(
             f"event {entry.position}: the columns beside its bytes say something else",
             position=entry.position,

@@ -10,17 +10,22 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from hub.application.lane import Command, Recorded
 from hub.errors import Unavailable
-from hub.ledger.batch import BatchEngine, Outcome
+from hub.ledger.batch import At, BatchEngine, Outcome
+from hub.ledger.covering import Covering
 from hub.ledger.fair_queue import FairQueue, Limits
 
 BATCH_MAX = 256
 # How soon a batch that was committed but not signed is tried again without being asked.
 _CATCH_UP_S = 1.0
 
-_Waiting = tuple[Command, "asyncio.Future[Recorded]"]
+T = TypeVar("T")
+
+# The last one is when it came.
+_Waiting = tuple[Command, "asyncio.Future[Recorded]", float]
 
 
 class WritingLane:
@@ -33,9 +38,16 @@ class WritingLane:
         batch_max: int = BATCH_MAX,
         limits: Limits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        covering: Covering | None = None,
+        waited: Callable[[float], None] = lambda since: None,
     ) -> None:
+        """`covering` waits for the leader's checkpoints, where another hub may lead. `waited`
+        hears of each batch since when, by `perf_counter`, its oldest has waited.
+        """
         self._engine = engine
+        self._covering = covering
         self._batch_max = batch_max
+        self._waited = waited
         self._waiting: FairQueue[_Waiting] = FairQueue(limits or Limits(), monotonic)
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lane")
@@ -52,7 +64,21 @@ class WritingLane:
         self._wake.set()
         if self._task:
             await self._task
+        if self._covering is not None:
+            await self._covering.finish()
         self._thread.shutdown()
+
+    def nudge(self) -> None:
+        """Another hub has appended events. Called on the event loop."""
+        self._wake.set()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something on the lane's thread, between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def waiting(self) -> dict[str, int]:
+        """How many commands of each caller wait; those of the hub itself under an empty name."""
+        return self._waiting.waiting()
 
     async def do(self, command: Command) -> Recorded:
         """The receipt of what the command recorded, now or when it first came.
@@ -65,7 +91,7 @@ class WritingLane:
         future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
         # The hub's own commands have no request; they share one queue.
         caller = command.request.caller if command.request else ""
-        self._waiting.put(caller, (command, future))
+        self._waiting.put(caller, (command, future, time.perf_counter()))
         self._wake.set()
         return await future
 
@@ -74,15 +100,29 @@ class WritingLane:
         while not (self._closing and not self._waiting):
             await self._until_woken()
             batch = self._waiting.take(self._batch_max)
-            if not batch and not self._engine.behind:
+            if not batch and not (self._engine.behind or self._engine.moved):
                 continue
-            commands = [command for command, _ in batch]
+            commands = [command for command, _, _ in batch]
+            if batch:
+                self._waited(min(each[2] for each in batch))
             outcomes = await loop.run_in_executor(self._thread, self._process, commands)
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
+            await self._answer([future for _, future, _ in batch], outcomes)
+
+    async def _answer(
+        self, futures: Sequence[asyncio.Future[Recorded]], outcomes: Sequence[Outcome]
+    ) -> None:
+        committed = {}
+        for future, outcome in zip(futures, outcomes, strict=True):
+            if isinstance(outcome, At):
+                committed[future] = outcome.position
+            else:
                 _resolve(future, outcome)
+        if committed and self._covering is not None:
+            # The next batch is not kept waiting by the leader, unless too many are.
+            await self._covering.answer(committed)
 
     async def _until_woken(self) -> None:
-        if self._waiting:
+        if self._waiting or self._engine.moved:
             return
         self._wake.clear()
         try:
@@ -98,7 +138,7 @@ class WritingLane:
             return [error] * len(commands)
 
 
-def _resolve(future: asyncio.Future[Recorded], outcome: Outcome) -> None:
+def _resolve(future: asyncio.Future[Recorded], outcome: Recorded | Exception) -> None:
     if future.done():
         return  # The caller has gone.
     if isinstance(outcome, Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
     EventLog,
+    LogEntry,
     NoticeKind,
     NoticeRow,
     OrderRow,
@@ -29,9 +31,7 @@ from hub.domain.relay import Relay, RelayKind
 from hub.domain.values import parse_time
 from hub.errors import ContentLost, LedgerMismatch
 from hub.projections.relays import RELAY_TOPICS, RelayStretch, axis_members
-from hub.proof.dsse import SignedStatement
 from hub.proof.leaf import Event
-from hub.proof.statements import Envelope, read_statement
 
 _CHUNK_MAX = 4096
 # What changes nothing but that recipients are told of it.
@@ -39,6 +39,27 @@ _ONLY_TOLD = {
     Exchange.DocumentUpdated.TOPIC: NoticeKind.UPDATED,
     Exchange.SignatureVerdictMade.TOPIC: NoticeKind.SIGNATURES,
 }
+_OF_A_DELIVERY = frozenset(
+    kind.TOPIC
+    for kind in (
+        Delivery.DocumentHandedOver,
+        Delivery.StatusReported,
+        Delivery.RecallAnswered,
+        Delivery.DeliveryExpired,
+        Delivery.AxisStatusTaken,
+    )
+)
+# Several facts follow each other about one document.
+_id = lru_cache(maxsize=1024)(UUID)
+_OF_ALL_DELIVERIES = frozenset(
+    kind.TOPIC
+    for kind in (
+        Exchange.DocumentReplaced,
+        Exchange.RecallRequested,
+        Exchange.AxisRecallTaken,
+        Exchange.PayloadErased,
+    )
+)
 
 
 class DeliveryProjection:
@@ -49,17 +70,20 @@ class DeliveryProjection:
         self._vault = vault
         self._views = views
 
-    def catch_up(self, size: int) -> None:
+    def catch_up(self, size: int, read: Sequence[LogEntry] = ()) -> None:
         """Take in every event below `size`; one transaction a chunk.
 
-        Views that are further are not of this log, and are made anew.
+        Views that are further are not of this log, and are made anew. Entries that were `read`
+        from the log just now, and are what comes next, are not read again.
         """
         start = self._views.position()
         if start > size:
             self._views.clear()
             start = 0
         while start < size:
-            entries = self._log.entries(start, min(_CHUNK_MAX, size - start))
+            wanted = min(_CHUNK_MAX, size - start)
+            is_next = bool(read) and read[0].position == start and len(read) <= wanted
+            entries = read if is_next else self._log.entries(start, wanted)
             if not entries:
                 raise LedgerMismatch(f"event {start} is missing", position=start)
             events = [(entry.position, read_event(entry.state)) for entry in entries]
@@ -67,12 +91,12 @@ class DeliveryProjection:
             start += len(entries)
 
     def _changes(self, events: Sequence[tuple[int, Event]]) -> ViewChanges:
-        envelopes = self._envelopes([event for _, event in events])
-        stretch = _Stretch(self._views)
+        said = self._said([event for _, event in events])
+        stretch = _Stretch(self._views, [event for _, event in events])
         for position, event in events:
             match event.topic:
                 case Exchange.Created.TOPIC | Exchange.AxisDocumentTaken.TOPIC:
-                    stretch.open(event, position, envelopes.get(event.id, _NOTHING))
+                    stretch.open(event, position, said.get(event.id, _NOTHING))
                 case topic if topic in _ONLY_TOLD:
                     stretch.notify_all(_ONLY_TOLD[topic], event, position)
                 case Exchange.DocumentReplaced.TOPIC:
@@ -95,69 +119,73 @@ class DeliveryProjection:
                     stretch.follow_rare(event, position)
         return stretch.changes()
 
-    def _envelopes(self, events: Iterable[Event]) -> dict[UUID, _Said]:
-        """The words of the envelopes among the events, by exchange; without those erased.
+    def _said(self, events: Iterable[Event]) -> dict[UUID, _Said]:
+        """What the envelopes among the events say, by exchange; without those erased.
 
         One look-up for all: this runs in the writing lane, while callers wait.
         """
         opened = {event.id: event for event in events if event.topic in OPENING_TOPICS}
-        digests = {
-            exchange_id: bytes.fromhex(event.data["statement"]["digest"])
-            for exchange_id, event in opened.items()
-        }
-        sealed = self._log.payloads(list(digests.values()))
-        envelopes = {
-            exchange_id: self._envelope(sealed[digest], opened[exchange_id].topic)
-            for exchange_id, digest in digests.items()
+        if not opened:
+            return {}
+        digests = [bytes.fromhex(event.data["statement"]["digest"]) for event in opened.values()]
+        sealed = self._log.payloads(digests)
+        keys = self._vault.keys_of(opened)
+        found = {
+            exchange_id: self._envelope(sealed[digest], keys.get(exchange_id), event.topic)
+            for digest, (exchange_id, event) in zip(digests, opened.items(), strict=True)
             if digest in sealed
         }
-        return {key: envelope for key, envelope in envelopes.items() if envelope is not None}
+        return {key: said for key, said in found.items() if said is not None}
 
-    def _envelope(self, sealed: SealedPayload, topic: str) -> _Said | None:
+    def _envelope(self, sealed: SealedPayload, key: bytes | None, topic: str) -> _Said | None:
         try:
-            payload = self._vault.open_payload(sealed)
+            payload = self._vault.open_payload(sealed, key)
         except ContentLost:
             return None
-        statement = read_statement(SignedStatement(Envelope.MEDIA_TYPE, payload, "", b""))
-        if not isinstance(statement, Envelope):
-            return None
-        # Read a second time only where there is something to find: the lane waits for this.
+        # What is sealed here passed every check before it was accepted, and is authentic: read
+        # strictly once more it would cost the lane, while callers wait, five times as much.
+        envelope = json.loads(payload)
         is_taken = topic == Exchange.AxisDocumentTaken.TOPIC
-        return _Said(statement, axis_members(json.loads(payload)) if is_taken else {})
+        return _Said(envelope["document"], axis_members(envelope) if is_taken else {})
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """An envelope, and what the hub noted in it where it came over the axis."""
+    """An envelope's document, and what the hub noted in it where it came over the axis."""
 
-    envelope: Envelope | None
+    document: Mapping[str, Any]
     came: Mapping[str, Any]
 
 
-_NOTHING = _Said(None, {})
+_NOTHING = _Said({}, {})
 
 
-def _document(event: Event, position: int, envelope: Envelope | None) -> DocumentRow:
-    document = envelope.document if envelope else None
+def _document(event: Event, position: int, document: Mapping[str, Any]) -> DocumentRow:
+    """The row of a document; without words where there is nothing of it, for it was erased."""
     attachments = event.data["attachments"]
+    kind = document.get("type", {})
     return DocumentRow(
         exchange_id=event.id,
         sender=event.data["sender"],
         envelope_digest=bytes.fromhex(event.data["statement"]["digest"]),
         position=position,
         accepted_at=event.time,
-        code=document.code if document else "",
-        type_name=document.type_name if document else "",
-        subject=document.subject if document else "",
+        code=f"{document['number']}/{document['notation']}" if document else "",
+        type_name=kind.get("name", ""),
+        subject=document.get("subject", ""),
         attachment_count=len(attachments),
         attachment_bytes=sum(attachment["size"] for attachment in attachments),
         replaced_by=None,
-        type_code=(document.type_code or "") if document else "",
-        priority=document.priority.value if document else "",
-        issued_on=document.issued_on if document else None,
-        due_on=document.due_on if document else None,
+        type_code=kind.get("code") or "",
+        priority=document.get("priority", ""),
+        issued_on=_day(document.get("issued_on")),
+        due_on=_day(document.get("due_on")),
         origin=event.data.get("origin", ""),
     )
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _order(event: Event, position: int) -> OrderRow:
@@ -180,10 +208,14 @@ def _order(event: Event, position: int) -> OrderRow:
 class _Stretch:
     """The rows that a stretch of events makes and changes, on top of the stored ones."""
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, events: Iterable[Event]) -> None:
         self._views = views
         self._documents: dict[UUID, DocumentRow] = {}
         self._deliveries: dict[tuple[UUID, str], DeliveryRow] = {}
+        places = _spoken_of(events)
+        # Two look-ups for all: this runs in the writing lane, while callers wait.
+        self._stored_documents = views.documents({each for each, _ in places}) if places else {}
+        self._stored_deliveries = views.deliveries_at(places) if places else {}
         self._notices: list[NoticeRow] = []
         self._orders: dict[bytes, OrderRow] = {}
         self.relays = RelayStretch(views)
@@ -200,7 +232,7 @@ class _Stretch:
 
     def open(self, event: Event, position: int, said: _Said) -> None:
         """A document in the inbox of each recipient, and on its way to those behind the axis."""
-        document = self._documents[event.id] = _document(event, position, said.envelope)
+        document = self._documents[event.id] = _document(event, position, said.document)
         self.relays.open(event, position, said.came)
         expires_at = event.data["expires_at"]
         for consignment in event.data["recipients"]:
@@ -306,20 +338,20 @@ class _Stretch:
 
     def _let_go(self, event: Event, position: int) -> None:
         """A document may be at the axis from now on: nothing there is withheld by a limit."""
-        exchange_id = UUID(event.data["exchange"])
+        exchange_id = _id(event.data["exchange"])
         for agency in event.data["agencies"]:
             row = self._delivery(exchange_id, agency, position)
             if row.expires_at is not None:
                 self._put(replace(row, expires_at=None))
 
     def _tell_axis(self, event: Event, position: int) -> None:
-        if self._document_of(UUID(event.data["exchange"]), position).origin == AXIS:
+        if self._document_of(_id(event.data["exchange"]), position).origin == AXIS:
             self.relays.status(event, position)
 
     def expire(self, event: Event, position: int) -> None:
         """Nobody collected it in time; both sides are told."""
         self._put(replace(self._spoken_of(event, position), expired=True))
-        exchange_id, agency = UUID(event.data["exchange"]), event.data["agency"]
+        exchange_id, agency = _id(event.data["exchange"]), event.data["agency"]
         self._notices.append(
             NoticeRow(
                 outbox=False,
@@ -413,7 +445,7 @@ class _Stretch:
                 agency=event.data["sender"],
                 seq=event.data["outbox_seq"],
                 kind=kind,
-                exchange_id=UUID(event.data["exchange"]),
+                exchange_id=_id(event.data["exchange"]),
                 recipient=event.data["agency"],
                 code=event.data.get("code", ""),
                 by_exchange=None,
@@ -423,20 +455,27 @@ class _Stretch:
         )
 
     def _spoken_of(self, event: Event, position: int) -> DeliveryRow:
-        return self._delivery(UUID(event.data["exchange"]), event.data["agency"], position)
+        return self._delivery(_id(event.data["exchange"]), event.data["agency"], position)
 
     def _document(self, event: Event, position: int) -> DocumentRow:
         return self._document_of(event.id, position)
 
     def _document_of(self, exchange_id: UUID, position: int) -> DocumentRow:
-        document = self._documents.get(exchange_id) or self._views.document(exchange_id)
+        document = (
+            self._documents.get(exchange_id)
+            or self._stored_documents.get(exchange_id)
+            or self._views.document(exchange_id)
+        )
         if document is None:
             raise LookupError(f"event {position} speaks of a document that was never opened")
         return document
 
     def _delivery(self, exchange_id: UUID, recipient: str, position: int) -> DeliveryRow:
-        row = self._deliveries.get((exchange_id, recipient)) or self._views.delivery(
-            exchange_id, recipient
+        place = exchange_id, recipient
+        row = (
+            self._deliveries.get(place)
+            or self._stored_deliveries.get(place)
+            or self._views.delivery(*place)
         )
         if row is None:
             raise LookupError(f"event {position} speaks of a delivery that was never consigned")
@@ -444,6 +483,27 @@ class _Stretch:
 
     def _put(self, row: DeliveryRow) -> None:
         self._deliveries[row.exchange_id, row.recipient] = row
+
+
+def _spoken_of(events: Iterable[Event]) -> set[tuple[UUID, str]]:
+    """The deliveries that events speak of, but for those that they open themselves.
+
+    An event that speaks of a document as a whole stands for each of its recipients. What is
+    missing here is looked up when its turn comes.
+    """
+    opened: set[UUID] = set()
+    places: set[tuple[UUID, str]] = set()
+    for event in events:
+        if event.topic in OPENING_TOPICS:
+            opened.add(event.id)
+        elif event.topic in _OF_A_DELIVERY:
+            places.add((_id(event.data["exchange"]), event.data["agency"]))
+        elif event.topic in _OF_ALL_DELIVERIES:
+            places.update((event.id, each["agency"]) for each in event.data["notices"])
+        elif event.topic == Relay.RelayQueued.TOPIC:
+            exchange_id = _id(event.data["exchange"])
+            places.update((exchange_id, agency) for agency in event.data["agencies"])
+    return {place for place in places if place[0] not in opened}
 
 
 def _advanced(row: DeliveryRow, state: DeliveryState, event: Event, position: int) -> DeliveryRow:

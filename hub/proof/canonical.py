@@ -13,13 +13,15 @@ from typing import Any
 from hub.errors import VerificationFailed
 from hub.proof.strict import JsonObject
 
+# Made once: `json.dumps` would make one for each leaf.
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+)
+
 
 def encode_canonical(members: Mapping[str, Any]) -> bytes:
     """The one spelling of an object of plain JSON values; raises ValueError for NaN."""
-    text = json.dumps(
-        members, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-    )
-    return text.encode("utf-8")
+    return _ENCODER.encode(members).encode("utf-8")
 
 
 def parse_canonical(data: bytes, *, bytes_max: int, what: str, step: str) -> JsonObject:
@@ -28,24 +30,22 @@ def parse_canonical(data: bytes, *, bytes_max: int, what: str, step: str) -> Jso
     Raises VerificationFailed with this step for anything `JsonObject.parse` refuses, and for
     spaces, another order, needless escapes, fractions and member names beyond U+FFFF.
     """
-    fields = JsonObject.parse(data, bytes_max=bytes_max, what=what, step=step)
-    _require_plain(fields.members, what, step)
+    fields = JsonObject.parse(data, bytes_max=bytes_max, what=what, step=step, fractions=False)
+    # RFC 8785 sorts by UTF-16 units, Python by code points: the same up to U+FFFF.
+    if not data.isascii() and not _are_plain_names(fields.members):
+        raise VerificationFailed(f"{what} has a member name beyond U+FFFF", step=step)
     if encode_canonical(fields.members) != data:
         raise VerificationFailed(f"{what} is not in canonical form", step=step)
     return fields
 
 
-def _require_plain(value: object, what: str, step: str) -> None:
+def _are_plain_names(value: object) -> bool:
     match value:
-        case float():
-            # RFC 8785 writes 1.0 as 1 and 1e16 in full; Python does not.
-            raise VerificationFailed(f"{what} has a number that is not whole", step=step)
         case dict():
-            for name, member in value.items():
-                # RFC 8785 sorts by UTF-16 units, Python by code points: the same up to U+FFFF.
-                if not name.isascii() and max(name) > "\uffff":
-                    raise VerificationFailed(f"{what} has a member name beyond U+FFFF", step=step)
-                _require_plain(member, what, step)
+            return all(
+                (name.isascii() or max(name) <= "\uffff") and _are_plain_names(member)
+                for name, member in value.items()
+            )
         case list():
-            for member in value:
-                _require_plain(member, what, step)
+            return all(map(_are_plain_names, value))
+    return True

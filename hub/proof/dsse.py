@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SignedStatement:
     """One thing an agency says, as a DSSE v1 envelope with one signature.
 
@@ -23,7 +24,7 @@ class SignedStatement:
         """The bytes that are signed."""
         return pre_authentication_encoding(self.payload_type, self.payload)
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of the payload: the statement's name everywhere else."""
         return hashlib.sha256(self.payload).digest()

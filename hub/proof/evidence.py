@@ -364,16 +364,16 @@ def _encode(file: ReceiptFile) -> bytes:
     return f"{_written(document)}\n".encode()
 
 
+# Made once: `json.dumps` would make one for each member.
+_TEXT = json.JSONEncoder(ensure_ascii=False)
+
+
 def _written(members: Mapping[str, Any], indent: str = "  ") -> str:
     # What `json` writes with an indent of 2, in a fraction of its time: every file that is
     # read is written again, to see that it has no other spelling.
     lines = [
         f'{indent}"{name}": '
-        + (
-            json.dumps(value, ensure_ascii=False)
-            if isinstance(value, str)
-            else _written(value, indent + "  ")
-        )
+        + (_TEXT.encode(value) if isinstance(value, str) else _written(value, indent + "  "))
         for name, value in members.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n" + indent[2:] + "}"

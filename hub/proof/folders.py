@@ -52,7 +52,8 @@ def read_at_most(path: Path, bytes_max: int) -> bytes:
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError("it is not a regular file")
     with path.open("rb") as file:
-        return file.read(bytes_max + 1)
+        # Room is made for all that is asked for, before it is known how little there is.
+        return file.read(min(os.fstat(file.fileno()).st_size, bytes_max) + 1)
 
 
 def content_in(folder: Path) -> Content:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hub.errors import VerificationFailed
@@ -13,27 +14,24 @@ _INTEGER_MAX = 2**53 - 1  # RFC 7493 section 2.2: beyond it a double loses digit
 # A string as a whole, so that brackets inside it do not count. One without an end is taken
 # to the last byte: were it left, each quote in it would start the same long search anew.
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_ijson(data: bytes, *, bytes_max: int) -> Any:
+def parse_ijson(data: bytes, *, bytes_max: int, fractions: bool = True) -> Any:
     """Parse UTF-8 JSON text; raise VerificationFailed(step="json") for anything dubious.
 
     Refused: more than `bytes_max` bytes, a byte order mark, bad UTF-8, duplicate names,
-    NaN and infinities, integers beyond 2^53, lone surrogates, nesting deeper than 16.
+    NaN and infinities, integers beyond 2^53, lone surrogates, nesting deeper than 16; without
+    `fractions` also numbers written with a fraction or an exponent.
     """
     if len(data) > bytes_max:
         raise _bad(f"larger than {bytes_max} bytes")
     _check_depth(data)
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_int=_integer,
-            parse_float=_finite,
-        )
+        decoder = _DECODER if fractions else _DECODER_OF_WHOLE_NUMBERS
+        value = decoder.decode(data.decode("utf-8"))
         # A lone surrogate arrives as an escape and cannot be written as UTF-8 again.
-        if b"\\u" in data:
+        if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise _bad(str(error)) from error
@@ -77,6 +75,23 @@ def _finite(digits: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError("a number too large for a double")
     return value
+
+
+def _fraction(digits: str) -> NoReturn:
+    raise ValueError("a number that is not whole")
+
+
+def _decoder(parse_float: Callable[[str], float]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object,
+        parse_constant=_constant,
+        parse_int=_integer,
+        parse_float=parse_float,
+    )
+
+
+# Made once: `json.loads` would make one for each text.
+_DECODER, _DECODER_OF_WHOLE_NUMBERS = _decoder(_finite), _decoder(_fraction)
 
 
 def _bad(why: str) -> VerificationFailed:

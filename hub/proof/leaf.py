@@ -7,7 +7,7 @@ spelling and its hash one meaning.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,11 +69,12 @@ def parse_leaf(leaf: bytes) -> Event:
     )
 
 
-def encode_leaf(event: Event) -> bytes:
+def encode_leaf(event: Event, read: Callable[[bytes], Event] = parse_leaf) -> bytes:
     """The bytes of an event's leaf; what the hub stores, hashes and never encodes again.
 
-    Raises ValueError for an event that `parse_leaf` would refuse or read differently: a
-    leaf that nobody can read would stand in the log for ever.
+    Raises ValueError for an event that `read`, which may know more about events than this
+    module, would refuse or read differently: a leaf that nobody can read would stand in the
+    log for ever.
     """
     if event.time.tzinfo is None:
         raise ValueError("an event's time has no time zone")
@@ -87,7 +88,7 @@ def encode_leaf(event: Event) -> bytes:
         "topic": event.topic,
         "version": event.version,
     }
-    return read_back(encode_canonical(members), parse_leaf, event)
+    return read_back(encode_canonical(members), read, event)
 
 
 def _topic(text: str) -> str:

@@ -7,7 +7,6 @@ VerificationFailed with the step their caller names; none raises ValueError.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Callable, Set
@@ -34,7 +33,7 @@ T = TypeVar("T")
 
 def encode_base64(data: bytes) -> str:
     """Standard base64 with padding (RFC 4648 section 4)."""
-    return base64.b64encode(data).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def decode_base64(text: str, *, what: str, step: str) -> bytes:
@@ -44,8 +43,8 @@ def decode_base64(text: str, *, what: str, step: str) -> bytes:
     zero (RFC 4648 section 3.5): two spellings of the same bytes.
     """
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        data = binascii.a2b_base64(text)
+    except ValueError as error:
         raise VerificationFailed(f"{what} is not base64", step=step) from error
     if encode_base64(data) != text:
         raise VerificationFailed(f"{what} is base64 with stray bits or signs", step=step)
@@ -94,12 +93,14 @@ class JsonObject:
     step: str
 
     @classmethod
-    def parse(cls, data: bytes, *, bytes_max: int, what: str, step: str) -> JsonObject:
+    def parse(
+        cls, data: bytes, *, bytes_max: int, what: str, step: str, fractions: bool = True
+    ) -> JsonObject:
         """Read I-JSON (see `parse_ijson`) whose outermost value is an object."""
         if len(data) <= bytes_max:  # Else it is refused for that, at once.
             _require_modest(data, what, step)
         try:
-            members = parse_ijson(data, bytes_max=bytes_max)
+            members = parse_ijson(data, bytes_max=bytes_max, fractions=fractions)
         except VerificationFailed as failure:
             raise VerificationFailed(f"{what} is {failure}", step=step) from failure
         if not isinstance(members, dict):

@@ -13,7 +13,7 @@ from hub.application.listing import Listing
 from hub.application.renewal import Renewals
 from hub.application.uploads import CHUNK_BYTES_MAX, Uploads
 from hub.server import convert, convert_lists
-from hub.server.interceptors import current_caller
+from hub.server.interceptors import current_caller, stopping
 from hub.server.watchers import Watchers
 from hub.v1 import exchange_service_pb2 as pb
 from hub.v1 import exchange_service_pb2_grpc
@@ -106,7 +106,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
                     yield pb.WatchInboxResponse(item=convert.inbox_item(*row))
                     after = row[0].seq
                 if not rows and not await watcher.wait():
-                    return
+                    raise stopping()
 
     async def CollectDocument(
         self, request: pb.CollectDocumentRequest, context: Any
@@ -182,7 +182,7 @@ class ExchangeServicer(exchange_service_pb2_grpc.ExchangeServiceServicer):
                     yield pb.WatchOutboxResponse(item=convert.outbox_item(*row))
                     after = row[0].seq
                 if not rows and not await watcher.wait():
-                    return
+                    raise stopping()
 
     async def GetStatement(
         self, request: pb.GetStatementRequest, context: Any

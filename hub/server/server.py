@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,14 @@ from hub.v1 import (
 # Well above the 3 MiB of attachments and 1 MiB of statement that we accept, so that a
 # message somewhat too large gets our own TOO_LARGE and not the transport's.
 RECEIVE_BYTES_MAX = 16 * 1024 * 1024
-_DRAIN_S = 10.0
+# Once every call is answered, callers on open connections get so many moments, of so many
+# seconds each, to hear that they must go elsewhere: what arrives while a connection is being
+# closed ends as if it had been cancelled.
+_MOMENTS_MAX, _MOMENT_S = 10, 0.05
+_CLOSE_S = 0.5
+_HANDSHAKE_MS = 20_000
+_KEEPALIVE_MS = 60_000
+_KEEPALIVE_TIMEOUT_MS = 20_000
 
 _SERVICES = (
     exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"].full_name,
@@ -75,13 +83,21 @@ class HubServer:
         directory: DirectoryServicer,
         audit: AuditServicer,
         watchers: Watchers,
+        connections_max: int,
     ) -> None:
         self._watchers = watchers
+        self._running = interceptor.running
         self._server = grpc.aio.server(
             interceptors=[interceptor],
             options=[
                 ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
                 ("grpc.so_reuseport", 0),
+                # What comes beyond it is closed before it is listened to: nobody is told why.
+                ("grpc.max_allowed_incoming_connections", connections_max),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+                # A peer that is gone without a word is asked, and let go.
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
             ],
         )
         exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, self._server)
@@ -107,8 +123,22 @@ class HubServer:
         for service in ("", *_SERVICES):
             await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
 
-    async def stop(self) -> None:
-        """Take no new calls, end the streams, let running calls finish, at most ten seconds."""
+    async def leave(self) -> None:
+        """Say, from now on, that the hub is not ready; calls are still served."""
         await self._health.enter_graceful_shutdown()
+
+    async def stop(self, drain_s: float) -> None:
+        """Take no new calls, end the streams, let running calls finish for so long.
+
+        Whoever is answered no more, or not yet, gets UNAVAILABLE.
+        """
+        await self.leave()
+        self._running.close()
         self._watchers.close()
-        await self._server.stop(_DRAIN_S)
+        await self._running.drained(drain_s)
+        for _ in range(_MOMENTS_MAX):
+            before = self._running.turned_away
+            await asyncio.sleep(_MOMENT_S)
+            if self._running.turned_away == before:
+                break
+        await self._server.stop(_CLOSE_S)

@@ -42,6 +42,10 @@ class Watchers:
         self._open: set[Watcher] = set()
         self._closing = False
 
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._open)
+
     @contextmanager
     def watch(self) -> Iterator[Watcher]:
         """A watcher for as long as a stream is open."""

@@ -235,7 +235,7 @@ class ExchangeServiceServicer:
         comes, until the caller hangs up.
 
         Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-        number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
+        number of disconnects. A hub that stops ends it with `UNAVAILABLE`: call again. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

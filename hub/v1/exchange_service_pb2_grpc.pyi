@@ -89,7 +89,7 @@ class ExchangeServiceStub:
     comes, until the caller hangs up.
 
     Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-    number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
+    number of disconnects. A hub that stops ends it with `UNAVAILABLE`: call again. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
     """
     CollectDocument: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.CollectDocumentRequest, _exchange_service_pb2.CollectDocumentResponse]
     """Hands a document over against the recipient's signed `collect` statement.
@@ -276,7 +276,7 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     comes, until the caller hangs up.
 
     Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-    number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
+    number of disconnects. A hub that stops ends it with `UNAVAILABLE`: call again. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
     """
     CollectDocument: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.CollectDocumentRequest, _exchange_service_pb2.CollectDocumentResponse]  # type: ignore[assignment]
     """Hands a document over against the recipient's signed `collect` statement.
@@ -496,7 +496,7 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         comes, until the caller hangs up.
 
         Resumes anywhere: pass the last `inbox_seq` seen. Misses and doubles nothing over any
-        number of disconnects. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
+        number of disconnects. A hub that stops ends it with `UNAVAILABLE`: call again. Fails like [ListInbox][hub.v1.ExchangeService.ListInbox].
         """
 
     @_abc_1.abstractmethod

@@ -19,13 +19,14 @@ from tempfile import TemporaryDirectory
 import structlog
 from rich.console import Console
 
-from tests.bench import attachments, fairness, pages, reading, writing
+from tests.bench import attachments, fairness, pages, reading, several, stages, writing
 from tests.bench.figures import Figure, markdown, print_table, report
 from tests.bench.machine import machine
 from tests.bench.place import SMOKE, Place, Scale
 
 PARTS: dict[str, Callable[[Place], Awaitable[list[Figure]]]] = {
-    module.PART: module.measured for module in (reading, pages, writing, fairness, attachments)
+    module.PART: module.measured
+    for module in (reading, pages, stages, writing, several, fairness, attachments)
 }
 _WIDTH = 130
 _SMALLEST = 1000

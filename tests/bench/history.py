@@ -44,11 +44,11 @@ class History:
         while (missing := size - self._core.log.head().next_position) >= EVENTS_PER_DOCUMENT:
             self._wave(min(_WAVE, missing // EVENTS_PER_DOCUMENT))
         if missing > 0:
-            self._do(map(self._submission, self._envelopes(missing)))
+            self._do(map(self.submission, self._envelopes(missing)))
 
     def _wave(self, count: int) -> None:
         envelopes = self._envelopes(count)
-        submissions = [self._submission(each) for each in envelopes]
+        submissions = [self.submission(each) for each in envelopes]
         self._do(submissions)
         opened = [
             (each.digest, submission.exchange_id)
@@ -67,7 +67,8 @@ class History:
             for _ in range(count)
         ]
 
-    def _submission(self, envelope: SignedStatement) -> SubmitDocument:
+    def submission(self, envelope: SignedStatement) -> SubmitDocument:
+        """An envelope that was read and judged, as a command for the lane."""
         core, sender = self._core, self._sender
         read = intake.read(envelope, Envelope, agency=sender.code, origin=sender.hub)
         exchange_id = uuid7(self._clock(), system_randomness(10))

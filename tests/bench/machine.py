@@ -26,6 +26,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def processor_s(pid: int) -> float:
+    """The processor time that a process has used, in seconds (proc(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _field(path: Path, name: str) -> str:
     lines = path.read_text().splitlines() if path.exists() else []
     found = (line.partition(":")[2].strip() for line in lines if line.startswith(name))

@@ -17,13 +17,15 @@ from adapters.system import system_clock
 from hub.application.agencies import RegisterAgency
 from hub.bootstrap.assembly import Core, open_core
 from hub.bootstrap.folder import DataFolder
-from hub.bootstrap.founding import SAMPLE_AGENCIES
+from hub.bootstrap.founding import SAMPLE_AGENCIES, Stores
 from hub.bootstrap.reading import open_log
 from hub.client.profile import ClientProfile
 from hub.config import Settings
 from tests.bench.history import History
+from tests.bench.machine import processor_s
 from tests.support.auditors import Auditor, enrol_auditor
 from tests.support.hubs import ROOT, Founded, HubProcess, Speaker, found
+from tests.support.postgres import Server
 
 # One sender signs with ECDSA, which smart cards do; one recipient with Ed25519.
 SENDER, RECIPIENT = (sample.code for sample in SAMPLE_AGENCIES[:2])
@@ -84,12 +86,10 @@ class Place:
         self.folder = folder
         self.scale = scale
         self._origin = found(folder / "origin", samples=SAMPLE_AGENCIES[:2])
-        settings = self._origin.folder.settings
-        with settings.open("a") as file:
-            file.write("rate_per_agency = 1000000.0\nburst_per_agency = 1000000\n")
-            file.write('document_signatures = "off"\n')
+        _set_for_bench(self._origin)
         self._running = AsyncExitStack()
         self._served: tuple[Founded, int] | None = None
+        self._process: HubProcess | None = None
         self._bare: int | None = None
         self._auditor: Auditor | None = None
         self._grown: list[Founded] = []
@@ -122,6 +122,13 @@ class Place:
         target = self.folder / name / "hub"
         shutil.copytree((of or self._origin).folder.root, target)
         return Founded(DataFolder(target))
+
+    def new_hub_on(self, server: Server, name: str) -> Founded:
+        """A hub of its own, with events and document keys in two databases of a server."""
+        urls = [server.url(server.create()) for _ in range(2)]
+        hub = found(self.folder / name, samples=SAMPLE_AGENCIES[:2], stores=Stores(*urls))
+        _set_for_bench(hub)
+        return hub
 
     def core(self, founded: Founded) -> AbstractContextManager[Core]:
         """A hub's core, opened alone."""
@@ -163,9 +170,14 @@ class Place:
         """A hub that is being served, one for all parts; its port."""
         if self._served is None:
             hub = self.new_hub("served")
-            process = await self._running.enter_async_context(HubProcess(hub))
-            self._served = hub, process.port
+            self._process = await self._running.enter_async_context(HubProcess(hub))
+            self._served = hub, self._process.port
         return self._served
+
+    def processor_s(self) -> float:
+        """How much processor time the hub that is being served has used so far."""
+        assert self._process is not None
+        return processor_s(self._process.pid)
 
     async def bare(self) -> int:
         """The bare server as a process, one for all parts; its port."""
@@ -191,6 +203,12 @@ class Place:
         finally:
             process.kill()
             await process.wait()
+
+
+def _set_for_bench(hub: Founded) -> None:
+    with hub.folder.settings.open("a") as file:
+        file.write("rate_per_agency = 1000000.0\nburst_per_agency = 1000000\n")
+        file.write('document_signatures = "off"\n')
 
 
 def empty_logs(core: Core) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eventsourcing.persistence import StoredEvent
@@ -24,6 +25,7 @@ from hub.application.ports import Commit, NewRequest, SealedPayload
 from hub.application.refusals import RefusalRecorder
 from hub.application.uploads import Uploads
 from hub.bootstrap.assembly import Core
+from hub.bootstrap.memory import look_rarely
 from hub.domain.values import uuid7
 from hub.ledger.fair_queue import Limits
 from hub.ledger.writer import BATCH_MAX, WritingLane
@@ -40,6 +42,7 @@ from tests.bench.place import (
     sender_and_recipient,
 )
 from tests.bench.sayings import domain_form, envelope_of_2_kb, request_of, requests_of, submissions
+from tests.support import postgres
 from tests.support.hubs import Speaker, raw_channel, raw_method, signed
 
 PART = "write"
@@ -67,13 +70,15 @@ async def measured(place: Place) -> list[Figure]:
         ours = await stack.enter_async_context(raw_channel(sender.transport, port))
         theirs = await stack.enter_async_context(raw_channel(sender.transport, bare))
         inside = await stack.enter_async_context(_in_process(place))
-        over = _OverTheWire(sender, scale.documents)
+        over = _OverTheWire(sender, scale.documents, place.processor_s)
         recorders, ceiling = _Recorders(place), _Ceiling(place, sender)
+        server = stack.enter_context(_postgres_recorder())
         echo = raw_method(theirs, ECHO)
         measures: dict[str, Measure] = {
             "disk": lambda: _disk(place.folder / "disk", scale.syncs),
             "own recorder": lambda: recorders.own(scale.commits),
             "library's recorder": lambda: recorders.librarys(scale.commits),
+            **({"PostgreSQL": lambda: recorders.on(server, scale.commits)} if server else {}),
             "ceiling": lambda: ceiling.rate(scale.documents),
             "in process": lambda: inside.rate(scale.documents),
             "batched": lambda: over.batched(raw_method(ours, SUBMIT_MANY)),
@@ -86,17 +91,20 @@ async def measured(place: Place) -> list[Figure]:
         values = await interleaved(measures, rounds=scale.rounds, seconds=scale.seconds * 2)
         stored = inside.bytes_per_document()
         ceiling.close()
-    return _figures(values, scale.recipients, stored)
+    return _figures(values, scale.recipients, stored, over.a_core)
 
 
 def _figures(
-    values: dict[str, list[float]], recipients: int, stored: dict[str, float]
+    values: dict[str, list[float]],
+    recipients: int,
+    stored: dict[str, float],
+    a_core: dict[str, list[float]],
 ) -> list[Figure]:
     limit = [4000 / each + 2 for each in values["disk"]]
     each = "documents/s"
 
-    def figure(name: str, unit: str, samples: Sequence[float], **target: float) -> Figure:
-        return Figure(PART, name, unit, samples, **target)
+    def figure(name: str, unit: str, samples: Sequence[float], **more: Any) -> Figure:
+        return Figure(PART, name, unit, samples, **more)
 
     def share(over: str, under: str) -> list[float]:
         return ratios(values[over], values[under])
@@ -110,12 +118,23 @@ def _figures(
             at_least=1.5,
         ),
         figure("ceiling: verify, commit 256, sign", each, values["ceiling"]),
+        *(
+            [figure("own recorder on PostgreSQL, 128 a commit", "events/s", values["PostgreSQL"])]
+            if "PostgreSQL" in values
+            else []
+        ),
         figure("accepted in process", each, values["in process"]),
         figure("in process ÷ ceiling", "×", share("in process", "ceiling")),
-        figure("accepted over gRPC, 32 a message", each, values["batched"], at_least=5000),
+        figure(
+            "accepted over gRPC, 32 a message", each, values["batched"], at_least=5000,
+            a_core=a_core["batched"],
+        ),
         figure("32 a message ÷ ceiling", "×", share("batched", "ceiling"), at_least=0.6),
         figure("bare gRPC echo of 2 KB, 64 waiting", "messages/s", values["echo"]),
-        figure("accepted over gRPC, one by one, 64 waiting", each, values["unary"]),
+        figure(
+            "accepted over gRPC, one by one, 64 waiting", each, values["unary"],
+            a_core=a_core["unary"],
+        ),
         figure("one by one ÷ echo", "×", share("unary", "echo"), at_least=0.35),
         figure("lone echo, median", "ms", values["lone echo"]),
         figure("lone caller, median", "ms", values["lone"]),
@@ -162,11 +181,19 @@ class _Recorders:
         return self._rate(self._own, commits)
 
     async def librarys(self, commits: int) -> float:
-        return self._rate(self._librarys, commits)
+        return self._rate(self._librarys, commits, ids=uuid4)
+
+    async def on(self, url: str, commits: int) -> float:
+        database = Database(url)
+        try:
+            return self._rate(EventRecorder(database), commits)
+        finally:
+            database.close()
 
     @staticmethod
-    def _rate(recorder: Any, commits: int) -> float:
-        batches = [[_event(_STATE) for _ in range(_A_COMMIT)] for _ in range(commits)]
+    def _rate(recorder: Any, commits: int, ids: Callable[[], UUID] | None = None) -> float:
+        """With the ids that its own aggregates have: in order of time, or the library's."""
+        batches = [[_event(_STATE, ids) for _ in range(_A_COMMIT)] for _ in range(commits)]
         begun = time.perf_counter()
         for batch in batches:
             recorder.insert_events(batch)
@@ -219,8 +246,21 @@ class _Ceiling:
         self._database.close()
 
 
-def _event(state: bytes) -> StoredEvent:
-    return StoredEvent(uuid7(system_clock(), system_randomness(10)), 1, _TOPIC, state)
+def _event(state: bytes, ids: Callable[[], UUID] | None = None) -> StoredEvent:
+    aggregate_id = ids() if ids else uuid7(system_clock(), system_randomness(10))
+    return StoredEvent(aggregate_id, 1, _TOPIC, state)
+
+
+@contextmanager
+def _postgres_recorder() -> Iterator[str]:
+    """A database of a server that syncs, in the temporary folder; empty where there is none."""
+    try:
+        with postgres.serving(synced=True) as server:
+            url = server.url(server.create())
+            migrate(url)
+            yield url
+    except postgres.Unavailable:
+        yield ""
 
 
 # --- In process ---------------------------------------------------------------------------
@@ -298,6 +338,7 @@ async def _in_process(place: Place) -> AsyncIterator[_InProcess]:
     sender, _ = sender_and_recipient(founded)
     with place.core(founded) as core:
         core.engine.load()
+        look_rarely()  # As a hub that serves does.
         lane = WritingLane(core.engine, limits=Limits(rate_per_s=1e6, burst=1_000_000))
         lane.start()
         try:
@@ -343,18 +384,26 @@ async def _at_once(work: Callable[[], Any]) -> Any:
 class _OverTheWire:
     """Messages that lie ready as bytes: what the sender spends is what gRPC spends."""
 
-    def __init__(self, sender: Speaker, documents: int) -> None:
+    def __init__(self, sender: Speaker, documents: int, processor_s: Callable[[], float]) -> None:
+        """`processor_s` says how much of it the hub has used so far."""
         self._sender = sender
         self._documents = documents
+        self._processor_s = processor_s
+        self.a_core: dict[str, list[float]] = {"unary": [], "batched": []}
 
     async def unary(self, ask: Ask) -> float:
         messages = [request_of(each) for each in self._statements(self._documents)]
-        return len(messages) / await all_asked(ask, messages, WAITING)
+        begun = self._processor_s()
+        taken = await all_asked(ask, messages, WAITING)
+        self.a_core["unary"].append(self._documents / (self._processor_s() - begun))
+        return self._documents / taken
 
     async def batched(self, ask: Ask) -> float:
         messages = requests_of(self._statements(self._documents), A_MESSAGE)
         answers: list[bytes] = []
+        begun = self._processor_s()
         taken = await all_asked(ask, messages, _MESSAGES_WAITING, answers)
+        self.a_core["batched"].append(self._documents / (self._processor_s() - begun))
         for answer in answers:
             for result in calls.SubmitDocumentsResponse.FromString(answer).results:
                 if not result.HasField("acceptance"):

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.memory.determinism import CountedRandomness
 from adapters.storage.engine import Database
+from adapters.storage.object_content import ObjectContentStore
 from tests.support.databases import new_database
+from tests.support.s3 import S3
 
 
 @pytest.fixture
@@ -41,3 +44,10 @@ def postgres_keys(empty_postgres_url: str) -> Iterator[Database]:
     database = Database(empty_postgres_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def bucket_content(s3: S3) -> Iterator[ObjectContentStore]:
+    """Content in a bucket of its own, below a prefix."""
+    with s3.opened(s3.new_bucket(), prefix="a/hub/") as bucket:
+        yield ObjectContentStore(bucket, CountedRandomness())

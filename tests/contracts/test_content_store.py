@@ -20,10 +20,13 @@ LONG = CountedRandomness("content")(2 * PART_BYTES + 1000)
 LENGTHS = [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES]
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "storage", "s3"])
 def content(request: pytest.FixtureRequest, tmp_path: Path) -> ContentStore:
     if request.param == "memory":
         return MemoryContentStore()
+    if request.param == "s3":
+        bucket: ContentStore = request.getfixturevalue("bucket_content")
+        return bucket
     make_root(tmp_path / "content")
     return FolderContentStore(tmp_path / "content", CountedRandomness())
 

@@ -30,6 +30,16 @@ def test_a_key_comes_back_as_it_was_added(keys: DocumentKeys):
     assert keys.get(uuid4()) is None
 
 
+def test_many_keys_are_found_at_once_without_those_that_are_not_there(keys: DocumentKeys):
+    many = {uuid4(): b"%d" % n for n in range(1, 2001)}
+    keys.add(many)
+    gone = next(iter(many))
+    keys.discard([gone])
+
+    assert keys.find([*many, uuid4()]) == {each: key for each, key in many.items() if each != gone}
+    assert keys.find([]) == {}
+
+
 def test_adding_the_same_again_changes_nothing(keys: DocumentKeys):
     one, two = uuid4(), uuid4()
     keys.add({one: b"1"})

@@ -1,5 +1,6 @@
 """What every EventLog must do, whichever adapter provides it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -338,3 +339,64 @@ def test_what_was_erased_is_found_whatever_it_was(log: EventLog):
 
     assert [each.position for each in log.erasures(0, 10)] == [0, 1]
     assert [each.position for each in log.erasures(1, 10)] == [1]
+
+
+# --- Several hubs append --------------------------------------------------------------------
+
+
+def test_what_is_appended_is_kept_once_the_block_is_left(log: EventLog):
+    log.commit(new_commit(0, [new_event(topic=REGISTRY_TOPIC)]))
+
+    with log.appending() as end:
+        assert end.head == Head(next_position=1, registry_version=0)
+        end.append(new_commit(1, [new_event()], requests=[new_request("r")]))
+
+    assert log.head() == Head(next_position=2, registry_version=0)
+    assert log.requests([("H01", "r")])["H01", "r"].position == 1
+    with log.appending():
+        pass
+    assert log.head().next_position == 2
+
+
+def test_a_block_that_fails_leaves_no_trace(log: EventLog):
+    def fail() -> None:
+        with log.appending() as end:
+            end.append(new_commit(0, [new_event()]))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+
+    assert log.head().next_position == 0
+    with pytest.raises(HeadMoved), log.appending() as end:
+        end.append(new_commit(7, [new_event()]))
+
+
+def test_whoever_holds_the_end_reads_all_that_was_appended_before(log: EventLog):
+    count, threads = 20, 4
+
+    def append() -> None:
+        for _ in range(count):
+            with log.appending() as end:
+                position = end.head.next_position
+                assert log.head() == end.head
+                assert len(log.entries(0, 1000)) == position
+                heads = {"H01": log.inbox_heads(["H01"]).get("H01", 0) + 1}
+                end.append(new_commit(position, [new_event()], inbox_heads=heads))
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(append) for _ in range(threads)]:
+            done.result()
+
+    assert log.inbox_heads(["H01"]) == {"H01": count * threads}
+    assert [each.position for each in log.entries(0, 1000)] == list(range(count * threads))
+
+
+def test_the_register_is_read_on_from_a_position(log: EventLog):
+    topics = [REGISTRY_TOPIC, new_event().topic, REGISTRY_TOPIC, REGISTRY_TOPIC]
+    log.commit(new_commit(0, [new_event(topic=topic) for topic in topics]))
+
+    def positions(after: int) -> list[int]:
+        return [entry.position for entry in log.registry_entries(after)]
+
+    assert [positions(after) for after in (-1, 0, 1, 2, 3)] == [[0, 2, 3], [2, 3], [2, 3], [3], []]

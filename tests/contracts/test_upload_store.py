@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ from adapters.memory.content import MemoryContentStore
 from adapters.memory.determinism import CountedRandomness, FixedClock
 from adapters.memory.uploads import MemoryUploadStore
 from adapters.storage.content import ContentStore as FolderContentStore
+from adapters.storage.object_content import ObjectContentStore
 from adapters.storage.uploads import UploadStore as FolderUploadStore
 from adapters.storage.uploads import make_root
 from hub.application.ports import Claim, ContentStore, NewUpload, UploadStore
@@ -33,6 +35,8 @@ class Both:
         """The stores of the next process."""
         if isinstance(self.content, MemoryContentStore):
             return self
+        if isinstance(self.content, ObjectContentStore):
+            return over_a_bucket(tmp_path, self.content)
         return on_disk(tmp_path)
 
     def upload(self, content: bytes, *, finish: bool = True) -> UUID:
@@ -50,14 +54,22 @@ class Both:
         return b"".join(self.content.read(EXCHANGE, index, size, key, 0))
 
 
-def on_disk(tmp_path: Path) -> Both:
+def on_disk(tmp_path: Path, *, shared: bool = False) -> Both:
     make_root(tmp_path / "content")
     content = FolderContentStore(tmp_path / "content", CountedRandomness())
+    root = tmp_path / "content"
+    return Both(content, FolderUploadStore(root, content, CountedRandomness(), shared=shared))
+
+
+def over_a_bucket(tmp_path: Path, content: ObjectContentStore) -> Both:
+    make_root(tmp_path / "content")
     return Both(content, FolderUploadStore(tmp_path / "content", content, CountedRandomness()))
 
 
-@pytest.fixture(params=["memory", "storage"])
+@pytest.fixture(params=["memory", "storage", "s3"])
 def both(request: pytest.FixtureRequest, tmp_path: Path) -> Both:
+    if request.param == "s3":
+        return over_a_bucket(tmp_path, request.getfixturevalue("bucket_content"))
     if request.param == "storage":
         return on_disk(tmp_path)
     content = MemoryContentStore()
@@ -141,7 +153,8 @@ def test_content_that_is_given_back_can_be_adopted_by_another(both: Both, tmp_pa
     both = both.reopened(tmp_path)
 
     for _ in range(2):  # The second time there is nothing to undo.
-        both.uploads.give_back(upload_id)
+        both.uploads.give_back(upload_id, EXCHANGE)  # Another's claim is left alone.
+        both.uploads.give_back(upload_id, other)
     both.content.discard(other)
 
     [found] = both.uploads.uploads()
@@ -149,6 +162,19 @@ def test_content_that_is_given_back_can_be_adopted_by_another(both: Both, tmp_pa
     both.uploads.check(upload_id, len(LONG))
     both.uploads.adopt(upload_id, Claim(EXCHANGE, 0), KEY, EXCHANGE_KEY)
     assert both.read(len(LONG)) == LONG
+
+
+def test_giving_back_one_leaves_the_others_where_they_are(both: Both):
+    """Also those whose numbers begin with the same digit."""
+    first, tenth = both.upload(b"first"), both.upload(b"tenth")
+    both.uploads.adopt(first, Claim(EXCHANGE, 1), KEY, EXCHANGE_KEY)
+    both.uploads.adopt(tenth, Claim(EXCHANGE, 10), KEY, EXCHANGE_KEY)
+
+    both.uploads.give_back(first, EXCHANGE)
+
+    assert both.read(5, index=10) == b"tenth"
+    with pytest.raises(ContentLost):
+        both.read(5, index=1)
 
 
 def test_what_is_discarded_is_gone_but_not_what_was_adopted(both: Both):
@@ -167,3 +193,70 @@ def test_uploads_are_no_exchanges(both: Both):
     both.upload(LONG)
 
     assert list(both.content.exchanges()) == []
+
+
+# --- Where several hubs share a folder ------------------------------------------------------
+
+
+def test_a_part_that_another_hub_has_stored_stays(tmp_path: Path):
+    one, other = on_disk(tmp_path, shared=True), on_disk(tmp_path, shared=True)
+    upload_id = one.upload(LONG[:PART_BYTES] + LONG, finish=False)
+    assert other.uploads.upload(upload_id) == one.uploads.upload(upload_id)
+
+    for number in (0, 3, 5):
+        with pytest.raises(OSError, match="another hub goes on"):
+            other.uploads.append(upload_id, number, b"x" * PART_BYTES, KEY, last=False)
+    other.uploads.finish(upload_id)
+    with pytest.raises(OSError, match="another hub goes on"):
+        one.uploads.append(upload_id, 4, b"x" * PART_BYTES, KEY, last=False)
+
+
+@pytest.fixture
+def sharing(tmp_path: Path) -> Iterator[tuple[Both, Both]]:
+    one, other = on_disk(tmp_path, shared=True), on_disk(tmp_path, shared=True)
+    yield one, other
+    for hub in (one, other):
+        hub.uploads.close()
+
+
+def test_one_hub_gives_an_upload_to_one_exchange(sharing: tuple[Both, Both]):
+    one, other = sharing
+    upload_id, another = one.upload(LONG), UUID(int=EXCHANGE.int ^ 1)
+    one.uploads.adopt(upload_id, Claim(EXCHANGE, 0), KEY, EXCHANGE_KEY)
+
+    with pytest.raises(OSError, match="another hub gives"):
+        other.uploads.adopt(upload_id, Claim(another, 0), KEY, OTHER_KEY)
+    other.uploads.give_back(upload_id, another)
+    assert other.read(len(LONG)) == LONG
+
+    one.uploads.discard(upload_id)
+    assert other.uploads.upload(upload_id) is None
+    with pytest.raises(OSError, match="another hub has ended"):
+        other.uploads.append(upload_id, 0, b"x" * PART_BYTES, KEY, last=False)
+
+
+def test_a_claim_is_abandoned_once_the_hub_that_made_it_is_gone(sharing: tuple[Both, Both]):
+    one, other = sharing
+    upload_id = one.upload(LONG)
+
+    def is_abandoned() -> bool:
+        found = other.uploads.upload(upload_id)
+        assert found is not None
+        return found.abandoned
+
+    assert not is_abandoned()
+    one.uploads.adopt(upload_id, Claim(EXCHANGE, 0), KEY, EXCHANGE_KEY)
+    assert not is_abandoned()
+    one.uploads.close()  # As the end of its process does.
+    assert is_abandoned()
+    other.uploads.give_back(upload_id, EXCHANGE)
+    assert not is_abandoned()
+    other.uploads.check(upload_id, len(LONG))
+
+
+def test_what_another_hub_is_about_to_begin_is_not_tidied_away(tmp_path: Path):
+    both = on_disk(tmp_path, shared=True)
+    begun = tmp_path / "content" / "uploads" / str(uuid4())
+    begun.mkdir()
+    both.uploads.tidy()
+    assert begun.exists()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +63,19 @@ def test_a_document_and_its_deliveries_come_back(views: Views):
         new_delivery(ONE, "H02", 1, 3),
         new_delivery(ONE, "H03", 1, 3),
     ]
+
+
+def test_many_rows_are_found_at_once_without_those_that_are_not_there(views: Views):
+    dated = replace(new_document(TWO, 1), issued_on=date(2026, 11, 2), due_on=date(2026, 12, 1))
+    views.apply(submitted(ONE, 0, H03=1, H02=1), start=0, end=1)
+    views.apply(replace(submitted(TWO, 1, H02=2), documents=[dated]), start=1, end=2)
+
+    assert views.documents([ONE, UUID(int=3), TWO]) == {ONE: new_document(ONE), TWO: dated}
+    assert views.deliveries_at([(ONE, "H03"), (TWO, "H03"), (TWO, "H02")]) == {
+        (ONE, "H03"): new_delivery(ONE, "H03", 1),
+        (TWO, "H02"): new_delivery(TWO, "H02", 2, 1),
+    }
+    assert views.documents([]) == views.deliveries_at([]) == {}
 
 
 def test_a_delivery_replaces_its_former_row(views: Views):

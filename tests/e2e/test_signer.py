@@ -63,7 +63,7 @@ async def get_the_receipt_that_was_delayed(hub: Running) -> None:
 
 
 async def ready(hub: Running) -> bool:
-    return await hub.process._offload(hub.process._is_ready)
+    return await hub.process.operating.look()
 
 
 async def test_a_hub_without_a_log_key_gives_receipts(apart: Founded, signer: SignerProcess):

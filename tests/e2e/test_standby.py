@@ -25,6 +25,7 @@ from tests.support.hubs import (
     raw_stub,
     submission,
     trace,
+    until,
 )
 
 WITHIN_S = 60
@@ -162,3 +163,18 @@ async def test_a_hub_that_is_told_to_stop_is_followed_at_once(
     sender = founded.speakers[QUAN_1]
     async with raw_stub(sender.transport, await two.port()) as stub:
         await stub.SubmitDocument(submission(sender, [TAI_CHINH]))
+
+
+async def test_a_hub_that_waits_and_is_told_to_stop_ends_at_once_and_well(
+    other: Founded, hubs: tuple[Served, Served]
+):
+    one, two = hubs
+    await one.port()
+
+    # It has its folder to itself, and waits for the database.
+    lock = other.folder.root / "lock"
+    held = f":{lock.stat().st_ino} "
+    await until(lambda: held in Path("/proc/locks").read_text())
+    two.tell(signal.SIGTERM)
+    status, log = await two.ended()
+    assert status == 0, log

@@ -216,7 +216,7 @@ async def test_traffic_goes_on_beside_a_black_hole_and_the_backlog_drains(
         away = status()[1]
         assert away.behind == hub.core.receipts.size
         assert (away.cosigned_size, away.is_alarming) == (0, False)
-        assert hub.process._is_ready()
+        assert await hub.process.operating.look()
         await send(hub, 4)
 
         await hole.aclose()

@@ -4,7 +4,6 @@ After each the caller is told the truth, the same bytes sent again give one docu
 one receipt, and a hub that starts from what is left agrees with itself.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,7 +366,7 @@ def test_what_another_process_accepted_is_not_accepted_twice():
 
 def spoil_an_event(hub: MemoryHub) -> None:
     entries = hub.stores.log._tables.entries
-    entries[4] = replace(entries[4], state=entries[4].state.replace(b"H01", b"H10"))
+    entries[4] = entries[4]._replace(state=entries[4].state.replace(b"H01", b"H10"))
 
 
 def spoil_a_tile(hub: MemoryHub) -> None:
@@ -447,9 +446,8 @@ def spoil_next_commit(hub: MemoryHub, position: int, old: bytes, new: bytes) -> 
         del hub.stores.log.commit
         entries = hub.stores.log._tables.entries
         assert old in entries[position].state
-        entries[position] = replace(
-            entries[position], state=entries[position].state.replace(old, new)
-        )
+        state = entries[position].state.replace(old, new)
+        entries[position] = entries[position]._replace(state=state)
 
     hub.stores.log.commit = commit_and_spoil
 
@@ -532,15 +530,15 @@ READS = {
     "log": {"entries", "entries_of", "erased_below", "erasures", "evidence", "head"}
     | {"inbox_heads", "outbox_heads", "payload", "payloads", "registry_entries"}
     | {"request_count", "request_of", "requests", "select_events", "timestamps"}
-    | {"revocation_evidence", "verdicts"},
+    | {"reconciliations", "revocation_evidence", "verdicts"},
     "tree": {"checkpoint_covering", "checkpoints", "checkpoints_missing", "former_checkpoints"}
     | {"latest_checkpoint", "tile", "tiles"},
-    "views": {"deliveries", "delivery", "document", "inbox", "order", "orders", "outbox"}
-    | {"overdue", "position", "relay", "relays_of", "rows"},
+    "views": {"deliveries", "deliveries_at", "delivery", "document", "documents", "inbox"}
+    | {"order", "orders", "outbox", "overdue", "position", "relay", "relays_of", "rows"},
     "content": {"check", "erased_below", "exchanges", "is_usable", "read"},
-    "document_keys": {"erased_below", "get"},
+    "document_keys": {"erased_below", "find", "get"},
     "custody": {"unwrap", "wrap"},
-    "uploads": {"check", "is_usable", "read", "uploads"},
+    "uploads": {"upload", "check", "is_usable", "read", "uploads"},
 }
 
 

@@ -45,6 +45,7 @@ from hub.application.uploads import Uploads
 from hub.application.vault import Vault
 from hub.errors import HubError
 from hub.ledger.batch import BatchEngine, Outcome, load_registry
+from hub.ledger.following import Others
 from hub.ledger.fsck import Finding, Parts, check_everything
 from hub.ledger.receipts import ReceiptBook
 from hub.ledger.sequencer import Sequencer
@@ -354,6 +355,7 @@ class MemoryHub:
         clock: FixedClock | None = None,
         randomness: CountedRandomness | None = None,
         load: bool = True,
+        others: Others | None = None,
     ) -> None:
         self.stores = stores or Stores()
         self.clock = clock or FixedClock()
@@ -378,6 +380,7 @@ class MemoryHub:
             clock=self.clock,
             randomness=self.randomness,
             published=self._published,
+            others=others,
         )
         self.ended_keys = EndedKeys(
             origin=ORIGIN,

@@ -214,9 +214,10 @@ class HubProcess:
     It keeps its port over restarts, as a hub in service does.
     """
 
-    def __init__(self, founded: Founded, port: int = 0) -> None:
+    def __init__(self, founded: Founded, port: int = 0, *, join: bool = False) -> None:
         self.founded = founded
         self.port = port
+        self._options = ("join",) if join else ()
         self._process: Forked | None = None
 
     async def __aenter__(self) -> Self:
@@ -250,6 +251,7 @@ class HubProcess:
                 "tests.support.serve",
                 self.founded.folder.root,
                 port_file,
+                *self._options,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -279,6 +281,17 @@ class HubProcess:
     def go_on(self) -> None:
         """SIGCONT."""
         self._send(signal.SIGCONT)
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself. The exit status."""
+        process, self._process = self._process, None
+        assert process is not None
+        try:
+            return await asyncio.to_thread(process.wait, _START_DEADLINE_S)
+        finally:
+            process.kill()
+            assert process.stdin is not None
+            process.stdin.close()
 
     def _send(self, number: signal.Signals) -> None:
         assert self._process is not None

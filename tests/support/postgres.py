@@ -58,8 +58,10 @@ def _copied(programs: Path, target: Path) -> Path:
 class Server:
     """One server, all of whose databases are thrown away with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, synced: bool = False) -> None:
+        """A `synced` one survives a power cut too, and is as slow as that."""
         self._folder = folder
+        self._fast = () if synced else _FAST
         self._bin = _programs()
         self._as: tuple[str, ...] = ()
         if os.geteuid() == 0:
@@ -82,7 +84,7 @@ class Server:
         """Start, and wait until it answers."""
         listen = ("-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1")
         sockets = ("-c", f"unix_socket_directories={self._folder}")
-        command = [self._bin / "postgres", "-D", self._data, *listen, *sockets, *_FAST]
+        command = [self._bin / "postgres", "-D", self._data, *listen, *sockets, *self._fast]
         give_up = time.monotonic() + _DEADLINE_S
         while time.monotonic() < give_up:
             # One that was killed leaves children, and the next ends until they are gone.
@@ -167,10 +169,10 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(*, synced: bool = False) -> Iterator[Server]:
     """A server for as long as the block runs. Raises Unavailable."""
     with tempfile.TemporaryDirectory(prefix="lienthong-postgres-") as folder:
-        server = Server(Path(folder))
+        server = Server(Path(folder), synced=synced)
         try:
             yield server
         finally:

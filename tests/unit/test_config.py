@@ -12,6 +12,7 @@ from hub.proof.note import KeyType
 from tests.unit.proof.building import LOG, WITNESS, Signer
 
 W1, LOG_KEY = WITNESS.key.format(), LOG.key.format()
+ORIGIN = 'origin = "hub.example/log"\n'
 WITH_WITNESSES = 'origin = "hub.example/log"\nwitnesses = [{}]'
 MANY = [
     f'{{vkey = "{Signer(f"w{n}", f"w{n}", KeyType.COSIGNATURE).key.format()}", url = "https://w"}}'
@@ -56,6 +57,11 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "origin": "hub.example/log",
         "listen": "[::]:0",
         "http_listen": "[::]:1",
+        "metrics_listen": "127.0.0.1:2",
+        "trace_endpoint": "http://collector:4317",
+        "trace_share": 0.5,
+        "stop_notice_s": 1.5,
+        "drain_s": 2.5,
         "custody": "pkcs11",
         "key_secret_file": "secret",
         "pkcs11_module": "/usr/lib/token.so",
@@ -64,6 +70,9 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "signer_timeout_s": 0.5,
         "database_url": "sqlite:///other.db",
         "document_keys_url": "sqlite:///other-keys.db",
+        "content_url": "s3://bucket/prefix?endpoint=https://s3.example",
+        "content_credentials_file": "s3",
+        "content_timeout_s": 1.5,
         "start_check_events": 7,
         "batch_max": 1,
         "queue_max": 1,
@@ -71,6 +80,9 @@ def test_every_field_can_be_given_in_the_file(tmp_path):
         "rate_per_agency": 0.5,
         "burst_per_agency": 3,
         "reader_threads": 1,
+        "connections_max": 1,
+        "calls_per_caller": 1,
+        "reader_stall_s": 0.5,
         "timestamp_every_s": 60,
         "timestamp_timeout_s": 0.5,
         "timestamp_renew_before_days": 1,
@@ -146,7 +158,24 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
         ('origin = "Hub.Example"', "origin"),
         ('origin = "hub.example\\nx"', "origin"),
         ('origin = "hub.example/log"\nlisten_on = "x"', "listen_on"),
+        ('origin = "hub.example/log"\nqueue_mx = 1', "is queue_max meant?"),
+        (
+            f'{ORIGIN}[axis]\nendpoint = "http://a"\nsystem_id="a"\nsecret = "a"',
+            "is secrets meant?",
+        ),
+        (f'{ORIGIN}[[crls]]\nname = "a"\nurll = "http://a"', "is url meant?"),
+        (f"{ORIGIN}zzzzzzzz = 1", "zzzzzzzz: there is no such setting"),
+        (f'{ORIGIN}batch_max = "many"', "batch_max: Input should be a valid integer"),
+        (f'{ORIGIN}listen = "8443"', "listen"),
+        (f'{ORIGIN}http_listen = "0.0.0.0"', "http_listen"),
+        (f'{ORIGIN}metrics_listen = "127.0.0.1:x"', "metrics_listen"),
+        (f'{ORIGIN}metrics_listen = "127.0.0.1:8443"', "listen and metrics_listen are the same"),
+        (f'{ORIGIN}trace_endpoint = "collector:4317"', "trace_endpoint"),
+        (f"{ORIGIN}trace_share = 0", "trace_share"),
+        (f"{ORIGIN}drain_s = 0", "drain_s"),
         ('origin = "hub.example/log"\nbatch_max = 0', "batch_max"),
+        ('origin = "hub.example/log"\ncontent_url = "http://s3/bucket"', "content_url"),
+        ('origin = "hub.example/log"\ncontent_url = "s3://me:secret@bucket/p"', "content_url"),
         (RESPONDERS.format("ca", "given", "post"), "came along"),
         (RESPONDERS.format("ca", "ca", "post"), "the same name"),
         (RESPONDERS.format("ca", "cb", "put"), "method"),
@@ -187,6 +216,28 @@ def test_a_wrong_environment_is_named_too(tmp_path, monkeypatch):
 
     with pytest.raises(ConfigInvalid, match="queue_max"):
         load(tmp_path, 'origin = "hub.example/log"')
+
+
+def test_a_variable_that_is_a_setting_misspelt_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIENTHONG_QUEUE_MX", "1")
+    with pytest.raises(ConfigInvalid, match="LIENTHONG_QUEUE_MX is no setting; is LIENTHONG_QUEUE"):
+        load(tmp_path, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    "name", ["KEY_SECRET", "LANG", "PROFILE", "PORT", "SERVICE_HOST", "PORT_8443_TCP_ADDR"]
+)
+def test_variables_that_are_no_settings_are_let_be(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(f"LIENTHONG_{name}", "tcp://10.0.0.1:8443")
+    assert load(tmp_path, ORIGIN).listen == "127.0.0.1:8443"
+
+
+def test_what_is_wrong_is_told_without_its_value(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIENTHONG_SIGNER_TIMEOUT_S", "hunter2")
+    with pytest.raises(ConfigInvalid) as refused:
+        load(tmp_path, ORIGIN)
+    assert "signer_timeout_s" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path):

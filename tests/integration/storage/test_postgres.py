@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from queue import Queue
 from uuid import uuid4
 
 import pytest
@@ -16,14 +17,15 @@ from sqlalchemy.exc import IntegrityError
 from adapters.storage import leadership, schema
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys, document_keys_missing
-from adapters.storage.engine import Area, Database, DatabaseAway, Deposed
+from adapters.storage.engine import Area, Database, DatabaseAway, Deposed, ShutOut
 from adapters.storage.events import EventRecorder
 from adapters.storage.leadership import Leadership
+from adapters.storage.listening import Listening, Pulse
 from adapters.storage.migrate import alembic_config, is_missing, migrate, schema_is_current
 from adapters.storage.read_only import ReadOnlyDatabase, Snapshot
 from adapters.storage.tree import TreeStore
 from adapters.storage.views import Views
-from hub.application.ports import Head, SealedPayload, ViewChanges
+from hub.application.ports import Head, LogStopped, SealedPayload, ViewChanges
 from hub.proof.note import NoteSignature
 from tests.support.commits import REGISTRY_TOPIC, digest_of, new_commit, new_event, new_request
 from tests.support.postgres import Server
@@ -320,6 +322,129 @@ def test_who_takes_over_waits_for_what_is_being_written(leaders, monkeypatch: py
             assert not taken.done()
         assert taken.result()
     assert log.head().next_position == 7
+
+
+@pytest.fixture
+def members(postgres_url: str) -> Iterator[Callable[[str], tuple[Leadership, Database]]]:
+    """Hubs that serve together, by their names."""
+    with ExitStack() as stack:
+
+        def member(name: str) -> tuple[Leadership, Database]:
+            database = stack.enter_context(closing(Database(postgres_url)))
+            leadership = Leadership(database, name, together=True)
+            stack.callback(leadership.give_up)
+            return leadership, database
+
+        yield member
+
+
+def append(database: Database) -> int:
+    with EventRecorder(database).appending() as end:
+        end.append(new_commit(end.head.next_position, [new_event()]))
+    return end.head.next_position
+
+
+def test_hubs_that_serve_together_all_append_and_one_of_them_does_the_rest(members):
+    (leader, of_leader), (other, of_other) = members("one"), members("two")
+    assert leader.take()
+    assert not other.take()
+    other.follow()
+
+    assert [append(of_leader), append(of_other), append(of_leader)] == [0, 1, 2]
+
+    TreeStore(of_leader).publish({(0, 0): digest_of("a")}, 1, b"note")
+    for write in (
+        lambda: TreeStore(of_other).publish({(0, 0): digest_of("a")}, 1, b"note"),
+        lambda: Views(of_other).clear(),
+        lambda: EventRecorder(of_other).erase([], 0),
+    ):
+        with pytest.raises(Deposed):
+            write()
+
+
+def test_a_leader_that_stood_still_appends_nothing_more(members, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(leadership, "LEASE_S", 0)
+    (leader, of_leader), (other, of_other) = members("one"), members("two")
+    assert leader.take()
+    other.follow()
+    assert other.take()
+    with pytest.raises(Deposed):
+        append(of_leader)
+    assert append(of_other) == 0
+    assert leader.lost.wait(10)
+
+
+def test_a_hub_that_wants_to_be_alone_shuts_the_others_out(
+    members, leaders, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(leadership, "LEASE_S", 0)
+    (leader, _), (other, of_other) = members("one"), members("two")
+    assert leader.take()
+    other.follow()
+    append(of_other)
+    alone, log = leaders("alone")
+    assert alone.take()
+    with pytest.raises(ShutOut):
+        append(of_other)
+    log.commit(new_commit(1, [new_event()]))
+
+
+def test_what_one_hub_freezes_no_hub_appends_to_until_it_is_thawed(members):
+    (leader, of_leader), (other, of_other) = members("one"), members("two")
+    assert leader.take()
+    other.follow()
+
+    other.freeze("event 7 differs", 7)
+    other.freeze("and so does another", 8)
+
+    for database in (of_leader, of_other):
+        with pytest.raises(LogStopped, match="event 7 differs"):
+            append(database)
+    seen = Pulse(of_other).read()
+    assert (seen.frozen, seen.frozen_position, seen.alone) == ("event 7 differs", 7, False)
+    other.thaw()  # It does not lead, and has not read everything.
+    assert Pulse(of_other).read().frozen is not None
+    leader.thaw()
+    assert append(of_other) == 0
+
+
+def test_hubs_hear_of_each_other_and_go_on_when_the_server_cuts_them_off(
+    members, postgres_server: Server
+):
+    (leader, of_leader), (other, of_other) = members("one"), members("two")
+    assert leader.take()
+    other.follow()
+    heard: Queue[int] = Queue()
+    pulse = Pulse(of_other)
+    listening = Listening(of_other, lambda: heard.put(pulse.read().next_position))
+    listening.start()
+    try:
+        until_heard(heard, 0)
+        append(of_leader)
+        until_heard(heard, 1)
+        postgres_server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        leader_append_again(of_leader)
+        until_heard(heard, 2)
+    finally:
+        listening.stop()
+
+
+def leader_append_again(database: Database) -> None:
+    """Whatever was cut off is found anew."""
+    for _ in range(5):
+        try:
+            append(database)
+        except OSError:
+            continue
+        return
+
+
+def until_heard(heard: Queue[int], position: int) -> None:
+    while heard.get(timeout=10) < position:
+        pass
 
 
 def test_a_leader_goes_on_when_its_server_comes_back(leaders, postgres_server: Server):

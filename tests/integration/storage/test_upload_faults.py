@@ -93,7 +93,7 @@ def test_an_adoption_that_stops_anywhere_is_finished_or_undone(
         content.check(EXCHANGE, [len(LONG)])
         assert b"".join(content.read(EXCHANGE, 0, len(LONG), EXCHANGE_KEY, 0)) == LONG
         return
-    uploads.give_back(UPLOAD)
+    uploads.give_back(UPLOAD, EXCHANGE)
     content.discard(EXCHANGE)
     uploads.check(UPLOAD, len(LONG))
     uploads.adopt(UPLOAD, Claim(EXCHANGE, 1), KEY, EXCHANGE_KEY)
@@ -110,10 +110,10 @@ def test_giving_back_may_stop_anywhere_and_is_done_again(
     with monkeypatch.context() as patched:
         stopping_at(patched, step)
         with suppress(Stopped):
-            uploads.give_back(UPLOAD)
+            uploads.give_back(UPLOAD, EXCHANGE)
 
     _, uploads = opened(root)
-    uploads.give_back(UPLOAD)
+    uploads.give_back(UPLOAD, EXCHANGE)
 
     [found] = uploads.uploads()
     assert (found.claim, found.whole) == (None, True)

@@ -441,7 +441,7 @@ def test_refused_content_is_not_kept(hub):
     # Refused in the lane alone: the check before it looks at a registry that knows H77.
     behind = hub.engine.registry
     hub.register("H77")
-    ahead, hub.engine._registry = hub.engine.registry, behind
+    ahead, hub.engine._register.current = hub.engine.registry, behind
     hub.exchanges._registry = lambda: ahead
 
     with pytest.raises(Exception, match="not registered"):

@@ -61,7 +61,7 @@ def tables(hub: MemoryHub) -> Any:
 
 def change_event(hub: MemoryHub, position: int, **changes: Any) -> None:
     entries = tables(hub).entries
-    entries[position] = replace(entries[position], **changes)
+    entries[position] = entries[position]._replace(**changes)
 
 
 def exchange_of(hub: MemoryHub, position: int) -> Any:
@@ -80,12 +80,12 @@ def spoil_an_event(hub: MemoryHub) -> None:
 def swap_two_events(hub: MemoryHub) -> None:
     entries = tables(hub).entries
     five, six = entries[5], entries[6]
-    entries[5], entries[6] = replace(six, position=5), replace(five, position=6)
+    entries[5], entries[6] = six._replace(position=5), five._replace(position=6)
 
 
 def slip_one_in(hub: MemoryHub) -> None:
     entries = tables(hub).entries
-    entries.append(replace(entries[12], position=13))
+    entries.append(entries[12]._replace(position=13))
 
 
 def remove_the_last(hub: MemoryHub) -> None:
@@ -94,7 +94,7 @@ def remove_the_last(hub: MemoryHub) -> None:
 
 def leave_a_gap(hub: MemoryHub) -> None:
     entries = tables(hub).entries
-    entries[5] = replace(entries[5], position=99)
+    entries[5] = entries[5]._replace(position=99)
 
 
 def change_a_column(hub: MemoryHub) -> None:

@@ -71,7 +71,7 @@ def change(hub: MemoryHub, position: int) -> None:
     state = entries[position].state
     at = state.index(b'"nonce":"') + 9
     other = b"A" if state[at : at + 1] != b"A" else b"B"
-    entries[position] = replace(entries[position], state=state[:at] + other + state[at + 1 :])
+    entries[position] = entries[position]._replace(state=state[:at] + other + state[at + 1 :])
 
 
 def test_the_first_start_reads_everything_and_the_next_only_the_newest(

@@ -35,6 +35,7 @@ class Engine:
         self.batches: list[list[Any]] = []
         self.threads: set[str] = set()
         self.behind = False
+        self.moved = False
         self.answer: Callable[[Any], Any] = lambda command: f"receipt of {command}"
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()

@@ -15,6 +15,7 @@ from hub.errors import AgencyUnknown, PrincipalUnknown, RoleNotPermitted
 from hub.server.errors import DETAILS_KEY
 from hub.server.identity import ROLES_OF_SERVICE, Identities
 from hub.server.interceptors import CallInterceptor, current_caller
+from hub.server.limits import Limits, OpenCalls, Patience
 from hub.v1 import (
     audit_service_pb2,
     directory_service_pb2,
@@ -50,6 +51,10 @@ class Context:
         if certificate is not None:
             self._pem = x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
         self.aborted: tuple[Any, ...] = ()
+        self.told: Any = lambda message: None
+
+    async def write(self, message: Any) -> None:
+        self.told(message)
 
     def auth_context(self) -> dict[str, list[bytes]]:
         return {"x509_pem_cert": [self._pem]} if self._pem else {}
@@ -146,7 +151,8 @@ async def wrapped(identities: Identities, handler: Any, method: str) -> Any:
         return handler
 
     details = SimpleNamespace(method=method)
-    return await CallInterceptor(identities).intercept_service(continuation, details)
+    limits = Limits(OpenCalls(2), Patience(60))
+    return await CallInterceptor(identities, limits).intercept_service(continuation, details)
 
 
 def unary(serve: Any) -> Any:
@@ -213,22 +219,12 @@ async def test_nobody_unknown_reaches_a_method(identities):
 
     for call in (
         (await wrapped(identities, unary(serve), METHOD)).unary_unary,
-        drained((await wrapped(identities, streaming(serve), METHOD)).unary_stream),
+        (await wrapped(identities, streaming(serve), METHOD)).unary_stream,
     ):
         context = Context(client_of("H77"))
         with pytest.raises(Aborted):
             await call(None, context)
         assert reason_of(context) == "PRINCIPAL_UNKNOWN"
-
-
-def drained(call: Any, *, told: Any = lambda message: None) -> Any:
-    """A streaming call that is read to its end."""
-
-    async def drain(request: Any, context: Any) -> None:
-        async for message in call(request, context):
-            told(message)
-
-    return drain
 
 
 async def test_an_open_stream_ends_at_the_message_after_a_revocation(hub, identities):
@@ -243,10 +239,11 @@ async def test_an_open_stream_ends_at_the_message_after_a_revocation(hub, identi
     def revoke_after_three(number: int) -> None:
         received.append(number)
         if number == 2:
-            hub.engine._registry = new_hub().engine.registry
+            hub.engine._register.current = new_hub().engine.registry
 
+    context.told = revoke_after_three
     with pytest.raises(Aborted):
-        await drained(handler.unary_stream, told=revoke_after_three)(None, context)
+        await handler.unary_stream(None, context)
 
     assert received == [0, 1, 2]
     assert reason_of(context) == "PRINCIPAL_UNKNOWN"

@@ -1,5 +1,7 @@
 """What a caller hears when something goes wrong, and who may go on hearing."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,12 +9,16 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from adapters.memory.metrics import MemoryMeter
+from hub.application.measuring import CALL_SECONDS, CALLS
 from hub.application.registry import Caller, Role
 from hub.errors import ExchangeUnknown, PrincipalUnknown
 from hub.server.errors import DETAILS_KEY
-from hub.server.interceptors import _Call, current_caller
+from hub.server.interceptors import Running, _Call, current_caller
+from hub.server.limits import Limits, OpenCalls, Patience
 
 AGENCY = Caller(Role.AGENCY, "H29.1")
+LIMITS = Limits(OpenCalls(9), Patience(60))
 
 
 class Aborted(grpc.aio.AbortError):
@@ -26,6 +32,10 @@ class Context:
         self.code: grpc.StatusCode | None = None
         self.message = ""
         self.reason = ""
+        self.written: list[Any] = []
+
+    async def write(self, message: Any) -> None:
+        self.written.append(message)
 
     async def abort(self, code: grpc.StatusCode, message: str = "", trailing: Any = ()) -> None:
         self.code, self.message = code, message
@@ -53,13 +63,17 @@ class Identities:
         return "00" * 32
 
 
+def call(identities: Any) -> _Call:
+    return _Call(identities, LIMITS, "hub.v1.ExchangeService", "/m")
+
+
 async def called(error: Exception) -> Context:
     async def serve(request: Any, context: Any) -> None:
         raise error
 
     context = Context()
     with pytest.raises(Aborted):
-        await _Call(Identities(), "hub.v1.ExchangeService", "/m").unary(serve)(None, context)
+        await call(Identities()).unary(serve)(None, context)
     return context
 
 
@@ -88,7 +102,7 @@ async def test_the_caller_is_known_to_the_method():
     async def serve(request: Any, context: Any) -> Caller:
         return current_caller()
 
-    served = _Call(Identities(), "hub.v1.ExchangeService", "/m").unary(serve)
+    served = call(Identities()).unary(serve)
 
     assert await served(None, Context()) == AGENCY
 
@@ -99,16 +113,131 @@ async def test_a_stream_ends_at_the_next_message_once_its_certificate_is_revoked
             yield number
 
     # Once for the call itself, then once for each of three messages.
-    stream = _Call(Identities(times=4), "hub.v1.ExchangeService", "/m").streaming(serve)
+    stream = call(Identities(times=4)).streaming(serve)
     context = Context()
-    heard = []
-
-    async def listen() -> None:
-        async for number in stream(None, context):
-            heard.append(number)
 
     with pytest.raises(Aborted):
-        await listen()
+        await stream(None, context)
 
-    assert heard == [0, 1, 2]
+    assert context.written == [0, 1, 2]
     assert context.reason == "PRINCIPAL_UNKNOWN"
+
+
+async def begun(running: Running) -> None:
+    """A few turns of the loop, until a call runs."""
+    for _ in range(100):
+        if len(running):
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("no call began")
+
+
+async def ended(serve: Any, *, meter: MemoryMeter, **more: Any) -> Context:
+    context = Context()
+    call = _Call(Identities(), LIMITS, "hub.v1.ExchangeService", METHOD, meter=meter, **more)
+    with contextlib.suppress(Aborted, asyncio.CancelledError):
+        await call.unary(serve)(None, context)
+    return context
+
+
+METHOD = "/hub.v1.ExchangeService/GetLimits"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "ok"),
+        (ExchangeUnknown("no such exchange"), "EXCHANGE_UNKNOWN"),
+        (OSError("disk"), "UNAVAILABLE"),
+        (ValueError("a bug"), "INTERNAL"),
+        (asyncio.CancelledError(), "CANCELLED"),
+    ],
+)
+async def test_every_call_is_counted_once_by_how_it_ended(error: Any, outcome: str):
+    async def serve(request: Any, context: Any) -> None:
+        if error is not None:
+            raise error
+
+    meter = MemoryMeter()
+    await ended(serve, meter=meter)
+
+    assert meter.counted == {(CALLS, ("ExchangeService/GetLimits", outcome)): 1}
+    ((timed, seconds),) = meter.observed.items()
+    assert timed == (CALL_SECONDS, ("ExchangeService/GetLimits",))
+    assert len(seconds) == 1
+
+
+async def test_once_closed_no_call_is_taken_and_whoever_comes_is_told():
+    async def serve(request: Any, context: Any) -> None:
+        raise AssertionError("served")
+
+    running, meter = Running(), MemoryMeter()
+    running.close()
+    context = await ended(serve, meter=meter, running=running)
+    assert (context.code, context.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+    assert (running.turned_away, len(running)) == (1, 0)
+
+
+async def test_what_does_not_end_in_time_is_cut_off_and_answered():
+    async def serve(request: Any, context: Any) -> None:
+        await asyncio.Event().wait()
+
+    running, meter = Running(), MemoryMeter()
+    call = asyncio.create_task(ended(serve, meter=meter, running=running))
+    await begun(running)
+    running.close()
+    await running.drained(0)
+    context = await call
+    assert context.reason == "UNAVAILABLE"
+    assert len(running) == 0
+
+
+async def test_a_caller_that_goes_away_is_not_answered():
+    async def serve(request: Any, context: Any) -> None:
+        await asyncio.Event().wait()
+
+    running, meter = Running(), MemoryMeter()
+    context = Context()
+    call = _Call(
+        Identities(), LIMITS, "hub.v1.ExchangeService", METHOD, running=running, meter=meter
+    )
+    task = asyncio.create_task(call.unary(serve)(None, context))
+    await begun(running)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (context.code, len(running)) == (None, 0)
+
+
+async def test_a_stream_whose_caller_goes_away_while_it_is_written_is_over_at_once():
+    closed = []
+
+    async def serve(request: Any, context: Any) -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append(True)
+
+    class Full(Context):
+        async def write(self, message: Any) -> None:
+            await asyncio.Event().wait()
+
+    running, calls = Running(), OpenCalls(1)
+    call = _Call(
+        Identities(),
+        Limits(calls, Patience(60)),
+        "hub.v1.ExchangeService",
+        METHOD,
+        running=running,
+    )
+    task = asyncio.create_task(call.streaming(serve)(None, Full()))
+    await begun(running)
+    # Whoever still holds the stream's frames keeps nothing of the call open.
+    held = task.get_coro()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (len(running), closed) == (0, [True])
+    with calls.counted("agency H29.1"):
+        pass
+    del held

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,7 +127,7 @@ def test_before_the_first_checkpoint_there_is_none(files: LogFiles, hub: MemoryH
 def test_an_event_that_is_not_the_recorded_one_is_never_served(files: LogFiles, hub: MemoryHub):
     tables = hub.stores.log._tables
     state = tables.entries[5].state.replace(b"H02", b"H20")
-    tables.entries[5] = replace(tables.entries[5], state=state)
+    tables.entries[5] = tables.entries[5]._replace(state=state)
     with pytest.raises(LedgerMismatch) as mismatch:
         get(files, "/tile/entries/000.p/7", AUDITOR)
     assert mismatch.value.position == 5

@@ -1,0 +1,1 @@
+"""What a hub measures of itself, as monitoring systems read it."""

@@ -1,0 +1,1 @@
+"""Spans of calls, handed to collectors of traces."""
