@@ -101,6 +101,7 @@ class Operating:
         self._reading = ThreadPoolExecutor(_THREADS, "readings")
         self._readings = Readings(self._sources(), _not_read)
         self._renewing: asyncio.Future[None] | None = None
+        self._signed: int | None = None
         self._pages = AsyncExitStack()
         self.port: int | None = None
 
@@ -163,12 +164,17 @@ class Operating:
     def _signer_signs(self) -> bool:
         """Whether it signs, and not only answers: a token may be gone and nobody have noticed.
 
-        What it signed last is signed once more, with the keys that sign now: nothing new.
+        What it signed last is signed once more, with the keys that sign now: nothing new. Where
+        it has signed more since the last look, that is the proof, and nobody asks beside the
+        lane: the signer would take a tree that was overtaken meanwhile for a rollback, and say so.
         """
         core = self._core
         signing = core.engine.registry.hub_keys.signing(core.settings.origin)
         if (last := core.signer.last) is None:
             return False
+        seen, self._signed = self._signed, last.size
+        if seen is not None and last.size > seen:
+            return True
         with suppress(LedgerMismatch):  # Meanwhile something newer was signed: it signs.
             core.signer.sign(last.size, last.root, (), signing)
         return True

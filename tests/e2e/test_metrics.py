@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hub.application.measuring import METRICS
 from hub.client import RegistryClient
+from keys.checkpoint_signer import CheckpointSigner
+from keys.last_signed import Signed
 from tests.support.hubs import (
     QUAN_1,
     TAI_CHINH,
@@ -208,3 +212,35 @@ def test_an_address_that_is_taken_is_named(founded: Founded, tmp_path: Path):
 
         with pytest.raises(ConfigInvalid, match="metrics_listen: cannot listen"):
             asyncio.run(start())
+
+
+class Asked:
+    """A signer that counts how often it is asked to sign."""
+
+    def __init__(self, signer: CheckpointSigner) -> None:
+        self._signer = signer
+        self.times = 0
+
+    @property
+    def last(self) -> Signed | None:
+        return self._signer.last
+
+    def sign(self, *tree: Any) -> bytes:
+        self.times += 1
+        return self._signer.sign(*tree)
+
+
+async def test_a_signer_that_has_just_signed_is_not_asked_beside_the_lane(watched: Running):
+    sender, operating = watched.speaker(QUAN_1), watched.process.operating
+    watched.process._jobs[0].cancel()  # Its own looks would come in between.
+    asked = Asked(watched.core.signer)
+    operating._core = replace(watched.core, signer=asked)
+    assert operating._signer_signs()
+    before = asked.times
+
+    async with raw_stub(sender.transport, watched.port) as stub:
+        await stub.SubmitDocument(submission(sender, [TAI_CHINH], [CONTENT]))
+    assert operating._signer_signs()
+    assert asked.times == before
+    assert operating._signer_signs()
+    assert asked.times == before + 1
