@@ -13,7 +13,8 @@ from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, node_hash
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
-_CACHED_NODES_MAX = 200_000
+# Some 12 MiB; a process that serves has two of these.
+_CACHED_NODES_MAX = 50_000
 
 Tile = Callable[[int, int], bytes]
 """(level, number) → the hashes a tile holds so far."""
