@@ -286,6 +286,7 @@ def _unnesting(statement: sa.Insert) -> str:
     arrays = [sa.bindparam(each.name, type_=postgresql.ARRAY(each.type)) for each in columns]
     rows = sa.func.unnest(*arrays).table_valued(*(each.name for each in columns)).render_derived()
     inserting = statement.from_select([each.name for each in columns], sa.select(rows))
+    # SQLAlchemy leaves the constructors of its dialects untyped.
     dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
     return str(inserting.compile(dialect=dialect))
 

@@ -69,6 +69,7 @@ from hub.application.ports import (
     UploadStore,
 )
 from hub.application.refusals import RefusalRecorder
+from hub.application.registry import Registry
 from hub.application.renewal import Renewals
 from hub.application.replay import Replay
 from hub.application.retention import Retention
@@ -625,7 +626,10 @@ class HubProcess:
 
     def _server(self) -> HubServer:
         core = self._core
-        registry = lambda: core.engine.registry  # noqa: E731
+
+        def registry() -> Registry:
+            return core.engine.registry
+
         policy = StalePolicy(
             timedelta(hours=core.settings.crl_age_max_h), core.settings.crl_stale == "refuse"
         )

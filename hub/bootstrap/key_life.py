@@ -14,6 +14,7 @@ from hub.application.hub_keys import EndedKeys, HubKeys, PlannedStep
 from hub.application.key_ring import RingKey
 from hub.application.lane import Lane
 from hub.application.offload import Offloader
+from hub.application.registry import Registry
 from hub.application.trusted_roots import PublishedRoots, TrustedRoots
 from hub.bootstrap.trust import FolderRoots, extended
 from hub.config import ConfigInvalid, Settings
@@ -57,7 +58,10 @@ def planned(
 
 def follow_the_log(core: Core) -> None:
     """Have what was decided about keys and the trusted root carried out, at every checkpoint."""
-    registry = lambda: core.engine.registry  # noqa: E731
+
+    def registry() -> Registry:
+        return core.engine.registry
+
     origin = core.settings.origin
     core.on_published.append(
         EndedKeys(origin=origin, registry=registry, receipts=core.receipts, signer=core.signer)

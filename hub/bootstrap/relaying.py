@@ -29,6 +29,7 @@ from hub.application.offload import Offloader
 from hub.application.outbound import Outbox, Pace
 from hub.application.ports import RelayRow
 from hub.application.reconciliation import LastReconciled, Reconciliation
+from hub.application.registry import Registry
 from hub.application.relays import Relays
 from hub.config import AxisSetting, ConfigInvalid
 from hub.errors import HubError
@@ -114,7 +115,10 @@ class AxisJob:
         self._threads = ThreadPoolExecutor(_THREADS, "axis")
         core.on_published.append(self._published)
         scratch = scratch_in(core.contents.root, system_randomness)
-        registry = lambda: core.engine.registry  # noqa: E731
+
+        def registry() -> Registry:
+            return core.engine.registry
+
         first = timedelta(seconds=setting.retry_first_s)
         longest = timedelta(seconds=setting.retry_longest_s)
         packages = EdxmlPackages(scratch)
@@ -208,7 +212,7 @@ class AxisJob:
         await asyncio.sleep(
             max(every.reconcile_every_s - since, min(every.reconcile_every_s, _SETTLE_S))
         )
-        work = lambda: _compare(reconciliation)  # noqa: E731
+        work = partial(_compare, reconciliation)
         await self._each(every, every.reconcile_every_s, "reconciliation", work)
 
     async def _round(self, name: str, work: Work) -> bool:
