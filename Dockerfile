@@ -7,7 +7,7 @@
 # The hub lies in a folder below the volume: `init` puts it in place by renaming, and a mount
 # point cannot be renamed. For a signer of its own or another hub, give another command:
 #
-#   docker run -v signer:/data lienthong signer serve /data/signer --socket /run/lienthong/signer.sock
+#   docker run -v signer:/signer -p 8445:8445 lienthong signer serve /signer/own --listen 0.0.0.0:8445
 
 # --- Build: what is locked, then this tree, into one venv ---
 FROM python:3.11-slim AS build
@@ -34,7 +34,7 @@ ENV PATH=/opt/lienthong/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     LIENTHONG_METRICS_LISTEN=127.0.0.1:9464
 RUN groupadd --gid 10001 lienthong \
  && useradd --uid 10001 --gid lienthong --no-create-home --home-dir /data --shell /usr/sbin/nologin lienthong \
- && install -d -o lienthong -g lienthong -m 0700 /data
+ && install -d -o lienthong -g lienthong -m 0700 /data /signer
 COPY --from=build /opt/lienthong /opt/lienthong
 USER 10001:10001
 WORKDIR /data

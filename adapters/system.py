@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 
 
 def system_clock() -> datetime:
     """The time now, in UTC."""
     return datetime.now(UTC)
+
+
+def system_elapsed() -> float:
+    """Seconds since the machine began; they go on while a process is stopped or it sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def system_randomness(size: int) -> bytes:

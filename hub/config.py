@@ -293,9 +293,15 @@ class Settings(CustodySettings):
     http_listen: Annotated[str, Field(pattern=_OPTIONAL_ADDRESS)] = ""
     """Address and port where the log is served as static files over HTTPS; empty: nowhere."""
 
-    signer: Annotated[str, Field(pattern=r"^(local|unix:/.{1,100})$")] = "local"
-    """`local`: this process signs checkpoints itself. `unix:` and a path: a signer's process
-    listens there, and the hub holds no log key."""
+    signer: Annotated[
+        str,
+        Field(
+            pattern=r"^(local|unix:/.{1,100}"
+            r"|tls://(\[[0-9A-Fa-f:.%]{2,60}\]|[^\s:/?#@\[\]]{1,253}):[0-9]{1,5})$"
+        ),
+    ] = "local"
+    """`local`: this process signs checkpoints itself. `unix:` and a path, or `tls://` with host
+    and port: a signer's process listens there, and the hub holds no log key."""
 
     signer_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     """How long one answer of a signer's process may take in all, in seconds."""
@@ -427,6 +433,13 @@ class Settings(CustodySettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe lines that are written."""
+
+    @field_validator("signer")
+    @classmethod
+    def _names_a_port(cls, signer: str) -> str:
+        if signer.startswith("tls://") and not 0 < int(signer.rpartition(":")[2]) <= 65_535:
+            raise ValueError("a port is a number from 1 to 65535")
+        return signer
 
     @field_validator("witnesses")
     @classmethod

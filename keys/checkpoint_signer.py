@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -12,6 +13,8 @@ from hub.errors import LedgerMismatch, VerificationFailed
 from hub.proof.checkpoint import Checkpoint
 from hub.proof.merkle import verify_consistency
 from hub.proof.note import KeyType, Note, NoteSignature, VerifierKey, format_note
+from keys.age import KeySecretMissing, KeySecretWrong
+from keys.file import KeyFileError
 from keys.last_signed import LastSigned, Signed
 
 # Two that sign, one that waits, and some that ended while nobody could finish their end.
@@ -54,6 +57,10 @@ class TooManyKeys(OSError):
     """More keys than a rotation ever needs: end some of them first."""
 
 
+class KeysUnusable(OSError):
+    """The keys cannot be had now: a file is gone or damaged, or what opens it does not."""
+
+
 class CheckpointSigner:
     """The log's keys together with the one memory of what they signed.
 
@@ -81,13 +88,14 @@ class CheckpointSigner:
         return self.keys[0]
 
     def make_key(self) -> VerifierKey:
-        """One more key, which signs nothing before it is asked to. Raises TooManyKeys."""
+        """One more key, which signs nothing before it is asked to. Raises TooManyKeys, OSError."""
         with self._lock:
             if len(self._held) >= KEYS_MAX:
                 raise TooManyKeys(f"the signer holds {KEYS_MAX} keys; end some of them first")
-            made = self._keys.make()
-            self._held = self._read_keys()
-            return self._verifier_key_of(made)
+            with _had():
+                made = self._keys.make()
+                self._held = self._read_keys()
+                return self._verifier_key_of(made)
 
     def destroy_key(self, key: VerifierKey) -> None:
         """Destroy a key for good; the same again changes nothing. Raises KeyNotHeld for the last.
@@ -99,8 +107,9 @@ class CheckpointSigner:
                 return
             if len(self._held) == 1:
                 raise KeyNotHeld("the last key of a log is not destroyed")
-            self._keys.destroy(self._held[key])
-            self._held = self._read_keys()
+            with _had():
+                self._keys.destroy(self._held[key])
+                self._held = self._read_keys()
 
     @property
     def last(self) -> Signed | None:
@@ -127,9 +136,9 @@ class CheckpointSigner:
         4. The new head is stored, by compare-and-swap.
         5. It is signed.
 
-        Raises LedgerMismatch from 2 and 3, SignerConflict and SignerStoreError from 4,
-        KeyNotHeld before all of them, and VerificationFailed(step="checkpoint") for a size or
-        root that no tree has.
+        Raises LedgerMismatch from 2 and 3, SignerConflict and SignerStoreError from 4, OSError
+        from 5, KeyNotHeld before all of them, and VerificationFailed(step="checkpoint") for a
+        size or root that no tree has.
         """
         checkpoint = Checkpoint(self._origin, size, root)
         signers = self._signers(by)
@@ -145,7 +154,8 @@ class CheckpointSigner:
             # recorded but unsigned, and the next call finds it in (1) and signs it.
             self._last_signed.advance(last, new)
         # (5) Only what is recorded is ever signed.
-        return self._signed_note(checkpoint.body, signers)
+        with _had():
+            return self._signed_note(checkpoint.body, signers)
 
     def _signed_note(self, body: bytes, signers: Sequence[tuple[VerifierKey, LogKey]]) -> bytes:
         lines = (NoteSignature(key.name, key.key_id, held.sign(body)) for key, held in signers)
@@ -167,6 +177,15 @@ class CheckpointSigner:
     def _verifier_key_of(self, key: LogKey) -> VerifierKey:
         public_key = key.public_key().public_bytes_raw()
         return VerifierKey(self._origin, KeyType.ED25519, public_key)
+
+
+@contextmanager
+def _had() -> Iterator[None]:
+    """After the start a key that cannot be used is like a signer that is away."""
+    try:
+        yield
+    except (KeyFileError, KeySecretMissing, KeySecretWrong) as error:
+        raise KeysUnusable(str(error)) from error
 
 
 def _refuse_rollback_and_fork(last: Signed | None, new: Signed) -> None:

@@ -1,16 +1,18 @@
-"""A signer that runs as a process of its own, reached over a Unix socket."""
+"""A signer that runs as a process of its own, on this machine or another."""
 
 from __future__ import annotations
 
 import socket
-import time
+import ssl
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hub.errors import LedgerMismatch
 from hub.proof.note import VerifierKey
+from keys.file import KeyFileError
 from keys.last_signed import Signed
+from keys.link import LinkRefused
+from keys.link_tls import LinkBroken, NotAccepted
 from keys.signer_wire import (
     ASK_KEYS,
     ASK_LAST,
@@ -26,7 +28,9 @@ from keys.signer_wire import (
     length_of,
     note_in,
     parse,
+    position_in,
 )
+from keys.ways import Deadline
 
 T = TypeVar("T")
 
@@ -38,16 +42,40 @@ class SignerUnreachable(OSError):
     """
 
 
+class SignerNotTrusted(SignerUnreachable):
+    """Whoever answers shows a certificate that this hub does not accept."""
+
+
+class SignerTurnsAway(SignerUnreachable):
+    """The signer does not accept this hub's certificate."""
+
+
+class SignerCertificateEnded(SignerUnreachable):
+    """A certificate between hub and signer is not in force: it has ended, or not begun."""
+
+
+class SignerLinkBroken(SignerUnreachable):
+    """This hub's own certificate or key for the signer cannot be used."""
+
+
+class Way(Protocol):
+    """How a signer is reached. `str` of it names the place."""
+
+    def connect(self, deadline: Deadline) -> socket.socket:
+        """A new connection to whoever may be trusted as the signer. Raises OSError in time."""
+        ...
+
+
 class RemoteSigner:
     """The port Signer over a socket: one connection a call, each within `timeout_s` in all.
 
-    It holds no key. Whoever answers on the socket is trusted as a signer is; which keys sign
+    It holds no key. Whoever answers there is trusted as a signer is; which keys sign
     a tree, the log says, and under them its answer must verify. Safe for many threads.
     """
 
-    def __init__(self, origin: str, path: Path, timeout_s: float) -> None:
+    def __init__(self, origin: str, way: Way, timeout_s: float) -> None:
         self._origin = origin
-        self._path = path
+        self.way = way
         self._timeout_s = timeout_s
 
     @property
@@ -58,8 +86,7 @@ class RemoteSigner:
         """
         keys = self._understood(keys_in, ASK_KEYS)
         for key in keys:
-            if key.name != self._origin:
-                raise LedgerMismatch(f"the signer is that of {key.name}, not {self._origin}")
+            self._require_ours(key.name)
         return keys
 
     @property
@@ -69,7 +96,9 @@ class RemoteSigner:
 
     def make_key(self) -> VerifierKey:
         """One more key. Raises SignerUnreachable: then it may have been made all the same."""
-        return self._understood(key_in, ASK_TO_MAKE)
+        key = self._understood(key_in, ASK_TO_MAKE)
+        self._require_ours(key.name)
+        return key
 
     def destroy_key(self, key: VerifierKey) -> None:
         """Destroy a key, but never the last. Raises SignerUnreachable."""
@@ -77,8 +106,11 @@ class RemoteSigner:
 
     @property
     def last(self) -> Signed | None:
-        """The head signed last. Raises SignerUnreachable."""
-        return self._understood(last_in, ASK_LAST)
+        """The head signed last. Raises as `keys`."""
+        last = self._understood(last_in, ASK_LAST)
+        if last is not None:
+            self._require_ours(last.origin)
+        return last
 
     def sign(
         self,
@@ -94,42 +126,82 @@ class RemoteSigner:
         """
         return self._understood(note_in, ask_to_sign(size, root, consistency_proof, by))
 
+    def _require_ours(self, origin: str) -> None:
+        if origin != self._origin:
+            raise LedgerMismatch(f"the signer is that of {origin}, not {self._origin}")
+
     def _understood(self, read: Callable[[Mapping[str, Any]], T], question: Mapping[str, Any]) -> T:
         try:
             return read(self._ask(question))
         except MessageMalformed as error:
-            raise SignerUnreachable(f"the signer on {self._path}: {error}") from None
+            raise SignerUnreachable(f"the signer on {self.way}: {error}") from None
 
     def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         try:
             message = self._exchange(frame(question))
-        except (OSError, MessageMalformed) as error:
-            words = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-            raise SignerUnreachable(f"the signer on {self._path}: {words}") from error
+        except (OSError, MessageMalformed, KeyFileError, LinkRefused) as error:
+            raise _explained(error, self.way) from error
         match message.get("error"):
             case None:
                 return message
             case "mismatch":
-                raise LedgerMismatch(str(message.get("message")), position=message.get("position"))
+                raise LedgerMismatch(str(message.get("message")), position=position_in(message))
             case _:
-                raise SignerUnreachable(f"the signer on {self._path}: {message.get('message')}")
+                raise SignerUnreachable(f"the signer on {self.way}: {message.get('message')}")
 
     def _exchange(self, question: bytes) -> dict[str, Any]:
-        give_up = time.monotonic() + self._timeout_s
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(self._timeout_s)
-            connection.connect(str(self._path))
+        deadline = Deadline(self._timeout_s)
+        with self.way.connect(deadline) as connection:
+            deadline.bound(connection)
             connection.sendall(question)
-            length = length_of(_receive(connection, LENGTH_BYTES, give_up))
-            return parse(_receive(connection, length, give_up))
+            length = length_of(_receive(connection, LENGTH_BYTES, deadline))
+            return parse(_receive(connection, length, deadline))
 
 
-def _receive(connection: socket.socket, count: int, give_up: float) -> bytes:
+def _receive(connection: socket.socket, count: int, deadline: Deadline) -> bytes:
     data = b""
     while len(data) < count:
         # The deadline is of the whole answer: one that drips in must not hold the lane.
-        connection.settimeout(max(give_up - time.monotonic(), 0.001))
+        deadline.bound(connection)
         if not (chunk := connection.recv(count - len(data))):
             raise MessageMalformed("it hung up in the middle of an answer")
         data += chunk
     return data
+
+
+# What OpenSSL calls them (verify(1)), and the alerts of RFC 8446 section 6.2 as Python does.
+_NOT_BEGUN, _ENDED = 9, 10
+_ALERT_ENDED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+_ALERTS_OF_STRANGERS = {
+    "TLSV1_ALERT_UNKNOWN_CA",
+    "TLSV1_ALERT_ACCESS_DENIED",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+}
+
+
+def _explained(error: Exception, way: Way) -> SignerUnreachable:
+    kind, words = _kind_of(error)
+    return kind(f"the signer on {way}: {words}")
+
+
+def _kind_of(error: Exception) -> tuple[type[SignerUnreachable], str]:
+    match error:
+        case TimeoutError():
+            return SignerUnreachable, "no answer in time"
+        case LinkBroken() | KeyFileError():
+            return SignerLinkBroken, str(error)
+        case LinkRefused():
+            return SignerCertificateEnded, str(error)
+        case ssl.SSLCertVerificationError(verify_code=code) if code in (_ENDED, _NOT_BEGUN):
+            return SignerCertificateEnded, "its certificate has ended, or has not begun"
+        case ssl.SSLCertVerificationError() | NotAccepted():
+            return SignerNotTrusted, "its certificate is not one that is accepted here"
+        case ssl.SSLError(reason=reason) if reason == _ALERT_ENDED:
+            return SignerCertificateEnded, "to it, this hub's certificate has ended"
+        case ssl.SSLError(reason=reason) if reason in _ALERTS_OF_STRANGERS:
+            return SignerTurnsAway, "it does not accept this hub's certificate"
+        case _:
+            return SignerUnreachable, str(error)

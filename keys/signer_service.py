@@ -1,4 +1,4 @@
-"""The signer's process: it answers the hubs of its machine, and nobody else, on a Unix socket."""
+"""The signer's process: it answers the hubs that may ask it, and nobody else."""
 
 from __future__ import annotations
 
@@ -11,16 +11,31 @@ import struct
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from keys.checkpoint_signer import CheckpointSigner
 from keys.signer_wire import LENGTH_BYTES, MessageMalformed, answer, frame, length_of
 
 CONNECTIONS_MAX = 32
-# A question is a few kilobytes from a process on this machine.
+# A question is a few kilobytes from a process near by.
 QUESTION_TIMEOUT_S = 10.0
+# What strangers bring about is told this often, with how often it happened.
+TOLD_EVERY_S = 10.0
 
 Told = Callable[[str, dict[str, object]], None]
 """What is worth a line of the log: what happened, and its circumstances."""
+
+
+class Stream(Protocol):
+    """A connection to somebody who may ask."""
+
+    async def readexactly(self, count: int, /) -> bytes:
+        """So many bytes. Raises IncompleteReadError, OSError."""
+        ...
+
+    async def send(self, data: bytes, /) -> None:
+        """All of them. Raises OSError."""
+        ...
 
 
 @asynccontextmanager
@@ -32,63 +47,103 @@ async def serving(
     Only processes of the users `uids` are answered, as the kernel names them. Raises OSError
     when somebody else listens there.
     """
-    service = _Service(signer, frozenset(uids), told)
+    answers, known = Answers(signer, told), frozenset(uids)
+    strangers = Rarely(told)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if (uid := _user_of(writer)) in known:
+                await answers.to(_Plain(reader, writer))
+            else:
+                strangers.tell("turned away a process of another user", {"uid": uid})
+        finally:
+            writer.close()
+
     listener = _listen(path, private=set(uids) == {os.geteuid()})
-    server = await asyncio.start_unix_server(service.serve, sock=listener, limit=2**16)
+    server = await asyncio.start_unix_server(serve, sock=listener, limit=2**16)
     try:
         yield
     finally:
         server.close()
-        await service.finished()
+        await answers.finished()
         _remove(path)
 
 
-class _Service:
-    def __init__(self, signer: CheckpointSigner, uids: frozenset[int], told: Told) -> None:
+class Answers:
+    """One question and one answer a connection, for at most 32 of them at once."""
+
+    def __init__(self, signer: CheckpointSigner, told: Told) -> None:
         self._signer = signer
-        self._uids = uids
         self._told = told
         self._calls: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def to(self, stream: Stream) -> None:
+        """Answer somebody who may ask; whoever comes when it is full gets nothing."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs this as one
-        if len(self._calls) >= CONNECTIONS_MAX or not self._is_known(writer):
-            writer.close()
+        if len(self._calls) >= CONNECTIONS_MAX:
             return
         self._calls.add(task)
         try:
-            await self._answer_one(reader, writer)
+            await self._answer_one(stream)
         except (OSError, TimeoutError, MessageMalformed, asyncio.IncompleteReadError) as error:
             self._told("a question was not answered", {"error": type(error).__name__})
         finally:
             self._calls.discard(task)
-            writer.close()
 
     async def finished(self) -> None:
         """Every question that has begun to be answered is."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=QUESTION_TIMEOUT_S)
 
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer_one(self, stream: Stream) -> None:
         async with asyncio.timeout(QUESTION_TIMEOUT_S):
-            length = length_of(await reader.readexactly(LENGTH_BYTES))
-            question = await reader.readexactly(length)
+            length = length_of(await stream.readexactly(LENGTH_BYTES))
+            question = await stream.readexactly(length)
         # In a thread: it waits for the disk, and its memory has a lock of its own.
         said = await asyncio.to_thread(answer, self._signer, question)
         if "error" in said:
             self._told("refused to sign", said)
-        writer.write(frame(said))
         async with asyncio.timeout(QUESTION_TIMEOUT_S):
-            await writer.drain()
+            await stream.send(frame(said))
 
-    def _is_known(self, writer: asyncio.StreamWriter) -> bool:
-        peer = writer.get_extra_info("socket")
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _pid, uid, _gid = struct.unpack("3i", credentials)
-        if uid not in self._uids:
-            self._told("turned away a process of another user", {"uid": uid})
-        return uid in self._uids
+
+class Rarely:
+    """Tells what anybody can bring about: at once, and then at most every ten seconds."""
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self._last: dict[str, float] = {}
+        self._untold: dict[str, int] = {}
+
+    def tell(self, event: str, more: dict[str, object]) -> None:
+        """Tell it now, with how often it happened since it was told; or only count it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._last.get(event, -TOLD_EVERY_S) < TOLD_EVERY_S:
+            self._untold[event] = self._untold.get(event, 0) + 1
+            return
+        self._last[event] = now
+        times = 1 + self._untold.pop(event, 0)
+        self._told(event, {**more, "times": times})
+
+
+class _Plain:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def readexactly(self, count: int, /) -> bytes:
+        return await self._reader.readexactly(count)
+
+    async def send(self, data: bytes, /) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+
+def _user_of(writer: asyncio.StreamWriter) -> int:
+    peer = writer.get_extra_info("socket")
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return int(uid)
 
 
 def _listen(path: Path, *, private: bool) -> socket.socket:

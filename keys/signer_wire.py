@@ -1,7 +1,7 @@
 """What a hub and a signer's process say to each other: one question and one answer a connection.
 
-Each is a length of four bytes, big-endian, and a JSON object of at most 16 KiB. Both ends run
-on one machine and are of one version; nothing of this is kept.
+Each is a length of four bytes, big-endian, and a JSON object of at most 16 KiB. Between two
+machines TLS says which version of this they speak; nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -106,11 +106,8 @@ def _answer(signer: CheckpointSigner, question: Mapping[str, Any]) -> dict[str, 
             return {"last": found, "origin": signer.verifier_key.name}
         case "sign":
             proof = [_bytes(each) for each in question["proof"]]
-            size = question["size"]
-            if type(size) is not int:
-                raise MessageMalformed("a size is a number")
-            by = _keys(question["by"])
-            return {"note": signer.sign(size, _bytes(question["root"]), proof, by).decode()}
+            size, root, by = _size(question["size"]), _bytes(question["root"]), question["by"]
+            return {"note": signer.sign(size, root, proof, _keys(by)).decode()}
         case _:
             raise MessageMalformed("there is no such question")
 
@@ -142,9 +139,15 @@ def last_in(message: Mapping[str, Any]) -> Signed | None:
     try:
         if found is None:
             return None
-        return Signed(_text(message, "origin"), int(found["size"]), _bytes(found["root"]))
+        return Signed(_text(message, "origin"), _size(found["size"]), _bytes(found["root"]))
     except (KeyError, TypeError, ValueError, VerificationFailed, MessageMalformed):
         raise MessageMalformed("the signer's answer has no tree in it") from None
+
+
+def position_in(message: Mapping[str, Any]) -> int | None:
+    """The first event that differs, where a refusal names one."""
+    position = message.get("position")
+    return position if type(position) is int else None
 
 
 def _keys(found: Any) -> tuple[VerifierKey, ...]:
@@ -160,6 +163,13 @@ def _text(message: Mapping[str, Any], member: str) -> str:
     if not isinstance(text := message.get(member), str):
         raise MessageMalformed(f"the signer's answer has no {member}")
     return text
+
+
+def _size(number: Any) -> int:
+    # Not a bool, which Python counts among the integers.
+    if type(number) is not int:
+        raise MessageMalformed("a size is a number")
+    return number
 
 
 def _bytes(text: Any) -> bytes:

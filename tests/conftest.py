@@ -12,6 +12,15 @@ from tests.support.s3 import S3, s3_server
 # An examination in the background would add its fact at any time: tests of it ask for it. In the
 # environment, for the hubs that are processes of their own too.
 os.environ.setdefault("LIENTHONG_DOCUMENT_SIGNATURES", "off")
+# Everything that tests talk to is on this machine, and never behind somebody's proxy.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = "127.0.0.1,localhost"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest first: so no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 
 @pytest.fixture(scope="session")

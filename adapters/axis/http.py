@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 import httpx2
 
 from hub.application.axis import AxisOutcomeUnknown, AxisReplyUnreadable, AxisUnreachable
+from hub.application.ports import MayAct
 
 _OK: Final = 200
 
@@ -48,8 +49,11 @@ class HttpCaller:
     Nothing is followed, kept open, taken from the environment or asked twice.
     """
 
-    def __init__(self, deadlines: Deadlines, transport: httpx2.AsyncBaseTransport | None) -> None:
+    def __init__(
+        self, deadlines: Deadlines, transport: httpx2.AsyncBaseTransport | None, may_act: MayAct
+    ) -> None:
         self._deadlines = deadlines
+        self._may_act = may_act
         self._client = httpx2.AsyncClient(
             transport=transport,
             timeout=httpx2.Timeout(deadlines.silence_s, connect=deadlines.connect_s),
@@ -71,8 +75,9 @@ class HttpCaller:
         """The answer to a request, its body not yet read; both end within the deadline.
 
         Raises AxisUnreachable while nothing was asked; afterwards AxisOutcomeUnknown, and
-        AxisReplyUnreadable for any HTTP status but 200.
+        AxisReplyUnreadable for any HTTP status but 200. What MayAct raises: nothing was asked.
         """
+        await self._may_act()
         deadline = self._deadlines.transfer_s if is_transfer else self._deadlines.call_s
         request = httpx2.Request(method, url, headers=list(headers), content=content)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -116,10 +116,11 @@ class MemoryEventLog:
         return self._tables.entries[start : start + limit]
 
     @breakable
-    def registry_entries(self, after: int = -1) -> Iterator[LogEntry]:
+    def registry_entries(self, after: int = -1, topics: Collection[str] = ()) -> Iterator[LogEntry]:
         """All events above `after` that decide who may do what, in order."""
         above = self._tables.entries[after + 1 :]
-        return iter([entry for entry in above if entry.topic in REGISTRY_TOPICS])
+        wanted = REGISTRY_TOPICS.intersection(topics) if topics else REGISTRY_TOPICS
+        return iter([entry for entry in above if entry.topic in wanted])
 
     @breakable
     def timestamps(self, start: int, limit: int) -> Sequence[LogEntry]:

@@ -6,6 +6,7 @@ import asyncio
 
 import httpx2
 
+from hub.application.ports import MayAct
 from hub.evidence.crls import CRL_BYTES_MAX
 
 
@@ -16,13 +17,15 @@ class HttpCrlSource:
     is the operator's, never a certificate's. HTTP without TLS will do: the list is signed.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str, *, timeout_s: float, may_act: MayAct) -> None:
         """`timeout_s` bounds the whole download, however slowly it drips in."""
         self._url = url
         self._timeout_s = timeout_s
+        self._may_act = may_act
 
     async def fetch(self) -> bytes:
         """The list, nothing in it verified; OSError where there is none."""
+        await self._may_act()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._fetch()

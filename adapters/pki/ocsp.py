@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from hub.application.ports import MayAct
 from hub.evidence.ocsp import ANSWER_BYTES_MAX
 
 _QUESTION, _ANSWER = "application/ocsp-request", "application/ocsp-response"
@@ -23,17 +24,21 @@ class HttpOcspResponder:
     the answer is signed.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, cached: bool = False) -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float, may_act: MayAct, cached: bool = False
+    ) -> None:
         """`timeout_s` bounds the whole exchange, however slowly an answer drips in.
 
         `cached` asks with GET, which caches on the way may answer; else it is POST.
         """
         self._url = url
         self._timeout_s = timeout_s
+        self._may_act = may_act
         self._cached = cached
 
     async def ask(self, request: bytes) -> bytes:
         """The answer to a request, nothing in it verified; OSError where there is none."""
+        await self._may_act()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._ask(request)

@@ -16,6 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from adapters.storage.engine import Area, Database, as_many_zeros, upsert
+from adapters.storage.plain import Plain, scalar
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -37,9 +38,21 @@ _state = sa.Table(
 )
 # Built once: a rebuild asks for one key after the other, and building took longer than asking.
 _ONE = sa.select(_table.c.wrapped).where(_table.c.exchange_id == sa.bindparam("id"))
-_ADD = sa.insert(_table).values(exchange_id=sa.bindparam("id"), wrapped=sa.bindparam("wrapped"))
+_SOME = sa.select(_table.c.exchange_id, _table.c.wrapped).where(
+    _table.c.exchange_id.in_(sa.bindparam("ids", expanding=True))
+)
+# Without the number, which the database gives.
+_ADD = sa.insert(
+    sa.table(
+        _table.name,
+        sa.column("exchange_id", sa.LargeBinary),
+        sa.column("wrapped", sa.LargeBinary),
+    )
+)
 # Ids in one statement; a database bounds the number of its parameters.
 _IDS_MAX = 800
+# Keys are only added, each beside the one before: more pages in memory would be of no use.
+KEYS_CACHE_KIB = 4_096
 # What `PRAGMA user_version` says of a file whose rows do not move.
 _FORM = 1
 
@@ -77,28 +90,27 @@ class DocumentKeys:
             self._insert(wrapped)
         except sa.exc.IntegrityError:
             # Some were added before: looked up only now, for it hardly ever happens.
-            with self._database.reading() as connection:
-                known = _find(connection, list(wrapped))
+            with self._database.asking() as plain:
+                known = _find(plain, list(wrapped))
             if any(known[each] != wrapped[each] for each in known):
                 raise ValueError("an exchange has another key already") from None
             if new := {each: key for each, key in wrapped.items() if each not in known}:
                 self._insert(new)
 
     def _insert(self, wrapped: Mapping[UUID, bytes]) -> None:
-        rows = [{"id": each.bytes, "wrapped": key} for each, key in wrapped.items()]
-        with self._database.writing(Area.KEYS) as connection:
-            connection.execute(_ADD, rows)
+        with self._database.changing(Area.KEYS) as plain:
+            plain.insert(_ADD, [(each.bytes, key) for each, key in wrapped.items()])
 
     def get(self, exchange_id: UUID) -> bytes | None:
         """The wrapped key of an exchange; None when it was discarded or never was."""
-        with self._database.reading() as connection:
-            key = connection.scalar(_ONE, {"id": exchange_id.bytes})
+        with self._database.asking() as plain:
+            key = scalar(plain, _ONE, {"id": exchange_id.bytes})
         return key if key and any(key) else None
 
     def find(self, exchange_ids: Collection[UUID]) -> dict[UUID, bytes]:
         """The wrapped keys of those exchanges that have one; one query for each 800."""
-        with self._database.reading() as connection:
-            found = _find(connection, list(exchange_ids))
+        with self._database.asking() as plain:
+            found = _find(plain, list(exchange_ids))
         return {exchange_id: key for exchange_id, key in found.items() if any(key)}
 
     def discard(self, exchange_ids: Sequence[UUID]) -> None:
@@ -139,14 +151,12 @@ def document_keys_missing(url: str) -> bool:
             return not sa.inspect(connection).has_table(_table.name)
 
 
-def _find(connection: sa.Connection, exchange_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+def _find(plain: Plain, exchange_ids: Sequence[UUID]) -> dict[UUID, bytes]:
     """What stands in the rows of these exchanges; zeros where a key was destroyed."""
     found: dict[UUID, bytes] = {}
     for start in range(0, len(exchange_ids), _IDS_MAX):
         some = [each.bytes for each in exchange_ids[start : start + _IDS_MAX]]
-        rows = connection.execute(
-            sa.select(_table.c.exchange_id, _table.c.wrapped).where(_table.c.exchange_id.in_(some))
-        )
+        rows = plain.rows(_SOME, {"ids": some})
         found.update((UUID(bytes=exchange_id), key) for exchange_id, key in rows)
     return found
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
@@ -21,8 +20,9 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from adapters.storage.plain import OnServer, Plain
 from adapters.storage.postgres import PostgresServer
-from adapters.storage.sqlite import BUSY_TIMEOUT_MS, SqliteFile
+from adapters.storage.sqlite import BUSY_TIMEOUT_MS, WRITER_CACHE_KIB, SqliteFile
 
 T = TypeVar("T")
 
@@ -65,10 +65,16 @@ class ShutOut(DatabaseAway):
 class Backend(Protocol):
     """What a kind of database does in its own way. `adapters.storage.sqlite` and `.postgres`."""
 
-    writer: sa.Engine
-    disposable: sa.Engine
     reader: sa.Engine
     single: sa.Engine
+
+    @property
+    def writer(self) -> sa.Engine:
+        """For commits that survive a power cut; asked for within a `turn`."""
+
+    @property
+    def disposable(self) -> sa.Engine:
+        """For commits that survive a crash of the process; asked for within a `turn`."""
 
     def read_only(self) -> sa.Engine:
         """Connections that leave no trace of having read."""
@@ -102,9 +108,16 @@ class Database:
 
     read_only = False
 
-    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+        writer_cache_kib: int = WRITER_CACHE_KIB,
+    ) -> None:
         """`url` is `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://…`.
 
+        `writer_cache_kib` is how much memory an SQLite file's writer fills with pages as it goes.
         Nothing is connected yet. Raises ValueError for another database, one in memory
         included: it would be a different one for each connection.
         """
@@ -112,9 +125,10 @@ class Database:
         self._backend: Backend = (
             PostgresServer(parsed, busy_timeout_ms)
             if is_postgres(url)
-            else SqliteFile(parsed, busy_timeout_ms)
+            else SqliteFile(parsed, busy_timeout_ms, writer_cache_kib)
         )
         self._reader = self._backend.reader
+        self._file = self._backend if isinstance(self._backend, SqliteFile) else None
         self._epoch: int | None = None
         self._together = False
 
@@ -142,20 +156,43 @@ class Database:
         together only the leader writes, but for what is written `by_any` of them.
         """
         backend = self._backend
-        engine = backend.disposable if disposable else backend.writer
-        with backend.turn(), as_os_error(), engine.begin() as connection:
-            backend.lock(connection, area)
-            if by_any and self._together and self._epoch == FOLLOWING:
-                _require_company(connection)
-            elif self._epoch is not None:
-                _require_epoch(connection, self._epoch)
-            yield connection
+        with backend.turn(), as_os_error():
+            engine = backend.disposable if disposable else backend.writer
+            with engine.begin() as connection:
+                backend.lock(connection, area)
+                if by_any and self._together and self._epoch == FOLLOWING:
+                    _require_company(connection)
+                elif self._epoch is not None:
+                    _require_epoch(connection, self._epoch)
+                yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One snapshot of what is committed. A long one keeps old rows from being removed."""
         with as_os_error(), self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def changing(
+        self, area: Area = Area.LOG, *, disposable: bool = False, by_any: bool = False
+    ) -> Iterator[Plain]:
+        """As `writing`, for statements that are constants of their modules."""
+        if self._file is None:
+            with self.writing(area, disposable=disposable, by_any=by_any) as connection:
+                yield OnServer(connection)
+        else:
+            with as_os_error(), self._file.plain_writing(disposable=disposable) as plain:
+                yield plain
+
+    @contextmanager
+    def asking(self) -> Iterator[Plain]:
+        """As `reading`, for statements that are constants of their modules."""
+        if self._file is None:
+            with self.reading() as connection:
+                yield OnServer(connection)
+        else:
+            with as_os_error(), self._file.plain_reading() as plain:
+                yield plain
 
     @contextmanager
     def writing_unfenced(self) -> Iterator[sa.Connection]:
@@ -176,10 +213,10 @@ class Database:
         """
         self._epoch, self._together = epoch, together
 
-    def tell(self, connection: sa.Connection, channel: str) -> None:
+    def tell(self, plain: Plain, channel: str) -> None:
         """Wake the other hubs that listen, once this transaction is committed."""
         if self._together:
-            connection.exec_driver_sql("SELECT pg_notify(%s, '')", (channel,))
+            plain.notify(channel)
 
     @property
     def epoch(self) -> int:
@@ -212,7 +249,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
-        self._reader.dispose()
+        self._reader.pool.dispose()
         self._backend.close()
 
 
@@ -242,53 +279,6 @@ def stream(
     """The rows of a long answer, so many of them in memory. Whoever stops early leaves nothing."""
     with connection.execute(statement, execution_options={"yield_per": at_once}) as rows:
         yield from rows
-
-
-def plain_rows(
-    connection: sa.Connection,
-    statement: sa.Select[Any],
-    parameters: Mapping[str, Any] | None = None,
-) -> list[tuple[Any, ...]]:
-    """All rows of an answer as the driver gives them, for types that need no conversion.
-
-    What SQLAlchemy makes of each row takes longer than the database takes to find it.
-    """
-    return list(connection.execute(statement, parameters).cursor.fetchall())
-
-
-def insert_rows(
-    connection: sa.Connection, statement: sa.Insert, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Run an INSERT of all columns for many rows, as one statement; nothing without rows.
-
-    The values go to the driver as they are, in the order of the columns: what SQLAlchemy does
-    for each single value takes longer than the database takes to insert it.
-    """
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        # One array a column, and one statement, however many rows: a round trip each would
-        # take longer than the insert.
-        connection.exec_driver_sql(_unnesting(statement), tuple(map(list, zip(*rows, strict=True))))
-    else:
-        connection.exec_driver_sql(_compiled(statement), list(rows))
-
-
-@cache
-def _compiled(statement: sa.Insert) -> str:
-    # Keyed by the statement's identity: they are constants of their modules.
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
-
-
-@cache
-def _unnesting(statement: sa.Insert) -> str:
-    columns = list(statement.table.columns)
-    arrays = [sa.bindparam(each.name, type_=postgresql.ARRAY(each.type)) for each in columns]
-    rows = sa.func.unnest(*arrays).table_valued(*(each.name for each in columns)).render_derived()
-    inserting = statement.from_select([each.name for each in columns], sa.select(rows))
-    # SQLAlchemy leaves the constructors of its dialects untyped.
-    dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
-    return str(inserting.compile(dialect=dialect))
 
 
 def portions(keys: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,11 +24,10 @@ from adapters.storage import schema
 from adapters.storage.engine import (
     APPENDED,
     Database,
-    insert_rows,
-    plain_rows,
     portions,
     upsert,
 )
+from adapters.storage.plain import OnServer, Plain
 from hub.application.ports import (
     AcceptedRequest,
     Appending,
@@ -83,8 +82,8 @@ class EventRecorder(ApplicationRecorder):
         already; ValueError for a commit that contradicts itself; OSError when the database
         fails, and then it may or may not have been kept.
         """
-        with self._database.writing() as connection:
-            self._write(connection, commit)
+        with self._database.changing() as plain:
+            self._write(plain, commit)
         self._wake_listeners()
 
     @contextmanager
@@ -93,22 +92,22 @@ class EventRecorder(ApplicationRecorder):
 
         Raises LogStopped when a hub found a contradiction, and what `commit` raises.
         """
-        with self._database.writing(by_any=True) as connection:
-            frozen = connection.execute(sa.select(schema.leadership.c.frozen)).scalar()
-            if frozen is not None:
-                raise LogStopped(f"a hub has stopped the log: {frozen}")
-            yield _End(_read_head(connection, lock=True), partial(self._write, connection))
+        with self._database.changing(by_any=True) as plain:
+            for (frozen,) in plain.rows(_FROZEN):
+                if frozen is not None:
+                    raise LogStopped(f"a hub has stopped the log: {frozen}")
+            yield _End(_read_head(plain, lock=True), partial(self._write, plain))
         self._wake_listeners()
 
-    def _write(self, connection: sa.Connection, commit: Commit) -> None:
+    def _write(self, plain: Plain, commit: Commit) -> None:
         _require_consistent(commit)
-        first = _append(connection, commit.events, expected_head=commit.expected_head)
-        _insert_requests(connection, commit.requests, first)
-        _insert_payloads(connection, commit.payloads)
-        _insert_evidence(connection, commit.evidence)
-        _move_heads(connection, _MOVE_INBOX_HEADS, commit.inbox_heads)
-        _move_heads(connection, _MOVE_OUTBOX_HEADS, commit.outbox_heads)
-        self._database.tell(connection, APPENDED)
+        first = _append(plain, commit.events, expected_head=commit.expected_head)
+        _insert_requests(plain, commit.requests, first)
+        _insert_payloads(plain, commit.payloads)
+        plain.insert(_INSERT_EVIDENCE, list(commit.evidence.items()))
+        _move_heads(plain, _MOVE_INBOX_HEADS, commit.inbox_heads)
+        _move_heads(plain, _MOVE_OUTBOX_HEADS, commit.outbox_heads)
+        self._database.tell(plain, APPENDED)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Append events wherever the log ends; their notification ids.
@@ -117,8 +116,8 @@ class EventRecorder(ApplicationRecorder):
         """
         if kwargs:
             raise TypeError(f"cannot record {', '.join(kwargs)} together with events")
-        with self._database.writing() as connection:
-            first = _append(connection, stored_events, expected_head=None)
+        with self._database.changing() as plain:
+            first = _append(plain, stored_events, expected_head=None)
         self._wake_listeners()
         return list(range(first + 1, first + 1 + len(stored_events)))
 
@@ -126,25 +125,25 @@ class EventRecorder(ApplicationRecorder):
 
     def head(self) -> Head:
         """Where the log ends now."""
-        with self._database.reading() as connection:
-            return _read_head(connection)
+        with self._database.asking() as plain:
+            return _read_head(plain)
 
     def entries(self, start: int, limit: int) -> Sequence[LogEntry]:
         """At most `limit` entries from position `start` on, in order."""
-        return self._log_entries(_ENTRIES, {"start": start, "limit": limit})
+        with self._database.asking() as plain:
+            rows = plain.rows(_ENTRIES, {"start": start, "limit": limit})
+        return list(map(_log_entry, rows))
 
-    def registry_entries(self, after: int = -1) -> Iterator[LogEntry]:
+    def registry_entries(self, after: int = -1, topics: Collection[str] = ()) -> Iterator[LogEntry]:
         """All events above `after` that decide who may do what, in order.
 
         Read page by page: it follows the log as it grows, and holds no snapshot meanwhile.
         """
+        statement = sa.select(*_ENTRY).where(sa.text(schema.IS_REGISTRY)).order_by(_events.position)
+        if topics:
+            statement = statement.where(_events.topic.in_(topics))
         while True:
-            page = self._log_entries(
-                sa.select(*_ENTRY)
-                .where(_events.registry, _events.position > after)
-                .order_by(_events.position)
-                .limit(_PAGE)
-            )
+            page = self._log_entries(statement.where(_events.position > after).limit(_PAGE))
             yield from page
             if len(page) < _PAGE:
                 return
@@ -262,10 +261,9 @@ class EventRecorder(ApplicationRecorder):
         """Those of the (caller, request id) pairs that were accepted."""
         wanted = set(keys)
         found: dict[tuple[str, str], AcceptedRequest] = {}
-        with self._database.reading() as connection:
+        with self._database.asking() as plain:
             for some in portions([request_id for _caller, request_id in keys]):
-                rows = connection.execute(_REQUESTS, {"ids": some})
-                for request in map(_accepted_request, rows):
+                for request in map(_accepted_request, plain.rows(_REQUESTS, {"ids": some})):
                     # Another caller may have used the same id.
                     if (key := (request.caller, request.request_id)) in wanted:
                         found[key] = request
@@ -302,9 +300,9 @@ class EventRecorder(ApplicationRecorder):
     def payloads(self, digests: Sequence[bytes]) -> dict[bytes, SealedPayload]:
         """Those of the payloads that are there, by digest; one query for each 400."""
         found: dict[bytes, SealedPayload] = {}
-        with self._database.reading() as connection:
+        with self._database.asking() as plain:
             for some in portions(digests):
-                for digest, exchange_id, sealed in connection.execute(_PAYLOADS, {"ids": some}):
+                for digest, exchange_id, sealed in plain.rows(_PAYLOADS, {"ids": some}):
                     found[digest] = SealedPayload(digest, UUID(bytes=exchange_id), sealed)
         return found
 
@@ -389,17 +387,18 @@ class EventRecorder(ApplicationRecorder):
 
     def _box_heads(self, statement: sa.Select[Any], agencies: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
-        with self._database.reading() as connection:
+        with self._database.asking() as plain:
             for some in portions(agencies):
-                rows = connection.execute(statement, {"ids": some})
-                found.update((agency, last_seq) for agency, last_seq in rows)
+                found.update(plain.rows(statement, {"ids": some}))
         return found
 
-    def _log_entries(
-        self, statement: sa.Select[Any], parameters: Mapping[str, Any] | None = None
-    ) -> list[LogEntry]:
+    def _log_entries(self, statement: sa.Select[Any]) -> list[LogEntry]:
         with self._database.reading() as connection:
-            return list(map(LogEntry._make, plain_rows(connection, statement, parameters)))
+            return list(map(_log_entry, OnServer(connection).rows(statement)))
+
+
+# What `LogEntry._make` does, without a call of Python's for each of millions.
+_log_entry: Callable[[tuple[Any, ...]], LogEntry] = partial(tuple.__new__, LogEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +451,7 @@ _INBOX_HEADS, _OUTBOX_HEADS = (
 )
 # The lock says nothing on SQLite, where the transaction already holds the only write lock.
 _READ_HEAD = sa.select(schema.head.c.next_position, schema.head.c.registry_version)
+_FROZEN = sa.select(schema.leadership.c.frozen)
 _READ_AND_LOCK_HEAD = _READ_HEAD.with_for_update()
 _MOVE_HEAD = sa.update(schema.head).values(
     next_position=sa.bindparam("next"), registry_version=sa.bindparam("registry")
@@ -474,11 +474,9 @@ _MOVE_INBOX_HEADS = _moving(schema.inbox_heads)
 _MOVE_OUTBOX_HEADS = _moving(schema.outbox_heads)
 
 
-def _append(
-    connection: sa.Connection, events: Sequence[StoredEvent], *, expected_head: int | None
-) -> int:
+def _append(plain: Plain, events: Sequence[StoredEvent], *, expected_head: int | None) -> int:
     """Append events at the head of the log, and move it; the first position."""
-    head = _read_head(connection, lock=True)
+    head = _read_head(plain, lock=True)
     first = head.next_position
     if expected_head not in {None, first}:
         raise HeadMoved(f"the log ends at {first}, not at {expected_head}")
@@ -495,19 +493,19 @@ def _append(
     ]
     if rows:
         with _conflict("another event has this version of its aggregate"):
-            insert_rows(connection, _INSERT_EVENTS, rows)
+            plain.insert(_INSERT_EVENTS, rows)
         offset = _last_registry_offset(events)
         registry = head.registry_version if offset is None else first + offset
-        connection.execute(_MOVE_HEAD, {"next": first + len(rows), "registry": registry})
+        plain.change(_MOVE_HEAD, {"next": first + len(rows), "registry": registry})
     return first
 
 
-def _read_head(connection: sa.Connection, *, lock: bool = False) -> Head:
-    row = connection.execute(_READ_AND_LOCK_HEAD if lock else _READ_HEAD).one()
+def _read_head(plain: Plain, *, lock: bool = False) -> Head:
+    (row,) = plain.rows(_READ_AND_LOCK_HEAD if lock else _READ_HEAD)
     return Head(*row)
 
 
-def _insert_requests(connection: sa.Connection, requests: Sequence[NewRequest], first: int) -> None:
+def _insert_requests(plain: Plain, requests: Sequence[NewRequest], first: int) -> None:
     rows = [
         (
             request.request_id,
@@ -519,23 +517,19 @@ def _insert_requests(connection: sa.Connection, requests: Sequence[NewRequest], 
         for request in requests
     ]
     with _conflict("this caller's request id was accepted before"):
-        insert_rows(connection, _INSERT_REQUESTS, rows)
+        plain.insert(_INSERT_REQUESTS, rows)
 
 
-def _insert_payloads(connection: sa.Connection, payloads: Sequence[SealedPayload]) -> None:
+def _insert_payloads(plain: Plain, payloads: Sequence[SealedPayload]) -> None:
     rows = [(payload.digest, payload.exchange_id.bytes, payload.sealed) for payload in payloads]
     with _conflict("this payload was stored before"):
-        insert_rows(connection, _INSERT_PAYLOADS, rows)
+        plain.insert(_INSERT_PAYLOADS, rows)
 
 
-def _insert_evidence(connection: sa.Connection, evidence: Mapping[bytes, bytes]) -> None:
-    insert_rows(connection, _INSERT_EVIDENCE, list(evidence.items()))
-
-
-def _move_heads(connection: sa.Connection, statement: sa.Insert, heads: Mapping[str, int]) -> None:
+def _move_heads(plain: Plain, statement: sa.Insert, heads: Mapping[str, int]) -> None:
     # Which box it was, the trigger's own message says.
     with _conflict("a number was given before"):
-        insert_rows(connection, statement, list(heads.items()))
+        plain.insert(statement, list(heads.items()))
 
 
 @contextmanager

@@ -7,12 +7,14 @@ or was cut off. Hubs that serve together all append to the log, unless the leade
 
 from __future__ import annotations
 
+import math
 import threading
 
 import sqlalchemy as sa
 
 from adapters.storage import schema
 from adapters.storage.engine import FOLLOWING, Database
+from hub.application.ports import NotLeading
 
 # A leader gives a sign each second, and has lost its place after five without one: long enough
 # for a server that restarts at once, short enough for those who wait.
@@ -85,6 +87,19 @@ class Leadership:
         self._beating.start()
         return True
 
+    def left(self) -> float:
+        """See Lease. A sign that is overdue is given first."""
+        age = sa.extract("epoch", _NOW - _columns.beat_at)
+        with self._database.glancing() as connection:
+            epoch, age_s = connection.execute(sa.select(_columns.epoch, age)).one()
+        if epoch != self._epoch or not self.leads or self._stopping.is_set():
+            raise NotLeading("another hub leads on this database now")
+        if age_s is not None and age_s < LEASE_S / 2:
+            return LEASE_S - float(age_s)
+        if not self._sign(_NOW):
+            raise NotLeading("another hub has come to lead on this database")
+        return LEASE_S
+
     def give_up(self) -> None:
         """Let another lead at once; for good."""
         self._stopping.set()
@@ -118,3 +133,15 @@ class Leadership:
         mine = sa.update(_row).where(_columns.epoch == self._epoch).values(beat_at=at)
         with self._database.writing_unfenced() as connection:
             return connection.execute(mine).rowcount == 1
+
+
+class Undisputed:
+    """The port Lease of a hub whose database is a file: whoever holds its folder's lock leads."""
+
+    def __init__(self) -> None:
+        self.lost = threading.Event()
+        """Never set."""
+
+    def left(self) -> float:
+        """See Lease."""
+        return math.inf

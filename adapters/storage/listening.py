@@ -75,10 +75,11 @@ class Listening:
 
     def _listen(self) -> None:
         with self._database.glancing() as connection:
+            # Before it is detached: a connection that is not the pool's names its driver's no more.
+            driver: Any = connection.connection.driver_connection
             connection.detach()  # It goes on listening, so nobody else may have it.
             for channel in (APPENDED, PUBLISHED):
                 connection.exec_driver_sql(f"LISTEN {channel}")
-            driver: Any = connection.connection.driver_connection
             while not self._stopping.is_set():
                 self._heard()
                 for _ in driver.notifies(timeout=POLL_S, stop_after=1):

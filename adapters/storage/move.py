@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from adapters.storage import schema
-from adapters.storage.engine import Database, insert_rows, stream, upsert
+from adapters.storage.engine import Database, stream, upsert
+from adapters.storage.plain import OnServer
 from hub.errors import LedgerMismatch
 
 Progress = Callable[[int, int], None]
@@ -124,7 +125,7 @@ def _last_key(database: Database, table: sa.Table) -> Sequence[Any] | None:
 
 def _insert(target: Database, statement: sa.Insert, rows: Sequence[tuple[Any, ...]]) -> None:
     with target.writing() as connection:
-        insert_rows(connection, statement, rows)
+        OnServer(connection).insert(statement, rows)
 
 
 def _replacing(table: sa.Table) -> sa.Insert:

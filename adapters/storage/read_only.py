@@ -23,6 +23,7 @@ class ReadOnlyDatabase(Database):
         """Takes what `Database` takes."""
         super().__init__(url)
         self._reader = self._backend.read_only()
+        self._file = None
 
     def writing(
         self, area: Area = Area.LOG, *, disposable: bool = False, by_any: bool = False

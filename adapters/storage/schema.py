@@ -58,11 +58,14 @@ events = Table(
     Column("state", LargeBinary, nullable=False),
     Index("events_by_aggregate", "aggregate_id", "version", unique=True),
 )
+# The column alone, and so must a query say it: SQLAlchemy would write `registry = 1`, and SQLite
+# then walks through the whole log.
+IS_REGISTRY = "registry"
 Index(
     "events_of_registry",
     events.c.position,
-    sqlite_where=text("registry"),
-    postgresql_where=text("registry"),
+    sqlite_where=text(IS_REGISTRY),
+    postgresql_where=text(IS_REGISTRY),
 )
 # One event in thousands is a timestamp, and jobs go from one to the next. A query must say
 # the same words for the index to be used.

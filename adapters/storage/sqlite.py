@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,9 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
+from adapters.storage.plain import OnSqlite
+
 # Of the two or three index entries of a request each lands on a page of its own; SQLite's
 # 2 MB would hold too few of them to keep the upper levels in memory.
-WRITER_CACHE_KIB = 65_536
+WRITER_CACHE_KIB = 16_384
 # How long to wait for another process that is writing, or for readers to let go.
 BUSY_TIMEOUT_MS = 10_000
 PAGE_BYTES = 16_384
@@ -37,7 +41,7 @@ _EVERY_CONNECTION = (
     # Without it, INSERT OR REPLACE deletes rows behind the back of the triggers.
     "PRAGMA recursive_triggers = ON",
 )
-_WRITER = ("PRAGMA synchronous = FULL", f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+_WRITER = ("PRAGMA synchronous = FULL",)
 # In WAL mode NORMAL may lose the newest commits in a power cut, but never tears one.
 _DISPOSABLE_WRITER = ("PRAGMA synchronous = NORMAL",)
 _READER = ("PRAGMA query_only = ON",)
@@ -46,7 +50,7 @@ _READER = ("PRAGMA query_only = ON",)
 class SqliteFile:
     """The port Backend of `engine`, on a file."""
 
-    def __init__(self, url: sa.URL, busy_timeout_ms: int) -> None:
+    def __init__(self, url: sa.URL, busy_timeout_ms: int, writer_cache_kib: int) -> None:
         """Raises ValueError for a database in memory: it would be another for each connection."""
         if url.get_backend_name() != "sqlite" or not _is_file(url.database):
             raise ValueError(f"not the URL of an SQLite file: {url!r}")
@@ -55,9 +59,24 @@ class SqliteFile:
         # SQLite lets a waiting writer sleep and poll; ours are woken the moment it is free.
         self._turn = Lock()
         self.path = Path(str(url.database))
-        self.writer = self._engine(_WRITER, begin="BEGIN IMMEDIATE", kept=1)
-        self.disposable = self._engine(_DISPOSABLE_WRITER, begin="BEGIN IMMEDIATE", kept=1)
+        self._writer_cache_kib = writer_cache_kib
         self.reader = self.single = self._engine(_READER, begin="BEGIN", kept=READERS)
+        # Connections of the same kinds that are lent without a pool's care.
+        self._lent_to_write: deque[Any] = deque()
+        self._lent_to_read: deque[Any] = deque(maxlen=READERS)
+
+    # Most databases that are opened are only read. Whoever asks for these has the turn.
+
+    @cached_property
+    def writer(self) -> sa.Engine:
+        """What is committed survives a power cut."""
+        cache = f"PRAGMA cache_size = -{self._writer_cache_kib}"
+        return self._engine((*_WRITER, cache), begin="BEGIN IMMEDIATE", kept=1)
+
+    @cached_property
+    def disposable(self) -> sa.Engine:
+        """What is committed survives a crash of the process."""
+        return self._engine(_DISPOSABLE_WRITER, begin="BEGIN IMMEDIATE", kept=1)
 
     def read_only(self) -> sa.Engine:
         """Connections that leave the file as it is; not even WAL pages are copied into it."""
@@ -76,6 +95,28 @@ class SqliteFile:
         """Writers of this process, one at a time; those of others wait by `busy_timeout`."""
         with self._turn:
             yield
+
+    @contextmanager
+    def plain_writing(self, *, disposable: bool) -> Iterator[OnSqlite]:
+        """As a transaction of `writer` or `disposable`, in turn with both.
+
+        One connection for both: what one has written, the other would have to read anew.
+        """
+        with self._turn, _lent(self.writer, self._lent_to_write) as driver:
+            driver.execute(f"PRAGMA synchronous = {'NORMAL' if disposable else 'FULL'}")
+            plain = OnSqlite(self.writer, driver)
+            plain.begin("BEGIN IMMEDIATE")
+            yield plain
+            plain.commit()
+
+    @contextmanager
+    def plain_reading(self) -> Iterator[OnSqlite]:
+        """As a transaction of `reader`."""
+        with _lent(self.reader, self._lent_to_read) as driver:
+            plain = OnSqlite(self.reader, driver)
+            plain.begin("BEGIN")
+            yield plain
+            driver.rollback()
 
     def lock(self, connection: sa.Connection, area: int) -> None:
         """Nothing: a transaction of a writer holds the only lock from its beginning."""
@@ -98,8 +139,12 @@ class SqliteFile:
 
     def close(self) -> None:
         """Close all connections."""
-        for engine in (self.reader, self.disposable, self.writer):
-            engine.dispose()
+        for kept in (self._lent_to_write, self._lent_to_read):
+            while kept:
+                kept.pop().close()
+        for name in ("reader", "disposable", "writer"):
+            if (engine := vars(self).get(name)) is not None:
+                engine.pool.dispose()
 
     def vacuum(self, user_version: int) -> None:
         """Write the file anew, without anything that is no longer used, then mark it."""
@@ -131,6 +176,20 @@ class SqliteFile:
             connection.exec_driver_sql(begin)
 
         return engine
+
+
+@contextmanager
+def _lent(engine: sa.Engine, kept: deque[Any]) -> Iterator[sqlite3.Connection]:
+    try:
+        connection = kept.pop()
+    except IndexError:
+        connection = engine.raw_connection()
+    try:
+        yield connection.driver_connection
+    except BaseException:
+        connection.close()  # The pool undoes what was begun, and sees whether it can be used again.
+        raise
+    kept.append(connection)
 
 
 def _is_file(database: str | None) -> bool:

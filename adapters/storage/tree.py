@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from adapters.storage import schema
 from adapters.storage.engine import PUBLISHED, Area, Database, stream, upsert
+from adapters.storage.plain import Plain, scalar
 from hub.errors import LedgerMismatch
 from hub.proof.note import Note, NoteSignature, format_note, parse_note
 
@@ -34,8 +35,8 @@ class TreeStore:
 
     def tile(self, level: int, number: int) -> bytes:
         """The hashes a tile holds so far, 32 bytes each; empty when there is none."""
-        with self._database.reading() as connection:
-            return connection.scalar(_TILE, {"level": level, "number": number}) or b""
+        with self._database.asking() as plain:
+            return scalar(plain, _TILE, {"level": level, "number": number}) or b""
 
     def tiles(self) -> Iterator[tuple[int, int, bytes]]:
         """Every tile as (level, number, hashes) in this order, from one snapshot."""
@@ -55,13 +56,12 @@ class TreeStore:
         """
         rows = _tile_rows(tiles)
         try:
-            with self._database.writing(Area.TREE) as connection:
-                _require_newest(connection, size)
-                if rows:
-                    connection.execute(_GROW_TILES, rows)
-                connection.execute(_ADD_CHECKPOINT, {"size": size, "note": checkpoint})
-                connection.execute(_NOTE_PUBLISHED, {"size": size})
-                self._database.tell(connection, PUBLISHED)
+            with self._database.changing(Area.TREE) as plain:
+                _require_newest(plain, size)
+                plain.insert(_GROW_TILES, rows)
+                plain.change(_ADD_CHECKPOINT, {"size": size, "note": checkpoint})
+                plain.change(_NOTE_PUBLISHED, {"size": size})
+                self._database.tell(plain, PUBLISHED)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(f"the tree was not published: {error.orig}") from error
 
@@ -72,8 +72,8 @@ class TreeStore:
         """
         if rows := _tile_rows(tiles):
             try:
-                with self._database.writing(Area.TREE) as connection:
-                    connection.execute(_GROW_TILES, rows)
+                with self._database.changing(Area.TREE) as plain:
+                    plain.insert(_GROW_TILES, rows)
             except sa.exc.IntegrityError as error:
                 raise LedgerMismatch(f"the tiles were not stored: {error.orig}") from error
 
@@ -195,17 +195,14 @@ _GROW_TILES, _ADD_CHECKPOINT = _grow_tiles(), _add_checkpoint()
 _NOTE_PUBLISHED = upsert(schema.published).on_conflict_do_nothing()
 
 
-def _require_newest(connection: sa.Connection, size: int) -> None:
-    newest = connection.scalar(_NEWEST)
+def _require_newest(plain: Plain, size: int) -> None:
+    newest = scalar(plain, _NEWEST)
     if newest is not None and size < newest:
         raise LedgerMismatch(f"a checkpoint of size {newest} was published before size {size}")
 
 
-def _tile_rows(tiles: Mapping[tuple[int, int], bytes]) -> list[dict[str, object]]:
-    return [
-        {"level": level, "number": number, "data": _require_hashes(data)}
-        for (level, number), data in tiles.items()
-    ]
+def _tile_rows(tiles: Mapping[tuple[int, int], bytes]) -> list[tuple[int, int, bytes]]:
+    return [(*place, _require_hashes(data)) for place, data in tiles.items()]
 
 
 def _require_hashes(data: bytes) -> bytes:

@@ -15,11 +15,11 @@ from adapters.storage.engine import (
     Area,
     Database,
     as_many_spaces,
-    insert_rows,
     portions,
     stream,
     upsert,
 )
+from adapters.storage.plain import Plain, scalar
 from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
@@ -110,8 +110,8 @@ class Views:
 
     def position(self) -> int:
         """The next event they have not seen."""
-        with self._database.reading() as connection:
-            position: int = connection.execute(_POSITION).scalar_one()
+        with self._database.asking() as plain:
+            position: int = scalar(plain, _POSITION)
         return position
 
     def apply(self, changes: ViewChanges, *, start: int, end: int) -> None:
@@ -123,23 +123,23 @@ class Views:
         """
         documents = [_document_values(row) for row in changes.documents]
         words = [_word_values(row) for row in sorted(changes.documents, key=_position)]
-        erased = [{"erased": row.position} for row in changes.documents if row.erased]
+        erased = [row.position for row in changes.documents if row.erased]
         deliveries = [_delivery_values(row) for row in changes.deliveries]
         notices = [_notice_values(row) for row in changes.notices]
         orders = [_order_values(row) for row in changes.orders]
         relays = [_relay_values(row) for row in changes.relays]
         try:
-            with self._database.writing(Area.VIEWS, disposable=True) as connection:
-                _advance(connection, start, end)
-                _write(connection, _REPLACE_DOCUMENTS, documents)
-                _write(connection, _APPEND_WORDS, words)
-                if erased:
-                    connection.execute(_BLANK_WORDS, erased)
-                _write(connection, _REPLACE_DELIVERIES, deliveries)
-                insert_rows(connection, _INSERT_NOTICES, notices)
-                _write(connection, _REPLACE_ORDERS, orders)
-                _write(connection, _REPLACE_RELAYS, relays)
-                self._database.tell(connection, PUBLISHED)
+            with self._database.changing(Area.VIEWS, disposable=True) as plain:
+                _advance(plain, start, end)
+                _write(plain, _REPLACE_DOCUMENTS, documents)
+                _write(plain, _APPEND_WORDS, words)
+                for position in erased:
+                    plain.change(_BLANK_WORDS, {"erased": position})
+                _write(plain, _REPLACE_DELIVERIES, deliveries)
+                plain.insert(_INSERT_NOTICES, notices)
+                _write(plain, _REPLACE_ORDERS, orders)
+                _write(plain, _REPLACE_RELAYS, relays)
+                self._database.tell(plain, PUBLISHED)
         except sa.exc.IntegrityError as error:
             raise LedgerMismatch(
                 f"events {start} to {end} do not fit the views: {error.orig}", position=start
@@ -342,11 +342,10 @@ def _lines(agency: str, after: int, limit: int, *, outbox: bool) -> sa.Select[An
     )
 
 
-def _advance(connection: sa.Connection, start: int, end: int) -> None:
+def _advance(plain: Plain, start: int, end: int) -> None:
     if end < start:
         raise ValueError(f"events {start} to {end} run backwards")
-    moved = connection.execute(_ADVANCE, {"start": start, "end": end})
-    if moved.rowcount != 1:
+    if plain.change(_ADVANCE, {"start": start, "end": end}) != 1:
         raise ValueError(f"the views do not stand at position {start}")
 
 
@@ -380,15 +379,11 @@ _REPLACE_RELAYS = _replacing(schema.view_relays, "relay_id")
 _INSERT_NOTICES = sa.insert(schema.view_notices)
 
 
-def _write(
-    connection: sa.Connection, statement: sa.Insert, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    if connection.dialect.name == "postgresql":
-        # One statement does not see its own rows, so of several with one key only the last is
-        # sent. The columns of keys come first.
-        width = sum(column.primary_key for column in statement.table.columns)
-        rows = list({row[:width]: row for row in rows}.values())
-    insert_rows(connection, statement, rows)
+def _write(plain: Plain, statement: sa.Insert, rows: Sequence[tuple[Any, ...]]) -> None:
+    # On a server one statement does not see its own rows, so of several with one key only the
+    # last is sent. The columns of keys come first.
+    width = sum(column.primary_key for column in statement.table.columns)
+    plain.insert(statement, list({row[:width]: row for row in rows}.values()))
 
 
 # Rows in the order of the columns of their tables, as the driver takes them.

@@ -6,6 +6,7 @@ import asyncio
 
 import httpx2
 
+from hub.application.ports import MayAct
 from hub.evidence.tokens import ANSWER_BYTES_MAX
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
@@ -18,13 +19,15 @@ class HttpTimestampAuthority:
     password is taken from the environment, and nothing is unpacked.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str, *, timeout_s: float, may_act: MayAct) -> None:
         """`timeout_s` bounds the whole exchange, however slowly an answer drips in."""
         self._url = url
         self._timeout_s = timeout_s
+        self._may_act = may_act
 
     async def ask(self, request: bytes) -> bytes:
         """The answer to a request, nothing in it verified; OSError where there is none."""
+        await self._may_act()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._ask(request)

@@ -6,7 +6,7 @@ import asyncio
 
 import httpx2
 
-from hub.application.ports import WitnessConflict, WitnessRefused
+from hub.application.ports import MayAct, WitnessConflict, WitnessRefused
 from hub.errors import VerificationFailed
 from hub.proof.note import VerifierKey
 from hub.proof.witnessing import SIZE_MEDIA_TYPE, AddCheckpoint, parse_size
@@ -39,6 +39,7 @@ class HttpWitness:
         url: str,
         client: httpx2.AsyncClient,
         *,
+        may_act: MayAct,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         """`url` is the witness's submission prefix."""
@@ -46,6 +47,7 @@ class HttpWitness:
         self._url = f"{url.rstrip('/')}/add-checkpoint"
         self._client = client
         self._deadline_s = deadline_s
+        self._may_act = may_act
 
     @property
     def key(self) -> VerifierKey:
@@ -54,6 +56,7 @@ class HttpWitness:
 
     async def add_checkpoint(self, request: AddCheckpoint) -> bytes:
         """The lines it answers with. Raises WitnessConflict, WitnessRefused, OSError."""
+        await self._may_act()
         try:
             # A witness that sends a byte now and then must not hold us for longer either.
             async with asyncio.timeout(self._deadline_s):

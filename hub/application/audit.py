@@ -80,6 +80,9 @@ def is_about_keys(topic: str) -> bool:
     return topic.startswith(_ABOUT_KEYS)
 
 
+TOPICS_ABOUT_KEYS = frozenset(filter(is_about_keys, REGISTRY_TOPICS))
+
+
 def _concerns(caller: Caller, represented: frozenset[str], event: Event) -> bool:
     if caller.role is Role.AUDITOR or is_about_keys(event.topic):
         return True

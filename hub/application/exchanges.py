@@ -38,11 +38,12 @@ from hub.application.ports import (
 )
 from hub.application.refusals import RefusalRecorder
 from hub.application.registry import Registry
+from hub.application.seen_signatures import SeenSignature, signatures_of
 from hub.application.standing import addressees_of, delivery_meant, require_may_send
 from hub.application.submissions import Submissions
 from hub.application.uploads import Uploads
 from hub.application.vault import Vault
-from hub.application.verdicts import NO_DEMANDS, Demands, SeenSignature, signatures_of
+from hub.application.verdicts import NO_DEMANDS, Demands
 from hub.domain.catalogue import ERASURE_TOPICS
 from hub.domain.delivery import RecallState
 from hub.domain.exchange import AXIS, OPENING_TOPICS, Exchange, erased
@@ -279,7 +280,9 @@ class Exchanges:
         # Who signed is part of the content, which is released against a signature only.
         named = document.sender in mine or any(row.collected for row in deliveries)
         signatures = await self._offload(
-            lambda: signatures_of(self._log, self._vault, exchange_id, size, named=named)
+            lambda: signatures_of(
+                self._log, self._vault, exchange_id, size, named=named, readers=mine
+            )
         )
         relays = await self._offload(lambda: self._relays_of(exchange_id))
         return ExchangeView(document, deliveries, doubts, signatures, relays)

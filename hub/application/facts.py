@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from hub.application.audit import is_about_keys
+from hub.application.audit import TOPICS_ABOUT_KEYS
 from hub.application.commands import unknown_exchange
 from hub.application.lane import Receipts
 from hub.application.mapper import read_event
@@ -72,5 +72,5 @@ class Facts:
 
     def _of_keys(self) -> list[int]:
         # The log opens with its name, which decides nothing about who may do what.
-        keys = (e.position for e in self._log.registry_entries() if is_about_keys(e.topic))
+        keys = (each.position for each in self._log.registry_entries(topics=TOPICS_ABOUT_KEYS))
         return [0, *(position for position in keys if 0 < position < self._receipts.size)]

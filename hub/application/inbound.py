@@ -183,7 +183,9 @@ class Arrivals:
         randomness: Randomness,
         patience: Patience,
         told: Told,
+        leave: Callable[[UUID], None],
     ) -> None:
+        """`leave` hears under which id something is stored that is not recorded yet."""
         self._origin = origin
         self._gateway = gateway
         self._packages = packages
@@ -201,6 +203,7 @@ class Arrivals:
         self._randomness = randomness
         self._patience = patience
         self._told = told
+        self._leave = leave
         self._first_seen: dict[str, datetime] = {}
         self._tried: dict[str, _Tried] = {}
         self._defects: list[Exception] = []
@@ -461,6 +464,7 @@ class Arrivals:
         # An attempt that was cut off may have left the key of this exchange, but no fact.
         is_kept = arrived.resumed is not None and self._vault.has_key(exchange_id)
         secret = self._vault.key_of(exchange_id) if is_kept else self._vault.new_key()
+        self._leave(exchange_id)
         # What an earlier attempt left, which was never recorded.
         self._content.discard(exchange_id)
         for index, (_sha256, size, content) in enumerate(came.contents):
@@ -626,6 +630,7 @@ class Arrivals:
     def _keep(self, arrived: _Arrived, file: BinaryIO, size: int) -> None:
         """Store what came, byte for byte, under a key of its own, which erasing destroys."""
         relay = arrival_id(arrived.exchange_id)
+        self._leave(relay)
         if arrived.resumed is None:
             secret = self._vault.new_key()
             self._vault.store({relay: secret})

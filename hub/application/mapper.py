@@ -85,10 +85,11 @@ def read_event(leaf: bytes) -> Event:
 
     The newest events are remembered by their bytes, and shared: nobody may change their data.
     """
-    return _remembered(leaf) if len(leaf) <= _REMEMBERED_BYTES_MAX else _read(leaf)
+    return _remembered(leaf) if len(leaf) <= _REMEMBERED_BYTES_MAX else read_once(leaf)
 
 
-def _read(leaf: bytes) -> Event:
+def read_once(leaf: bytes) -> Event:
+    """As `read_event`, for a long walk through a log: nothing of it is remembered."""
     event = parse_leaf(leaf)
     if event.topic not in EVENTS:
         raise UnreadableEvent(f"no event is called {event.topic!r}")
@@ -104,7 +105,7 @@ def _read(leaf: bytes) -> Event:
 
 # What a batch records is read three times within milliseconds: when it is written, for the lists
 # and for the answers.
-_remembered = lru_cache(maxsize=1024)(_read)
+_remembered = lru_cache(maxsize=1024)(read_once)
 
 
 def read_leaf(leaf: bytes) -> Event:
@@ -113,7 +114,7 @@ def read_leaf(leaf: bytes) -> Event:
     Raises UnreadableEvent.
     """
     try:
-        event = _read(leaf)
+        event = read_once(leaf)
     except VerificationFailed as error:
         raise UnreadableEvent(str(error)) from error
     declared = _declared(event.topic)

@@ -106,9 +106,13 @@ class Outbox:
         clock: Clock,
         pace: Pace,
         told: Told,
+        leave: Callable[[UUID], None],
         at_once: int = 1,
     ) -> None:
-        """`at_once` is how many packages are made and sent side by side."""
+        """`leave` hears under which id something is stored that is not recorded yet.
+
+        `at_once` is how many packages are made and sent side by side.
+        """
         self._gateway = gateway
         self._packages = packages
         self._log = log
@@ -123,6 +127,7 @@ class Outbox:
         self._clock = clock
         self._pace = pace
         self._told = told
+        self._leave = leave
         self._at_once = at_once
         self._silent = 0
         self._quiet_until: datetime | None = None
@@ -298,6 +303,7 @@ class Outbox:
             size, digest = _weighed(package)
             kind = MessageKind.STATUS if row.kind is RelayKind.STATUS else MessageKind.DOCUMENT
             prepared = self._gateway.prepare(kind, package, sender=sender, recipients=addressed)
+            self._leave(row.relay_id)
             # If we stopped in here before, nothing of it was ever sent.
             self._content.discard(row.relay_id)
             package.seek(0)

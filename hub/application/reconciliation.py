@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import TypeVar
 
 from hub.application.axis import (
@@ -31,6 +32,7 @@ from hub.application.ports import (
     RelayTally,
 )
 from hub.application.relay_commands import RecordReconciliation
+from hub.application.untaken import Noticed
 from hub.domain.relay import Direction, Relay, RelayKind, RelayState
 from hub.domain.values import format_time
 from hub.errors import AxisUnavailable, ContentLost
@@ -104,6 +106,7 @@ class Reconciliation:
         offload: Offloader,
         clock: Clock,
         window: timedelta,
+        noticed: Noticed,
         pause_s: float = 0.0,
     ) -> None:
         """`pause_s` lies between two attempts at one question, of which there are four."""
@@ -116,6 +119,7 @@ class Reconciliation:
         self._clock = clock
         self._window = window
         self._pause_s = pause_s
+        self._noticed = noticed
 
     async def last(self) -> LastReconciled | None:
         """The newest comparison in the log; None before the first."""
@@ -128,6 +132,13 @@ class Reconciliation:
             return LastReconciled(event.time, event.data["compared"], event.data["differences"])
         return None
 
+    async def notice(self) -> None:
+        """Look what waits and is not here, so that a comparison later knows what was not new.
+
+        Raises AxisError.
+        """
+        await self._waiting(self._clock())
+
     async def run(self, operator: str = "", request_id: str = "") -> Reconciled:
         """Compare what was sent within the window, and all that waits; record the report.
 
@@ -137,7 +148,7 @@ class Reconciliation:
         since = at - self._window
         try:
             compared, found = await self._sent(since)
-            waiting, held = await self._waiting()
+            waiting, held = await self._waiting(at)
         except AxisError as error:
             raise AxisUnavailable(
                 f"the axis gave no usable answer ({error.reason}); try again later",
@@ -146,7 +157,8 @@ class Reconciliation:
         differences = [*found, *held]
         tallies = await self._offload(self._relays.tallies)
         ages = Ages(_unsent(tallies), await self._offload(self._unanswered))
-        report = _report(_Compared(at, since, compared, differences), ages, operator)
+        made = _Compared(at, since, compared, differences, self._noticed.said())
+        report = _report(made, ages, operator)
         recorded = await self._lane.do(
             RecordReconciliation(
                 report=report,
@@ -237,20 +249,54 @@ class Reconciliation:
 
     # --- what waits for us --------------------------------------------------------
 
-    async def _waiting(self) -> tuple[int, list[Difference]]:
+    async def _waiting(self, at: datetime) -> tuple[int, list[Difference]]:
+        """How many wait; what has waited too long, and where the axis counts otherwise.
+
+        What came since the last round for it is on its way, and no difference yet.
+        """
+        await self._offload(self._recall)
         found: list[Difference] = []
         count = 0
         for kind in MessageKind:
-            waiting = await self._answer(partial(self._gateway.waiting, kind))
-            items = {each.axis_id for each in waiting}
-            count += len(items)
-            for axis_id in sorted(items)[:_DIFFERENCES_MAX]:
-                if await self._offload(partial(self._relays.known, axis_id)) is None:
-                    found.append(Difference(NOT_TAKEN, kind.value, axis_id))
-            counted = await self._answer(partial(self._gateway.count, kind))
-            if counted is not None and counted != len(items):
+            listed, agrees = await self._counted(kind)
+            count += len(listed)
+            if not agrees:
                 found.append(Difference(COUNT_DIFFERS, kind.value))
-        return count, found
+            unknown = await self._offload(partial(self._unknown, listed))
+            self._noticed.note(kind, unknown, at)
+        lost = self._noticed.lost(at)
+        return count, [
+            *(Difference(NOT_TAKEN, each.kind.value, each.axis_id) for each in lost),
+            *found,
+        ]
+
+    def _recall(self) -> None:
+        for entry in self._log.reconciliations(self._log.head().next_position, 1):
+            digest = bytes.fromhex(read_event(entry.state).data["report"])
+            report = self._log.evidence(digest)
+            if report is not None and sha256(report).digest() == digest:
+                self._noticed.recall(report)
+
+    def _unknown(self, axis_ids: set[str]) -> list[str]:
+        return [each for each in sorted(axis_ids) if self._relays.known(each) is None]
+
+    async def _counted(self, kind: MessageKind) -> tuple[set[str], bool]:
+        """What waits, and whether the axis counts as many; asked again, as it changes meanwhile."""
+        listed = await self._listed(kind)
+        for _ in range(_ATTEMPTS):
+            counted = await self._answer(partial(self._gateway.count, kind))
+            if counted in (None, len(listed)):
+                return listed, True
+            before, listed = listed, await self._listed(kind)
+            few, many = sorted((len(before), len(listed)))
+            if few <= counted <= many:
+                return listed, True
+            await asyncio.sleep(self._pause_s)
+        return listed, False
+
+    async def _listed(self, kind: MessageKind) -> set[str]:
+        waiting = await self._answer(partial(self._gateway.waiting, kind))
+        return {each.axis_id for each in waiting}
 
 
 def _is_unsent(tally: RelayTally) -> bool:
@@ -267,6 +313,7 @@ class _Compared:
     since: datetime
     compared: int
     differences: Sequence[Difference]
+    untaken: Mapping[str, object]
 
 
 def _report(made: _Compared, ages: Ages, operator: str) -> bytes:
@@ -282,6 +329,7 @@ def _report(made: _Compared, ages: Ages, operator: str) -> bytes:
         "compared": made.compared,
         "differences": shown,
         "differences_in_all": len(made.differences),
+        **made.untaken,
         "oldest_unsent": ages.unsent and format_time(ages.unsent),
         "oldest_unanswered": ages.unanswered and format_time(ages.unanswered),
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from hub.application.key_ring import KeyRing
+from hub.application.mapper import read_event
+from hub.application.ports import LogEntry
 from hub.domain.agency import Agency
 from hub.domain.axis_link import AxisLink, ListedOnAxis
 from hub.domain.catalogue import REGISTRY_TOPICS
@@ -32,6 +35,14 @@ from hub.errors import (
 from hub.evidence.crls import issuers_of
 from hub.proof.leaf import Event
 from hub.proof.signatures import Algorithm, PublicKey, algorithm_of
+
+Evidence = Callable[[bytes], bytes | None]
+"""What lies in the evidence store under a digest."""
+
+# Whom and what an event of revocation evidence is about, in its one spelling.
+_ABOUT = re.compile(
+    rb'\{"data":\{"certificate":"([^"]*)","evidence":"[^"]*","issuer":"([^"]*)","kind":"([^"]*)"'
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -277,9 +288,7 @@ class Registry:
             )
         return key
 
-    def advanced(
-        self, event: Event, position: int, evidence: Callable[[bytes], bytes | None]
-    ) -> Registry:
+    def advanced(self, event: Event, position: int, evidence: Evidence) -> Registry:
         """This register after one more event; the same for events that do not concern it."""
         if event.topic not in REGISTRY_TOPICS:
             return self
@@ -306,9 +315,7 @@ class Registry:
                 return newer._with_group(event, position)
         return newer._with_matter_of_the_log(event, position)
 
-    def _with_principal(
-        self, event: Event, position: int, evidence: Callable[[bytes], bytes | None]
-    ) -> Registry:
+    def _with_principal(self, event: Event, position: int, evidence: Evidence) -> Registry:
         data = event.data
         caller = Caller(Role(data["role"]), data["name"])
         newer = replace(
@@ -338,7 +345,7 @@ class Registry:
         self,
         data: Mapping[str, Any],
         position: int,
-        evidence: Callable[[bytes], bytes | None],
+        evidence: Evidence,
     ) -> Registry:
         der = _certificate(data["certificate"], position, evidence)
         try:
@@ -446,7 +453,7 @@ class Registry:
         return replace(self, groups={**self.groups, group: entry})
 
     def _with_certificate(
-        self, data: Mapping[str, Any], position: int, evidence: Callable[[bytes], bytes | None]
+        self, data: Mapping[str, Any], position: int, evidence: Evidence
     ) -> Registry:
         code = data["agency"]
         entry = CertificateEntry(
@@ -548,6 +555,29 @@ class Registry:
         return replace(self, calendar={**self.calendar, day: entry})
 
 
+def register_after(registry: Registry, entries: Iterable[LogEntry], evidence: Evidence) -> Registry:
+    """A register after more of its events, which are in order.
+
+    Of what issuers said about one certificate, or in one list, only the newest is read: it
+    replaces what came before, and of a year of answers there are a hundred thousand.
+    """
+    newest: dict[Hashable, LogEntry] = {}
+    for entry in entries:
+        if entry.topic == RevocationEvidence.Created.TOPIC:
+            newest[_about(entry)] = entry
+        else:
+            registry = registry.advanced(read_event(entry.state), entry.position, evidence)
+    version = registry.version
+    for entry in sorted(newest.values()):
+        registry = registry.advanced(read_event(entry.state), entry.position, evidence)
+    return replace(registry, version=max(version, registry.version))
+
+
+def _about(entry: LogEntry) -> Hashable:
+    found = _ABOUT.match(entry.state)
+    return found.groups() if found else entry.position
+
+
 def _without(entries: Mapping[K, V], key: K) -> dict[K, V]:
     return {each: value for each, value in entries.items() if each != key}
 
@@ -557,9 +587,7 @@ def operator_key_owner(name: str) -> str:
     return f"operator:{name}"
 
 
-def _enrolled_key(
-    entry: CertificateEntry, evidence: Callable[[bytes], bytes | None]
-) -> EnrolledKey:
+def _enrolled_key(entry: CertificateEntry, evidence: Evidence) -> EnrolledKey:
     der = _certificate(entry.certificate, entry.position, evidence)
     return EnrolledKey(
         public_key=PublicKey.from_certificate(der, Algorithm(entry.algorithm)),
@@ -571,7 +599,7 @@ def _enrolled_key(
     )
 
 
-def _certificate(digest: str, position: int, evidence: Callable[[bytes], bytes | None]) -> bytes:
+def _certificate(digest: str, position: int, evidence: Evidence) -> bytes:
     der = evidence(bytes.fromhex(digest))
     # The store is untrusted: another certificate in this place would let its owner sign for
     # the agency.

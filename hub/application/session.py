@@ -101,13 +101,12 @@ class Session:
 
     def next_inbox_seqs(self, agencies: Sequence[str]) -> list[int]:
         """The next gapless number of each agency's inbox."""
-        known = {**self._added.inbox_heads, **self._current.inbox_heads}
-        missing = [agency for agency in agencies if agency not in known]
-        if missing:
-            known.update(self._log.inbox_heads(missing))
-        numbers = [known.get(agency, 0) + 1 for agency in agencies]
-        self._current.inbox_heads.update(zip(agencies, numbers, strict=True))
-        return numbers
+        heads, before = self._current.inbox_heads, self._added.inbox_heads
+        missing = [each for each in agencies if each not in heads and each not in before]
+        stored = self._log.inbox_heads(missing) if missing else {}
+        for each in agencies:
+            heads[each] = heads.get(each, before.get(each, stored.get(each, 0))) + 1
+        return [heads[each] for each in agencies]
 
     def next_outbox_seq(self, agency: str) -> int:
         """The next gapless number of an agency's outbox."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -33,12 +34,19 @@ from hub.application.session import Session
 from hub.application.vault import Vault
 from hub.domain.exchange import OPENING_TOPICS, Consignment, Exchange, SignatureRecord
 from hub.domain.values import format_time, parse_time
-from hub.errors import ContentLost, DocumentSignatureInvalid, Unavailable
+from hub.errors import ContentLost, DocumentSignatureInvalid, HubError, Unavailable
 from hub.evidence.crls import Listed
-from hub.evidence.found import EXAMINED_BYTES_MAX, Authorities, FoundSignature, Outcome
+from hub.evidence.found import (
+    EXAMINED_BYTES_MAX,
+    Authorities,
+    FoundSignature,
+    Outcome,
+    Stamp,
+    Standing,
+)
 from hub.proof.dsse import SignedStatement
 from hub.proof.envelope import Attachment
-from hub.proof.leaf import Event
+from hub.proof.leaf import LEAF_BYTES_MAX, Event
 from hub.proof.statements import SIGNERS, Envelope, read_statement
 from hub.proof.strict import encode_base64
 
@@ -47,6 +55,9 @@ _LOOKED_THROUGH = 1024
 _SIGNATURES_MAX = 64
 _CMS_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS_ENDINGS = (".p7s", ".sig.p7s")
+_TRIES = 3
+# What an event has beside signatures and whom it concerns.
+_OTHER_BYTES_MAX = 2048
 _CMS_BYTES_MAX = 1 << 20
 # How long a sender waits for what is demanded, however many attachments there are.
 _DEMANDED_S = 60
@@ -84,15 +95,22 @@ class Came:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A signature that an attachment carries, or the package behind them, judged."""
+    """A signature that an attachment carries, or the package behind them, judged.
+
+    As of `judged_at`: when the document arrived, or `by_stamp` the time of its timestamp. `stamp`
+    is that, or else the one that tells most.
+    """
 
     attachment: int
     found: FoundSignature
+    judged_at: datetime
+    stamp: Stamp | None = None
+    by_stamp: bool = False
 
     @property
     def record(self) -> SignatureRecord:
         """As events remember it: without any name."""
-        found = self.found
+        found, stamp = self.found, self.stamp
         return SignatureRecord(
             attachment=self.attachment,
             form=found.form,
@@ -100,8 +118,12 @@ class Judged:
             reason=found.reason,
             signer=found.signer.value,
             signed_at=format_time(found.signed_at) if found.signed_at else "",
-            stamp=found.stamp,
-            stamped_at=format_time(found.stamped_at) if found.stamped_at else "",
+            stamp=stamp.outcome.value if stamp else "",
+            stamped_at=format_time(stamp.time) if stamp and stamp.time else "",
+            stamp_over=stamp.over if stamp else "",
+            stamp_reason=stamp.reason if stamp else "",
+            judged_by="stamp" if self.by_stamp else "arrival",
+            judged_at=format_time(self.judged_at),
         )
 
     @property
@@ -113,6 +135,8 @@ class Judged:
             "organisation": self.found.organisation,
             "issuer": self.found.issuer,
             "chain": [encode_base64(der) for der in self.found.chain],
+            "stamp_authority": self.stamp.authority if self.stamp else "",
+            "stamp_rests_on": [encode_base64(der) for der in _rests_on(self.stamp)],
         }
 
 
@@ -193,7 +217,7 @@ class Examination:
         *,
         examiner: SignatureExaminer,
         content: ContentStore,
-        authorities: Authorities,
+        authorities: Callable[[], Authorities],
         lists: Lists,
         offload: Offloader,
         randomness: Randomness,
@@ -215,14 +239,23 @@ class Examination:
     ) -> Verdict:
         """What a stored document carries in attachments and package, as of the moment `at`."""
         judged: list[Judged] = []
+        authorities = await self._offload(self._authorities)
         for candidate in candidates(attachments):
             read = partial(self._read, exchange_id, attachments, key)
-            found = await self._examined(candidate, read, attachments, at)
-            judged += [Judged(candidate.attachment, self._revised(each, at)) for each in found]
+            found = await self._examined(candidate, read, attachments, authorities, at)
+            judged += [self._judged(candidate.attachment, each, at) for each in found]
         if package is not None:
             behind = len(attachments)
-            found = await self._package(exchange_id, behind, package.size, key, at)
-            judged += [Judged(behind, self._revised(each, at)) for each in found]
+            parts = partial(self._content.read, exchange_id, behind, package.size, key, 0)
+            found = await self._package(package.size, parts, authorities, at)
+            judged += [self._judged(behind, each, at) for each in found]
+        return self._reported(judged[:_SIGNATURES_MAX])
+
+    async def package_verdict(self, package: bytes, at: datetime) -> Verdict:
+        """What a package without a document carries, a status or a recall; counted from 0."""
+        authorities = await self._offload(self._authorities)
+        found = await self._examiner.examine_package(package, authorities, at)
+        judged = [self._judged(0, each, at) for each in found]
         return self._reported(judged[:_SIGNATURES_MAX])
 
     async def _examined(
@@ -230,6 +263,7 @@ class Examination:
         candidate: Candidate,
         read: Callable[[int], bytes],
         attachments: Sequence[Attachment],
+        authorities: Authorities,
         at: datetime,
     ) -> Sequence[FoundSignature]:
         form = "pdf" if candidate.signature is None else "cms"
@@ -244,41 +278,71 @@ class Examination:
             content = await self._offload(partial(read, candidate.attachment))
         except ContentLost:
             return [FoundSignature(form, Outcome.UNKNOWN, "lost")]
-        return await self._examiner.examine(content, signature, self._authorities, at)
+        return await self._examiner.examine(content, signature, authorities, at)
 
     async def _package(
-        self, exchange_id: UUID, index: int, size: int, key: bytes, at: datetime
+        self,
+        size: int,
+        parts: Callable[[], Iterator[bytes]],
+        authorities: Authorities,
+        at: datetime,
     ) -> Sequence[FoundSignature]:
         if size > EXAMINED_BYTES_MAX:
             return [FoundSignature("xml", Outcome.UNKNOWN, "too-large")]
         try:
-            package = await self._offload(
-                lambda: b"".join(self._content.read(exchange_id, index, size, key, 0))
-            )
+            package = await self._offload(lambda: b"".join(parts()))
         except ContentLost:
             return [FoundSignature("xml", Outcome.UNKNOWN, "lost")]
-        return await self._examiner.examine_package(package, self._authorities, at)
+        return await self._examiner.examine_package(package, authorities, at)
 
     def _read(
         self, exchange_id: UUID, attachments: Sequence[Attachment], key: bytes, index: int
     ) -> bytes:
         return b"".join(self._content.read(exchange_id, index, attachments[index].size, key, 0))
 
-    def _revised(self, found: FoundSignature, at: datetime) -> FoundSignature:
+    def _judged(self, attachment: int, found: FoundSignature, at: datetime) -> Judged:
+        """A signature as of the time that speaks best for it (ETSI EN 319 102-1, 5.5.4).
+
+        That is of a timestamp over it, the earliest first, or its arrival `at`. Where it is not
+        valid as of any, the first of these moments says why. The signer's word never decides.
+        """
+        stamps = [self._trusted(each, at) for each in found.stamps]
+        judged = [
+            Judged(attachment, self._revised(as_of(found, then), time, at), time, stamp, True)
+            for stamp in stamps
+            if (then := stamp.then) and (time := stamp.time)
+        ]
+        by_arrival = self._revised(found, at, at)
+        judged.append(Judged(attachment, by_arrival, at, stamps[0] if stamps else None))
+        return next((each for each in judged if each.found.outcome is Outcome.VALID), judged[0])
+
+    def _trusted(self, stamp: Stamp, at: datetime) -> Stamp:
+        """A timestamp in the light of revocation: what an authority says with a lost key is void.
+
+        Even of times before: whoever has the key can date back.
+        """
+        for der in stamp.rests_on:
+            listed = self._lists.listed(x509.load_der_x509_certificate(der))
+            if listed is not None and listed.effective <= at:
+                return replace(stamp, outcome=Outcome.UNKNOWN, reason="revoked", then=None)
+        return stamp
+
+    def _revised(self, found: FoundSignature, judged_at: datetime, at: datetime) -> FoundSignature:
         """A valid signature in the light of revocation: which lists say, if there are any."""
         if found.outcome is not Outcome.VALID:
             return found
         chain = [x509.load_der_x509_certificate(der) for der in found.chain]
         for certificate in chain:
             listed = self._lists.listed(certificate)
-            if listed is None or listed.effective > at:
+            if listed is None or listed.effective > judged_at:
                 continue
             if found.signed_at is not None and found.signed_at < listed.effective:
                 # Only the signer says that it was before.
                 return replace(found, outcome=Outcome.UNKNOWN, reason="revoked-later")
             return replace(found, outcome=Outcome.INVALID, reason="revoked")
         below = [each for each in chain if each.issuer != each.subject]
-        if not all(map(self._lists.knows, below)):
+        # A list need not name a certificate that has ended since (RFC 5280, 3.3).
+        if not all(self._lists.knows(each) and each.not_valid_after_utc >= at for each in below):
             return replace(found, reason="no-list")
         return found
 
@@ -289,6 +353,15 @@ class Examination:
             "signatures": [each.details for each in judged],
         }
         return Verdict(judged, json.dumps(members, ensure_ascii=False, sort_keys=True).encode())
+
+
+def as_of(found: FoundSignature, then: Standing) -> FoundSignature:
+    """A signature with what is to be said of it as of another moment."""
+    return replace(found, outcome=then.outcome, reason=then.reason, chain=then.chain)
+
+
+def _rests_on(stamp: Stamp | None) -> Sequence[bytes]:
+    return stamp.rests_on if stamp else ()
 
 
 def conclude(
@@ -304,18 +377,34 @@ def conclude(
     """Add a verdict to an exchange; its recipients are told where it is not all valid."""
     told = [] if verdict.is_valid or not verdict.judged else exchange.recipients
     session.add_payload(vault.seal_payload(exchange.id, verdict.digest, verdict.report, key))
-    numbers = session.next_inbox_seqs(told)
+    notices = [
+        Consignment(agency=agency, inbox_seq=number)
+        for agency, number in zip(told, session.next_inbox_seqs(told), strict=True)
+    ]
+    # Who is told is a party anyhow, and there may be a thousand of them.
+    parties = [exchange.sender] if told else [exchange.sender, *exchange.recipients]
     exchange.conclude(
         at=session.at,
         document=document,
         demanded=demand.words if demand else [],
-        signatures=[each.record for each in verdict.judged],
+        signatures=_fitting([each.record for each in verdict.judged], notices, parties),
         report=verdict.digest.hex(),
-        notices=[
-            Consignment(agency=agency, inbox_seq=number)
-            for agency, number in zip(told, numbers, strict=True)
-        ],
+        parties=parties,
+        notices=notices,
     )
+
+
+def _fitting(records: list[SignatureRecord], *others: object) -> list[SignatureRecord]:
+    """As many as one entry of the log has room for beside the others; the report has all."""
+    room = LEAF_BYTES_MAX - _OTHER_BYTES_MAX - len(json.dumps(others))
+    sizes = accumulate(len(json.dumps(each)) for each in records)
+    count = sum(size <= room for size in sizes)
+    if count == len(records):
+        return records
+    last = records[max(count - 1, 0)]
+    more = FoundSignature(last["form"], Outcome.UNKNOWN, "too-many")
+    judged = Judged(last["attachment"], more, parse_time(last["judged_at"]))
+    return [*records[: max(count - 1, 0)], judged.record]
 
 
 def require_valid(verdict: Verdict) -> None:
@@ -373,7 +462,8 @@ class Demands:
             async with asyncio.timeout(_DEMANDED_S):
                 return await self._examination.verdict(exchange_id, attachments, key, at)
         except TimeoutError:
-            return Verdict([Judged(0, FoundSignature("pdf", Outcome.UNKNOWN, "overtime"))], b"")
+            overtime = FoundSignature("pdf", Outcome.UNKNOWN, "overtime")
+            return Verdict([Judged(0, overtime, at)], b"")
 
 
 NO_DEMANDS = Demands(None)
@@ -420,7 +510,11 @@ class VerdictJob:
         vault: Vault,
         examination: Examination,
         offload: Offloader,
+        beside: Mapping[str, Callable[[LogEntry], Awaitable[int]]] | None = None,
     ) -> None:
+        """`beside` are the facts, by topic, that another examines in the same turn."""
+        self._beside = beside or {}
+        self._failed: tuple[int, int] = (-1, 0)
         self._log = log
         self._receipts = receipts
         self._lane = lane
@@ -438,10 +532,29 @@ class VerdictJob:
             start = self._next
             entries = await self._offload(partial(self._entries, start, size))
             for entry in entries:
-                if entry.topic in OPENING_TOPICS:
-                    recorded += await self._examine(entry)
+                recorded += await self._tried(entry)
                 self._next = entry.position + 1
         return recorded
+
+    async def _tried(self, entry: LogEntry) -> int:
+        """Examine what there is to examine. A defect of ours must not hold up all others.
+
+        What fails in `_TRIES` rounds, each of which raises, is passed over: until a restart, or
+        for good where a later verdict is recorded.
+        """
+        position, times = self._failed
+        try:
+            if position == entry.position and times >= _TRIES:
+                return 0
+            if entry.topic in OPENING_TOPICS:
+                return await self._examine(entry)
+            beside = self._beside.get(entry.topic)
+            return 0 if beside is None else await beside(entry)
+        except (HubError, OSError):
+            raise  # A log that is frozen, a full disk: none of it is the document's fault.
+        except Exception:
+            self._failed = (entry.position, times + 1 if position == entry.position else 1)
+            raise
 
     def _beginning(self) -> int:
         for entry in self._log.verdicts(self._receipts.size, _LOOKED_THROUGH):
@@ -483,63 +596,3 @@ class VerdictJob:
             return None
         envelope = read_statement(SignedStatement(record["payload_type"], payload, "", b""))
         return (envelope.document.attachments, key) if isinstance(envelope, Envelope) else None
-
-
-@dataclass(frozen=True, slots=True)
-class SeenSignature:
-    """A signature that a document carries, as it is shown; names only to who has the content.
-
-    Of form `xml` it is that of the package, which is counted behind the attachments.
-    """
-
-    attachment: int
-    form: str
-    outcome: str
-    reason: str
-    signer: str
-    signed_at: datetime | None
-    position: int
-    name: str = ""
-    organisation: str = ""
-    issuer: str = ""
-    stamp: str = ""
-    stamped_at: datetime | None = None
-
-
-def signatures_of(
-    log: EventLog, vault: Vault, exchange_id: UUID, size: int, *, named: bool
-) -> list[SeenSignature]:
-    """The verdict on a document among the first `size` events; `named` with who signed."""
-    for entry in log.entries_of([exchange_id], 0, _ENTRIES_AT_ONCE):
-        if entry.topic == Exchange.SignatureVerdictMade.TOPIC and entry.position < size:
-            event = read_event(entry.state)
-            details = list(_details(event, log, vault)) if named else []
-            return [
-                _seen(record, entry.position, details[index] if index < len(details) else {})
-                for index, record in enumerate(event.data["signatures"])
-            ]
-    return []
-
-
-def _details(event: Event, log: EventLog, vault: Vault) -> Iterator[Mapping[str, Any]]:
-    sealed = log.payload(bytes.fromhex(event.data["report"]))
-    if sealed is not None:
-        with suppress(ContentLost):
-            yield from json.loads(vault.open_payload(sealed))["signatures"]
-
-
-def _seen(record: Mapping[str, Any], position: int, details: Mapping[str, Any]) -> SeenSignature:
-    return SeenSignature(
-        attachment=record["attachment"],
-        form=record["form"],
-        outcome=record["outcome"],
-        reason=record["reason"],
-        signer=record["signer"],
-        signed_at=parse_time(record["signed_at"]) if record["signed_at"] else None,
-        position=position,
-        name=details.get("name", ""),
-        organisation=details.get("organisation", ""),
-        issuer=details.get("issuer", ""),
-        stamp=record["stamp"],
-        stamped_at=parse_time(record["stamped_at"]) if record["stamped_at"] else None,
-    )

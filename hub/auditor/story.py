@@ -23,10 +23,13 @@ class What(StrEnum):
     RECALL_ASKED = "recall-asked"
     HANDED_OVER = "handed-over"
     STATUS = "status"
+    AXIS_STATUS = "axis-status"
+    AXIS_RECALL = "axis-recall"
     RECALL_ANSWERED = "recall-answered"
     EXPIRED = "expired"
     ERASED = "erased"
     EXAMINED = "examined"
+    AXIS_EXAMINED = "axis-examined"
     IN_DOUBT = "in-doubt"
     READ = "read"
     EXPORTED = "exported"
@@ -36,8 +39,8 @@ class What(StrEnum):
 _WHAT = {
     "hub.Exchange.DocumentSubmitted": What.SUBMITTED,
     "hub.Exchange.AxisDocumentTaken": What.TAKEN,
-    "hub.Exchange.AxisRecallTaken": What.RECALL_ASKED,
-    "hub.Delivery.AxisStatusTaken": What.STATUS,
+    "hub.Exchange.AxisRecallTaken": What.AXIS_RECALL,
+    "hub.Delivery.AxisStatusTaken": What.AXIS_STATUS,
     "hub.Exchange.DocumentUpdated": What.UPDATED,
     "hub.Exchange.DocumentReplaced": What.REPLACED,
     "hub.Exchange.RecallRequested": What.RECALL_ASKED,
@@ -47,6 +50,7 @@ _WHAT = {
     "hub.Delivery.DeliveryExpired": What.EXPIRED,
     "hub.Exchange.PayloadErased": What.ERASED,
     "hub.Exchange.SignatureVerdictMade": What.EXAMINED,
+    "hub.Exchange.AxisSignaturesExamined": What.AXIS_EXAMINED,
     "hub.Exchange.SignatureInDoubt": What.IN_DOUBT,
     "hub.Log.AuditAccessMade": What.READ,
     "hub.Log.AuditExportMade": What.EXPORTED,

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from adapters.storage.engine import Database
 from adapters.storage.migrate import create_views
 from adapters.storage.views import Views
-from hub.bootstrap.assembly import Core
+from hub.bootstrap.core import Core
 from hub.bootstrap.reading import Stores
 from hub.ledger.fsck import FINDINGS_MAX, Finding, Parts, check_everything
 from hub.projections.deliveries import DeliveryProjection

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from hub.application.leading import undisputed
+from hub.bootstrap.custody import Ask
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.key_life import policy_of
 from hub.bootstrap.operating import tracer_of
 from hub.bootstrap.relaying import require_secrets
+from hub.bootstrap.signer import signer_answers
 from hub.bootstrap.timestamps import authorities_to_ask
 from hub.config import ConfigInvalid, Settings
 
@@ -17,7 +20,7 @@ def check_settings(folder: DataFolder) -> Settings:
     """
     settings = Settings.load(folder.root)
     policy_of(settings)
-    authorities_to_ask(folder, settings)
+    authorities_to_ask(folder, settings, undisputed)
     if settings.axis is not None:
         require_secrets(settings.axis, folder.root)
     for path in (folder.server_certificate, folder.transport_authorities):
@@ -25,6 +28,17 @@ def check_settings(folder: DataFolder) -> Settings:
     if (tracer := tracer_of(settings)) is not None:
         tracer.close()
     return settings
+
+
+def check_signer(folder: DataFolder, settings: Settings, ask: Ask) -> bool | None:
+    """Whether a signer on another machine was asked, and answered; None where there is none.
+
+    False where the key that the hub shows it is sealed, and nobody opens it.
+    Raises what `signer_answers` does.
+    """
+    if not settings.signer.startswith("tls://"):
+        return None
+    return signer_answers(folder, settings, ask)
 
 
 def _require_readable(name: str, folder: DataFolder) -> None:

@@ -105,6 +105,15 @@ def bucket_place(settings: Settings) -> BucketPlace | None:
     )
 
 
+def content_place(settings: Settings) -> str:
+    """Where attachments lie, as hubs that serve together would all name it. Raises ConfigInvalid.
+
+    A bucket may be reached by several addresses, and a folder be mounted anywhere.
+    """
+    place = bucket_place(settings)
+    return f"s3://{place.bucket}/{place.prefix}" if place else "a folder"
+
+
 def require_content(contents: Contents, log: EventRecorder) -> None:
     """Refuse a place that is not there, or not ours, while events name content.
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hub.application.ports import KeyCustody
-from hub.bootstrap.folder import DataFolder
+from hub.bootstrap.folder import SIGNER_LINK, DataFolder
 from hub.config import SIGNER_FILE_NAME, CustodySettings, Settings, SignerSettings
 from keys.age import (
     Identities,
@@ -27,6 +27,7 @@ from keys.age import (
 from keys.checkpoint_signer import LogKeys
 from keys.custody import ContentCustody
 from keys.file import SECRET_MODE, read_secret, replace_file
+from keys.link import End, Link
 from keys.log_keys import FileLogKeys, log_key_files
 from keys.pkcs11 import Token, TokenCustody, TokenLogKeys
 
@@ -59,13 +60,19 @@ def places_in(root: Path) -> KeyPlaces:
 
 def hub_places(folder: DataFolder) -> KeyPlaces:
     """Those of a hub; one with a signer's process has no log key."""
-    wanted = (*log_key_files(folder.log_key.parent), folder.content_key, folder.server_key)
+    wanted = (
+        *log_key_files(folder.log_key.parent),
+        folder.content_key,
+        folder.server_key,
+        *Link(folder.signer_link, End.HUB).key_files(),
+    )
     return KeyPlaces(folder.root, folder.identity, tuple(path for path in wanted if path.exists()))
 
 
 def signer_places(root: Path) -> KeyPlaces:
     """Those of a signer that runs by itself."""
-    return KeyPlaces(root, root / "identity.age", tuple(log_key_files(root)))
+    link = Link(root / SIGNER_LINK, End.SIGNER)
+    return KeyPlaces(root, root / "identity.age", (*log_key_files(root), *link.key_files()))
 
 
 def settings_in(root: Path) -> CustodySettings:

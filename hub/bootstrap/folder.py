@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+# In a hub's folder and in a signer's.
+SIGNER_LINK = "signer-link"
+
 
 class FolderBusy(Exception):
     """Another process is using this data folder."""
@@ -65,6 +68,11 @@ class DataFolder:
     def last_signed(self) -> Path:
         """The signer's memory."""
         return self.root / "signer" / "last-signed.db"
+
+    @property
+    def signer_link(self) -> Path:
+        """The certificates between this hub and a signer on another machine, if it has one."""
+        return self.root / SIGNER_LINK
 
     @property
     def content_key(self) -> Path:

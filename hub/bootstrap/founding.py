@@ -26,8 +26,8 @@ from hub.application.founding import FoundHub
 from hub.application.lane import Command
 from hub.application.operators import EnrolOperator
 from hub.application.trusted_roots import LIFE
-from hub.bootstrap.assembly import Core, open_core
 from hub.bootstrap.content import content_root
+from hub.bootstrap.core import Core, open_core
 from hub.bootstrap.custody import Ask, Custodian, hub_places, nobody
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.timestamps import Offered, pem_of, settings_of, trusted

@@ -21,7 +21,7 @@ from adapters.storage.leadership import BEAT_S, Leadership
 from adapters.storage.listening import Pulse
 from adapters.system import system_randomness
 from hub.application.ports import KeyCustody
-from hub.bootstrap.content import content_root
+from hub.bootstrap.content import content_place, content_root
 from hub.bootstrap.folder import DataFolder, FolderBusy
 from hub.config import ConfigInvalid, Settings
 from hub.errors import ContentLost, LedgerMismatch
@@ -38,10 +38,14 @@ _KEY_BYTES = 32
 class Company:
     """The hubs on this database as one of them knows them; the port Others."""
 
-    def __init__(self, database: Database, folder: DataFolder, content: Path) -> None:
-        """`content` is the folder of uploads, and of contents where they lie in one."""
+    def __init__(self, database: Database, folder: DataFolder, content: Path, place: str) -> None:
+        """`content` is the folder of uploads, and of contents where they lie in one.
+
+        `place` says in which kind of place contents lie, and in which bucket.
+        """
         self._leadership = Leadership(database, folder.holder(), together=True)
         self._content = content
+        self._place = place
         self._untold: LedgerMismatch | None = None
         self.pulse = Pulse(database)
 
@@ -54,6 +58,10 @@ class Company:
     def lost(self) -> threading.Event:
         """Set once another hub leads instead of this one."""
         return self._leadership.lost
+
+    def left(self) -> float:
+        """See Lease."""
+        return self._leadership.left()
 
     def take(self) -> bool:
         """Lead, unless another hub gives signs. Raises OSError."""
@@ -101,6 +109,7 @@ class Company:
         secret = system_randomness(_KEY_BYTES)
         mark = {
             "epoch": self._leadership.epoch,
+            "place": self._place,
             "wrapped": custody.wrap(secret).hex(),
             "sha256": hashlib.sha256(secret).hexdigest(),
         }
@@ -125,6 +134,11 @@ class Company:
                     "serve together share one"
                 )
             time.sleep(BEAT_S / 4)
+        if not self._is_our_place(mark):
+            raise ConfigInvalid(
+                f"content_url: the hub which leads has its attachments in {mark['place']}, this "
+                f"one in {self._place}; hubs that serve together share one place"
+            )
         try:
             secret = custody.unwrap(bytes.fromhex(str(mark["wrapped"])))
         except (ContentLost, KeyError, ValueError):
@@ -137,7 +151,12 @@ class Company:
 
     def shares_content(self) -> bool:
         """Whether this hub still sees the leader's contents. Raises OSError."""
-        return self._read_mark().get("epoch") == self.pulse.read().epoch
+        mark = self._read_mark()
+        return mark.get("epoch") == self.pulse.read().epoch and self._is_our_place(mark)
+
+    def _is_our_place(self, mark: dict[str, object]) -> bool:
+        # A leader of an older version does not say.
+        return mark.get("place", self._place) == self._place
 
     def _read_mark(self) -> dict[str, object]:
         try:
@@ -156,7 +175,8 @@ def in_company(database: Database, folder: DataFolder, settings: Settings) -> It
     OSError.
     """
     _require_joinable(database, settings)
-    company = Company(database, folder, content_root(folder, settings))
+    place = content_place(settings)
+    company = Company(database, folder, content_root(folder, settings), place)
     if not company.take():
         company.follow()
     try:
@@ -172,7 +192,7 @@ def _require_joinable(database: Database, settings: Settings) -> None:
         raise ConfigInvalid(
             "document_keys_url: hubs that serve together keep the keys of documents on PostgreSQL"
         )
-    if not settings.signer.startswith("unix:"):
+    if settings.signer == "local":
         raise ConfigInvalid(
             "signer: hubs that serve together ask one signer's process, `lienthong signer serve`"
         )

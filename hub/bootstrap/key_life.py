@@ -24,7 +24,7 @@ from hub.proof.tree import Tree
 from keys import rotation
 
 if TYPE_CHECKING:
-    from hub.bootstrap.assembly import Core
+    from hub.bootstrap.core import Core
 
 _logger = structlog.get_logger("hub.keys")
 

@@ -34,7 +34,7 @@ def open_keys(folder: DataFolder, settings: Settings, custodian: Custodian) -> I
     """
     with ExitStack() as stack:
         stack.callback(custodian.close)
-        signer: Signer | None = remote_signer(folder, settings)
+        signer: Signer | None = remote_signer(folder, settings, custodian)
         if signer is not None:
             _ = signer.keys  # One that does not answer now must not be found out by a batch.
         else:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.pki.ocsp import HttpOcspResponder
 from hub.application.ocsp_answers import NamedResponder
+from hub.application.ports import MayAct
 from hub.bootstrap.folder import DataFolder
 from hub.config import ConfigInvalid, OcspSetting, Settings
 
@@ -16,7 +17,7 @@ _FILE_BYTES_MAX = 1 << 20
 
 
 def responders_to_ask(
-    folder: DataFolder, settings: Settings, authorities: Sequence[bytes]
+    folder: DataFolder, settings: Settings, authorities: Sequence[bytes], may_act: MayAct
 ) -> list[NamedResponder]:
     """Those of the settings; `authorities` are the hub's own, in DER.
 
@@ -26,7 +27,10 @@ def responders_to_ask(
         NamedResponder(
             name=each.name,
             port=HttpOcspResponder(
-                each.url, timeout_s=settings.ocsp_timeout_s, cached=each.method == "get"
+                each.url,
+                timeout_s=settings.ocsp_timeout_s,
+                cached=each.method == "get",
+                may_act=may_act,
             ),
             issuers=_issuers(folder, each, frozenset(authorities)),
             named_by=each.hash,

@@ -32,6 +32,7 @@ from hub.application.timestamp_book import TimestampBook
 from hub.application.tracing import Tracer
 from hub.application.witnessing import WitnessStatus
 from hub.bootstrap.relaying import AxisJob
+from hub.bootstrap.signer import link_ends
 from hub.bootstrap.trust import FolderRoots
 from hub.config import ConfigInvalid, Settings
 from hub.errors import LedgerMismatch
@@ -40,7 +41,7 @@ from hub.proof.succession import read_trusted_root
 from hub.server.status_pages import StatusPages, serving
 
 if TYPE_CHECKING:
-    from hub.bootstrap.assembly import Core
+    from hub.bootstrap.core import Core
 
 _logger = structlog.get_logger("hub")
 
@@ -279,6 +280,7 @@ class Operating:
             ends["hub", "timestamps"] = first
         if (expires := read_trusted_root(FolderRoots(folder).newest()).expires) is not None:
             ends["hub", "trusted-root"] = expires
+        ends |= link_ends(folder, core.settings, core.signer)
         yield from readings.certificate_days(ends, self._clock())
 
     def _end_of(self, fingerprint: str) -> datetime:

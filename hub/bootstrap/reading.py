@@ -131,7 +131,7 @@ def _signer(
     folder: DataFolder, settings: Settings, custodian: Custodian
 ) -> Iterator[tuple[Callable[[], SignedTree | None], Callable[[], Sequence[VerifierKey]]]]:
     """How the signer's memory is read, and its keys, wherever it runs."""
-    if remote := remote_signer(folder, settings):
+    if remote := remote_signer(folder, settings, custodian):
         yield (lambda: remote.last), (lambda: remote.keys)
         return
     with closing(LastSigned.open_to_read(folder.last_signed)) as memory:

@@ -13,7 +13,7 @@ from adapters.storage.engine import Database
 from adapters.storage.migrate import create_views
 from adapters.storage.views import Views
 from hub.application.ports import LogEntry
-from hub.bootstrap.assembly import Core
+from hub.bootstrap.core import Core
 from hub.bootstrap.upgrade import database_url
 from hub.errors import LedgerMismatch, VerificationFailed
 from hub.projections.deliveries import DeliveryProjection
@@ -96,8 +96,9 @@ class _Hashing:
         for position, entry in enumerate(entries, start):
             if entry.position != position:
                 raise LedgerMismatch(f"event {position} is missing", position=position)
-            if entry.position == self.frontier.size < self._size:
-                self.frontier.append(entry.state)
+        done = self.frontier.size - start
+        if done >= 0:
+            self.frontier.extend(entry.state for entry in entries[done : self._size - start])
         return entries
 
     def __getattr__(self, name: str) -> Any:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -25,17 +26,19 @@ from hub.application.axis import AxisAgency, AxisError, AxisGateway
 from hub.application.axis_directory import AxisDirectory
 from hub.application.inbound import Arrivals, Patience
 from hub.application.lane import Lane
+from hub.application.leading import undisputed
 from hub.application.offload import Offloader
 from hub.application.outbound import Outbox, Pace
-from hub.application.ports import RelayRow
+from hub.application.ports import MayAct, RelayRow
 from hub.application.reconciliation import LastReconciled, Reconciliation
 from hub.application.registry import Registry
 from hub.application.relays import Relays
+from hub.application.untaken import Noticed
 from hub.config import AxisSetting, ConfigInvalid
 from hub.errors import HubError
 
 if TYPE_CHECKING:
-    from hub.bootstrap.assembly import Core
+    from hub.bootstrap.core import Core
 
 T = TypeVar("T")
 Work = Callable[[], Awaitable[object]]
@@ -53,19 +56,27 @@ _SETTLE_S = 900.0
 @dataclass(frozen=True, slots=True)
 class _Connection:
     setting: AxisSetting
-    gateway: AxisGateway
+    gateways: tuple[AxisGateway, ...]
     outbox: Outbox
     arrivals: Arrivals
     directory: AxisDirectory
     reconciliation: Reconciliation
+    on_demand: Reconciliation
 
 
 class AxisJob:
     """The connection to the axis of the settings; without one it only answers operators."""
 
-    def __init__(self, core: Core, lane: Lane, offload: Offloader) -> None:
-        """Raises ConfigInvalid for a secret that cannot be read."""
-        self._core, self._lane = core, lane
+    def __init__(
+        self,
+        core: Core,
+        lane: Lane,
+        offload: Offloader,
+        may_act: MayAct,
+        leave: Callable[[UUID], None],
+    ) -> None:
+        """`leave` has the sweep pass over an id. Raises ConfigInvalid for an unreadable secret."""
+        self._core, self._lane, self._may_act, self._leave = core, lane, may_act, leave
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._threads: ThreadPoolExecutor | None = None
@@ -75,7 +86,7 @@ class AxisJob:
             views=core.views,
             relays=core.relays,
             offload=offload,
-            reconciliation=self._connection.reconciliation if self._connection else None,
+            reconciliation=self._connection.on_demand if self._connection else None,
             outbox=self._connection.outbox if self._connection else None,
         )
 
@@ -103,7 +114,8 @@ class AxisJob:
                 ):
                     rounds.create_task(work)
         finally:
-            await axis.gateway.close()
+            for gateway in axis.gateways:
+                await gateway.close()
             if self._threads is not None:
                 self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -111,7 +123,9 @@ class AxisJob:
         core = self._core
         if setting is None:
             return None
-        gateway = gateway_of(setting, core.folder.root)
+        gateway = gateway_of(setting, core.folder.root, self._may_act)
+        # An operator's question changes nothing there, and is answered by any hub.
+        asked = gateway_of(setting, core.folder.root, undisputed)
         self._threads = ThreadPoolExecutor(_THREADS, "axis")
         core.on_published.append(self._published)
         scratch = scratch_in(core.contents.root, system_randomness)
@@ -137,6 +151,7 @@ class AxisJob:
             clock=system_clock,
             pace=Pace(first, longest),
             told=_told_of_going,
+            leave=self._leave,
             at_once=setting.send_at_once,
         )
         arrivals = Arrivals(
@@ -159,6 +174,7 @@ class AxisJob:
                 timedelta(seconds=setting.early_s), setting.fetch_tries, first, longest
             ),
             told=_told_of_coming,
+            leave=self._leave,
         )
         directory = AxisDirectory(
             gateway=gateway,
@@ -168,19 +184,31 @@ class AxisJob:
             told=lambda what: _logger.warning("the axis's directory", what=what),
             otherwise=self._listed_in(setting),
         )
-        reconciliation = Reconciliation(
-            gateway=gateway,
-            lane=self._lane,
-            log=core.log,
-            relays=core.relays,
-            content=core.content,
-            offload=self._offload,
-            clock=system_clock,
-            window=timedelta(days=setting.reconcile_days),
-            pause_s=min(setting.retry_first_s, _PAUSE_S),
-        )
+        noticed = Noticed(_grace_of(setting))
 
-        return _Connection(setting, gateway, outbox, arrivals, directory, reconciliation)
+        def reconciliation(through: AxisGateway) -> Reconciliation:
+            return Reconciliation(
+                gateway=through,
+                lane=self._lane,
+                log=core.log,
+                relays=core.relays,
+                content=core.content,
+                offload=self._offload,
+                clock=system_clock,
+                window=timedelta(days=setting.reconcile_days),
+                noticed=noticed,
+                pause_s=min(setting.retry_first_s, _PAUSE_S),
+            )
+
+        return _Connection(
+            setting,
+            (gateway, asked),
+            outbox,
+            arrivals,
+            directory,
+            reconciliation(gateway),
+            reconciliation(asked),
+        )
 
     def _listed_in(self, setting: AxisSetting) -> Callable[[], Sequence[AxisAgency]] | None:
         if not setting.directory_file:
@@ -209,11 +237,21 @@ class AxisJob:
         # started anew each day compares, too.
         last = await reconciliation.last()
         since = (system_clock() - last.at).total_seconds() if last else 0.0
-        await asyncio.sleep(
-            max(every.reconcile_every_s - since, min(every.reconcile_every_s, _SETTLE_S))
-        )
+        often_s = every.reconcile_every_s
+        wait = max(often_s - since, min(often_s, _SETTLE_S))
         work = partial(_compare, reconciliation)
-        await self._each(every, every.reconcile_every_s, "reconciliation", work)
+        while True:
+            # What waits then is on its way no more when the books are compared.
+            ahead = min(wait, _grace_of(every).total_seconds())
+            await asyncio.sleep(wait - ahead)
+            await self._round("a look at what waits", reconciliation.notice)
+            await asyncio.sleep(ahead)
+            done = await self._round("reconciliation", work)
+            wait = (
+                every.reconcile_every_s
+                if done
+                else min(every.reconcile_every_s, every.retry_longest_s)
+            )
 
     async def _round(self, name: str, work: Work) -> bool:
         """Whether it did not fail."""
@@ -235,6 +273,16 @@ class AxisJob:
         return await self._loop.run_in_executor(self._threads, work)
 
 
+def _grace_of(setting: AxisSetting) -> timedelta:
+    """How long what came to the axis may take until it is taken in, or parked.
+
+    The rounds may rest while nobody answers; the next one may be under way; a package may wait
+    for the document it speaks of.
+    """
+    rounds_s = 2 * setting.poll_every_s
+    return timedelta(seconds=setting.retry_longest_s + rounds_s + setting.early_s)
+
+
 async def _compare(reconciliation: Reconciliation) -> None:
     done = await reconciliation.run()
     ages = await reconciliation.ages()
@@ -248,13 +296,13 @@ async def _compare(reconciliation: Reconciliation) -> None:
     )
 
 
-def gateway_of(setting: AxisSetting, root: Path) -> AxisGateway:
+def gateway_of(setting: AxisSetting, root: Path, may_act: MayAct) -> AxisGateway:
     """What talks to the axis of the settings. Raises ConfigInvalid."""
     deadlines = Deadlines(call_s=setting.call_timeout_s, transfer_s=setting.transfer_timeout_s)
     secrets = tuple(_secret(root / name) for name in setting.secrets)
     if setting.kind == "national":
         national = NationalSettings(setting.endpoint, setting.system_id, secrets, deadlines)
-        return NationalAxis(national, lambda: system_clock().astimezone(VIETNAM))
+        return NationalAxis(national, lambda: system_clock().astimezone(VIETNAM), may_act=may_act)
     return ProvincialAxis(
         ProvincialSettings(
             endpoint=setting.endpoint,
@@ -264,7 +312,8 @@ def gateway_of(setting: AxisSetting, root: Path) -> AxisGateway:
             secrets=secrets,
             password=_secret(root / setting.password),
             deadlines=deadlines,
-        )
+        ),
+        may_act=may_act,
     )
 
 

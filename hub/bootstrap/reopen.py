@@ -25,7 +25,7 @@ from adapters.system import system_clock, system_randomness
 from hub.application.key_ring import KeyRing
 from hub.application.reopening import Authorised, ReopenLog, authorise
 from hub.application.vault import Vault
-from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.core import Core, open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.leading import alone_with
 from hub.bootstrap.presence import require_document_keys

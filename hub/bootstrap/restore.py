@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.storage.migrate import migrate
-from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.core import Core, open_core
 from hub.bootstrap.custody import Custodian
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.upgrade import database_is_missing, database_url

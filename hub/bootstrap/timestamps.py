@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict
 
 from adapters.timestamp.http import HttpTimestampAuthority
+from hub.application.ports import MayAct
 from hub.application.timestamping import Schedule, TrustedAuthority
 from hub.bootstrap.folder import DataFolder
 from hub.config import ConfigInvalid, Settings
@@ -21,24 +22,43 @@ from hub.config import TimestampAuthority as Configured
 from hub.errors import VerificationFailed
 from hub.evidence.chains import anchors_among
 from hub.evidence.der import CERTIFICATES_MAX
+from hub.evidence.found import Stamper
+from hub.proof.succession import read_trusted_root
 from hub.proof.timestamp_authority import TimestampAuthority
 from hub.proof.trust import TrustedRoot
 
 _FILE_BYTES_MAX = 1 << 20
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
-def authorities_to_ask(folder: DataFolder, settings: Settings) -> list[TrustedAuthority]:
+def authorities_to_ask(
+    folder: DataFolder, settings: Settings, may_act: MayAct
+) -> list[TrustedAuthority]:
     """Those of the settings. Raises ConfigInvalid when a certificate file cannot be used."""
     require_distinct(settings.timestamp_authorities)
     return [
         TrustedAuthority(
             name=each.name,
-            port=HttpTimestampAuthority(each.url, timeout_s=settings.timestamp_timeout_s),
+            port=HttpTimestampAuthority(
+                each.url, timeout_s=settings.timestamp_timeout_s, may_act=may_act
+            ),
             certificates=read_certificates(folder.root, each),
             policy=each.policy,
         )
         for each in settings.timestamp_authorities
     ]
+
+
+def stampers_of(folder: DataFolder, settings: Settings) -> tuple[Stamper, ...]:
+    """Whose timestamps count that documents carry: those of the settings and the trusted root.
+
+    The root ends them, and does not begin them: since when this hub asks an authority says
+    nothing of what it stamped for others before. Raises ConfigInvalid, and VerificationFailed
+    where the trusted root cannot be read.
+    """
+    root = read_trusted_root(folder.trusted_root.read_bytes())
+    known = authorities_of(folder, settings, root, since=_ALWAYS)
+    return tuple(Stamper(each.certificates, each.not_after) for each in known)
 
 
 def schedule_of(settings: Settings) -> Schedule:

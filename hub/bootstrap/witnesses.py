@@ -13,10 +13,11 @@ from adapters.system import system_randomness
 from adapters.witness.client import HttpWitness, new_client
 from hub.application.lane import Lane, NothingRecorded
 from hub.application.offload import Offloader
+from hub.application.ports import MayAct
 from hub.application.witnessing import SetWitnesses, Witnessing, WitnessState, WitnessStatus
 
 if TYPE_CHECKING:
-    from hub.bootstrap.assembly import Core
+    from hub.bootstrap.core import Core
 
 _logger = structlog.get_logger("hub.witnesses")
 
@@ -24,7 +25,7 @@ _logger = structlog.get_logger("hub.witnesses")
 class WitnessJob:
     """Records the set of witnesses at the start, then makes its rounds until it is cancelled."""
 
-    def __init__(self, core: Core, lane: Lane, offload: Offloader) -> None:
+    def __init__(self, core: Core, lane: Lane, offload: Offloader, may_act: MayAct) -> None:
         configured = core.settings.witnesses
         self._lane = lane
         self._vkeys = tuple(witness.vkey for witness in configured)
@@ -34,7 +35,9 @@ class WitnessJob:
         # Reading the machine's certificate authorities takes a tenth of a second.
         self._client = client = new_client() if configured else None
         self._witnessing = Witnessing(
-            [HttpWitness(each.key, each.url, client) for each in configured] if client else [],
+            [HttpWitness(each.key, each.url, client, may_act=may_act) for each in configured]
+            if client
+            else [],
             receipts=core.receipts,
             cosignatures=core.cosignatures,
             offload=offload,

@@ -39,7 +39,7 @@ def rebuild(
 
     Changes nothing. Exit status: 0 all are the same, 1 something differs.
     """
-    from hub.bootstrap.assembly import open_core
+    from hub.bootstrap.core import open_core
     from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
     from hub.bootstrap.rebuild import rebuild as rebuild_views

@@ -8,6 +8,7 @@ from typing import Any
 
 from hub.auditor.story import Line, What
 from hub.cli.console import local_time, shown
+from hub.cli.document_signatures import outcome_in_words
 from hub.cli.messages import N_, _
 from hub.cli.session import code_in_words
 
@@ -33,6 +34,16 @@ _SENTENCES = {
     What.ERASED: N_(
         "{ordered_by} ordered and {approved_by} approved that the document be erased by law "
         "({reason}; {basis}): its words and content are gone for good."
+    ),
+    What.AXIS_STATUS: N_(
+        "The axis says that {agency} reports the status {code}; nobody signed that here."
+    ),
+    What.AXIS_RECALL: N_(
+        "The axis says that {agency} wants the document back from {recipients}; nobody signed that "
+        "here."
+    ),
+    What.AXIS_EXAMINED: N_(
+        "The hub examined the signatures of what came over the axis at position {said}: {found}."
     ),
     What.EXAMINED: N_("The hub examined the signatures that the attachments carry."),
     What.IN_DOUBT: N_("The hub put a signature in doubt: its key was revoked."),
@@ -119,6 +130,8 @@ def _values(line: Line) -> dict[str, Any]:
         "case": shown(str(facts.get("case", ""))),
         "number": facts.get("attachment", ""),
         "topic": shown(line.topic),
+        "said": facts.get("position", ""),
+        "found": ", ".join(map(outcome_in_words, facts.get("signatures") or ())),
         **{name: shown(str(facts.get(name, ""))) for name in _OF_ERASURES},
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hub.cli.console import local_time, shown
@@ -43,6 +44,26 @@ _REASONS = {
 }
 
 
+_STAMP_REASONS = {
+    "": N_("a trusted authority vouches for it"),
+    "other-bytes": N_("it is over something else"),
+    "broken": N_("it does not fit its certificate"),
+    "weak": N_("it uses a weak algorithm"),
+    "usage": N_("its certificate is not made for time-stamping"),
+    "untrusted": N_("its authority is not trusted"),
+    "ended": N_("its authority had ended before anything proves that it existed"),
+    "later": N_("it is of after the arrival"),
+    "revoked": N_("its authority was revoked"),
+    "unreadable": N_("it cannot be read"),
+}
+
+
+def outcome_in_words(record: Mapping[str, Any]) -> str:
+    """What became of a signature, as an event has it."""
+    said = str(record.get("outcome"))
+    return _(_OUTCOMES.get(said, _OUTCOMES["unknown"]))
+
+
 def signature_in_words(signature: DocumentSignature) -> str:
     """One signature: over which file, by whom, when, and whether it holds."""
     names = [each for each in (signature.name, signature.organisation) if each]
@@ -51,29 +72,59 @@ def signature_in_words(signature: DocumentSignature) -> str:
     who = _(_SIGNERS.get(signature.signer, _SIGNERS["unknown"]))
     if names:
         who = f"{who} ({shown(', '.join(dict.fromkeys(names)))})"
-    if signature.form == "xml":
-        return _(
-            "Signature on the package from the axis by {who}: {outcome}, {reason}.",
-            who=who,
-            outcome=_(_OUTCOMES.get(signature.outcome, _OUTCOMES["unknown"])),
-            reason=_(_REASONS.get(signature.reason, signature.reason)),
+    words = {
+        "number": signature.attachment + 1,
+        "who": who,
+        "time": local_time(signature.signed_at) if signature.signed_at else "?",
+        "outcome": _(_OUTCOMES.get(signature.outcome, _OUTCOMES["unknown"])),
+        "reason": _(_REASONS[signature.reason])
+        if signature.reason in _REASONS
+        else shown(signature.reason),
+    }
+    if signature.status:
+        said = _(
+            "Signature on the status {code} of {agency} from the axis by {who}, at {time} by its"
+            " own word: {outcome}, {reason}.",
+            code=shown(signature.status),
+            agency=shown(signature.agency),
+            **words,
         )
-    said = _(
-        "Signature on file {number} by {who}, at {time} by its own word: {outcome}, {reason}.",
-        number=signature.attachment + 1,
-        who=who,
-        time=local_time(signature.signed_at) if signature.signed_at else "?",
-        outcome=_(_OUTCOMES.get(signature.outcome, _OUTCOMES["unknown"])),
-        reason=_(_REASONS[signature.reason]) if signature.reason in _REASONS else signature.reason,
-    )
+    elif signature.form != "xml":
+        said = _(
+            "Signature on file {number} by {who}, at {time} by its own word: {outcome}, {reason}.",
+            **words,
+        )
+    elif signature.signed_at is None:
+        said = _("Signature on the package from the axis by {who}: {outcome}, {reason}.", **words)
+    else:
+        said = _(
+            "Signature on the package from the axis by {who}, at {time} by its own word: {outcome},"
+            " {reason}.",
+            **words,
+        )
+    return " ".join([said, *_stamp_in_words(signature)])
+
+
+def _stamp_in_words(signature: DocumentSignature) -> Iterator[str]:
+    """What became of the timestamp over it, and by which time it was judged."""
+    words = {
+        "who": shown(signature.stamp_authority) or _("an authority"),
+        "time": local_time(signature.stamped_at) if signature.stamped_at else "?",
+        "outcome": _(_OUTCOMES.get(signature.stamp, _OUTCOMES["unknown"])),
+        "reason": _(_STAMP_REASONS[signature.stamp_reason])
+        if signature.stamp_reason in _STAMP_REASONS
+        else shown(signature.stamp_reason),
+    }
     if not signature.stamp:
-        return said
-    stamp = _(
-        "Its timestamp says {time}: {outcome}.",
-        time=local_time(signature.stamped_at) if signature.stamped_at else "?",
-        outcome=_(_OUTCOMES.get(signature.stamp, _OUTCOMES["unknown"])),
-    )
-    return f"{said} {stamp}"
+        pass
+    elif signature.stamp_over == "document":
+        yield _("A timestamp of {who} over the file says {time}: {outcome}, {reason}.", **words)
+    else:
+        yield _("Its timestamp of {who} says {time}: {outcome}, {reason}.", **words)
+    if signature.judged_by == "stamp":
+        yield _("It was judged as of the timestamp.")
+    else:
+        yield _("It was judged as of its arrival.")
 
 
 def signature_as_json(signature: DocumentSignature) -> dict[str, Any]:
@@ -90,5 +141,12 @@ def signature_as_json(signature: DocumentSignature) -> dict[str, Any]:
         "issuer": signature.issuer,
         "stamp": signature.stamp or None,
         "stamped_at": signature.stamped_at and signature.stamped_at.isoformat(),
+        "stamp_over": signature.stamp_over or None,
+        "stamp_reason": signature.stamp_reason,
+        "stamp_authority": signature.stamp_authority,
+        "judged_by": signature.judged_by,
+        "judged_at": signature.judged_at and signature.judged_at.isoformat(),
+        "agency": signature.agency or None,
+        "status": signature.status or None,
         "position": signature.position,
     }

@@ -436,6 +436,31 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         N_("The signer's process does not answer."),
         N_("Start it with `lienthong signer serve`, and check `signer` in the settings."),
     ),
+    "SignerNotTrusted": (
+        "SIGNER_NOT_TRUSTED",
+        N_("Who answers as the signer shows a certificate that this hub does not accept."),
+        N_("Compare the signer's fingerprint; if it is new, `lienthong signer link accept` it."),
+    ),
+    "SignerTurnsAway": (
+        "SIGNER_TURNS_AWAY",
+        N_("The signer does not accept this hub's certificate."),
+        N_("Let it in at the signer with `lienthong signer link accept`."),
+    ),
+    "SignerCertificateEnded": (
+        "SIGNER_CERTIFICATE",
+        N_("A certificate between hub and signer is not in force."),
+        N_("Make a new one with `lienthong signer link make`; if it is good, look at the clocks."),
+    ),
+    "SignerLinkBroken": (
+        "SIGNER_LINK",
+        N_("This hub's certificate or key for the signer cannot be used."),
+        N_("See what is there with `lienthong signer link show`, and mend what is named."),
+    ),
+    "LinkRefused": (
+        "LINK_REFUSED",
+        N_("That cannot be done with the certificates between hub and signer."),
+        N_("See what is there with `lienthong signer link show`; nothing was changed."),
+    ),
     "TokenUnavailable": (
         "TOKEN_UNAVAILABLE",
         N_("The token with the hub's keys cannot be used."),

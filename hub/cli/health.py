@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hub.cli.console import say, say_json, shown
 from hub.cli.errors import CommandFailed
 from hub.cli.messages import _
+from hub.cli.sentences import in_words
 from hub.cli.session import JsonOption
+
+if TYPE_CHECKING:
+    from hub.config import Settings
 
 _WITHIN_S = 5
 _ANSWER_BYTES_MAX = 64 * 1024
@@ -32,7 +36,8 @@ def health(
     """
     from hub.config import Settings
 
-    address = Settings.load(folder).metrics_listen
+    settings = Settings.load(folder)
+    address = settings.metrics_listen
     if not address or address.endswith(":0"):
         raise CommandFailed(
             "NOT_CONFIGURED",
@@ -40,16 +45,28 @@ def health(
             _("Set `metrics_listen` in hub.toml, such as 127.0.0.1:9464, and restart it."),
         )
     found = _asked(address)
+    # The page tells anybody who asks no more than names; whoever is here may know why.
+    trouble = _trouble(folder, settings) if "signer" in found["failing"] else None
     if json_:
-        say_json(found)
+        say_json({**found, "signer": trouble})
     elif found["ready"]:
         say(_("The hub is ready."), style="bold green")
     if not found["ready"]:
+        checks = shown(", ".join(found["failing"]))
+        sentence = _("The hub is not ready: {checks}", checks=checks)
         raise CommandFailed(
             "NOT_READY",
-            _("The hub is not ready: {checks}", checks=shown(", ".join(found["failing"]))),
+            f"{sentence}; {shown(in_words(trouble))}" if trouble else sentence,
             _("Read its log before you restart it."),
         )
+
+
+def _trouble(folder: Path, settings: Settings) -> str | None:
+    from hub.bootstrap.folder import DataFolder
+    from hub.bootstrap.signer import trouble_with_signer
+
+    within = {"signer_timeout_s": min(settings.signer_timeout_s, _WITHIN_S)}
+    return trouble_with_signer(DataFolder(folder), settings.model_copy(update=within))
 
 
 def _asked(address: str) -> dict[str, Any]:

@@ -257,12 +257,19 @@ def _trusted_roots() -> typer.Typer:
 
 
 def _signers() -> typer.Typer:
-    from hub.cli import signer
+    from hub.cli import signer, signer_link
 
     signers = typer.Typer(
         no_args_is_help=True, help="Sign checkpoints in a process of its own, apart from the hub."
     )
     signers.command("serve")(signer.serve)
+    links = typer.Typer(
+        no_args_is_help=True, help="Let hubs and a signer on another machine know each other."
+    )
+    for command in (signer_link.make, signer_link.accept, signer_link.switch,
+                    signer_link.forget, signer_link.show):  # fmt: skip
+        links.command()(command)
+    signers.add_typer(links, name="link")
     return signers
 
 

@@ -45,9 +45,20 @@ def relay_state_in_words(state: RelayState) -> str:
     return _(_STATES.get(state, _UNKNOWN))
 
 
-def status(profile: ProfileOption, json_: JsonOption = False) -> None:
+def status(
+    profile: ProfileOption,
+    *,
+    signed: Annotated[
+        bool,
+        typer.Option(
+            "--signed",
+            help="List too what came with signatures, and what the worst of them is worth.",
+        ),
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
     """Say how it stands with the national axis, and list what is not over."""
-    standing, relays = run(_status(profile))
+    standing, relays = run(_status(profile, signed=signed))
     if json_:
         say_json(_status_members(standing, relays))
         return
@@ -129,10 +140,14 @@ def reconcile(
     _show_report(done)
 
 
-async def _status(profile: Path) -> tuple[AxisStatus, list[Relay]]:
+async def _status(profile: Path, *, signed: bool) -> tuple[AxisStatus, list[Relay]]:
     async with operator(profile) as registry:
         standing = await registry.axis.status()
-        return standing, [each async for each in registry.axis.relays()]
+        relays = [each async for each in registry.axis.relays()]
+        if signed:
+            taken = registry.axis.relays(RelayState.TAKEN)
+            relays += [each async for each in taken if each.reason]
+        return standing, relays
 
 
 async def _resume(

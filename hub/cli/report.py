@@ -51,6 +51,9 @@ _OBSERVED = {
     "hub.Exchange.DocumentReplaced": N_("replaced by a later document"),
     "hub.Exchange.PayloadErased": N_("erased by law, for good"),
     "hub.Exchange.SignatureVerdictMade": N_("the signatures it carries were examined"),
+    "hub.Exchange.AxisSignaturesExamined": N_(
+        "the signatures of a package from the axis were examined"
+    ),
     "hub.Exchange.SignatureInDoubt": N_("a signature is in doubt, its key was revoked"),
 }
 

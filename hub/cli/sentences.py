@@ -467,7 +467,34 @@ USAGE = (
     N_("Input should be greater than or equal to {number}"),
 )
 
-_KNOWN = (*FINDINGS, *REFUTATIONS, *TIMESTAMPS, *LEDGER, *HUB, *USAGE)
+# What stands between a hub and a signer of its own; a test holds them to what is said.
+SIGNER = (
+    N_("the checkpoint of size {size} is not what the signer was asked for"),
+    N_("the signer on {place}: {why}"),
+    N_("no answer in time"),
+    N_("it hung up in the middle of an answer"),
+    N_("its certificate is not one that is accepted here"),
+    N_("its certificate has ended, or has not begun"),
+    N_("to it, this hub's certificate has ended"),
+    N_("it does not accept this hub's certificate"),
+    N_("this hub's certificate has ended on {day}"),
+    N_("this hub's certificate begins only on {day}"),
+    N_("the signer's own certificate has ended on {day}"),
+    N_("the signer is that of {other}, not {origin}"),
+    N_("{folder}: accepts nobody; `{command}` lets somebody in"),
+    N_("{folder}: has no such certificate; `{command}` makes one"),
+    N_("{file}: holds not exactly one certificate in PEM"),
+    N_("{file}: is not the key of the certificate beside it"),
+    N_("no certificate waits; `{command}` makes one"),
+    N_("the certificate has ended on {day}"),
+    N_("this is not the certificate of a hub"),
+    N_("this is not the certificate of a signer"),
+    N_("{count} certificates are accepted; forget one first"),
+    N_("name exactly one accepted certificate by at least {count} digits"),
+    N_("a name has 1 to {count} characters"),
+)
+
+_KNOWN = (*FINDINGS, *REFUTATIONS, *TIMESTAMPS, *LEDGER, *HUB, *SIGNER, *USAGE)
 
 
 def in_words(text: str) -> str:

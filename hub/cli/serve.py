@@ -53,7 +53,8 @@ def serve(
 
 
 async def _serve(folder: Path, *, standby: bool, together: bool) -> None:
-    from hub.bootstrap.assembly import open_core, running_hub
+    from hub.bootstrap.assembly import running_hub
+    from hub.bootstrap.core import open_core
     from hub.bootstrap.custody import custodian_of
     from hub.bootstrap.folder import DataFolder
     from hub.bootstrap.memory import look_rarely

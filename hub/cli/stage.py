@@ -23,7 +23,7 @@ from hub.cli.messages import Language, _
 HUB_LOG = "hub.log"
 
 # Far beyond what any step needs; a demo that hangs proves nothing.
-_STEP_S = 60.0
+_STEP_S = 180.0
 _INDENT = "    "
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,8 @@ from hub.proof.__main__ import (
 )
 from hub.proof.checks import Checks
 from hub.proof.findings import Findings, Verdict, worse
-from hub.proof.folders import content_in, examine_files, files_in, reason
+from hub.proof.folders import content_in, files_in, reason
+from hub.proof.processes import PROCESSES_MAX, examine_by
 from hub.proof.tiles import TiledLog, open_log
 from hub.proof.together import Together
 from hub.proof.trust import TrustedRoot
@@ -110,6 +112,15 @@ def verify(
     policy: PolicyOption = None,
     log: LogOption = None,
     content: ContentOption = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=PROCESSES_MAX,
+            help="Examine with so many processes; they find the same.",
+        ),
+    ] = 1,
     json_: JsonOption = False,
 ) -> None:
     """Find out what receipts and bundles prove, without the hub.
@@ -119,12 +130,12 @@ def verify(
     """
     # On one log is more than on one tree: with a log there is nothing left to compare.
     together = None if log else Together()
-    with checking(
-        trust, editions=editions, policy=policy, log=log, content=content, together=together
-    ) as checks:
+    opening = partial(_opening, believed(trust, policy, editions), log, content)
+    with opening(together) as checks:
         # The tool that stands alone examines by the same code, so the two can never disagree
         # but where that one says NOT CHECKED.
-        report = _with_progress(files, examine_files(files_in(files), checks))
+        examined = examine_by(processes, files_in(files), checks, opening)
+        report = _with_progress(files, examined)
         worst = print_json(report, together) if json_ else _show(report, together)
     raise typer.Exit(EXIT_STATUS[worst])
 
@@ -140,23 +151,35 @@ def checking(
     together: Together | None = None,
 ) -> Iterator[Checks]:
     """What an examination goes by. Raises CommandFailed for what cannot be used."""
-    # Libraries that build chains take a moment to load, and no other command needs them.
-    from hub.evidence.judging import Judge
+    with _opening(believed(trust, policy, editions), log, content, together) as checks:
+        yield checks
 
+
+def believed(trust: Path, policy: Path | None, editions: Path | None) -> TrustedRoot:
+    """The trusted root, with the verifier's own policy. Raises CommandFailed."""
     try:
-        believed = trust_in(trust, policy, editions)
+        return trust_in(trust, policy, editions)
     except UnusableFile as error:
         raise CommandFailed(
             "UNUSABLE",
             _(_UNUSABLE[error.what], why=in_words(error.why)),
             _("Get it again, by a way you trust."),
         ) from error
+
+
+@contextmanager
+def _opening(
+    trust: TrustedRoot, log: str | None, content: Path | None, together: Together | None
+) -> Iterator[Checks]:
+    # Libraries that build chains take a moment to load, and no other command needs them.
+    from hub.evidence.judging import Judge
+
     look = content_in(content) if content else None
-    with _opened(log, believed) as tiled:
+    with _opened(log, trust) as tiled:
         yield Checks(
-            believed,
+            trust,
             log=tiled,
-            beyond=Judge(believed, lambda: datetime.now(UTC)),
+            beyond=Judge(trust, lambda: datetime.now(UTC)),
             content=look,
             together=together,
         )

@@ -397,8 +397,14 @@ class DocumentSignature:
     `outcome` is `valid`, `invalid` or `unknown`, `reason` a code word. `signer` is `person`,
     `agency` or `unknown` (NĐ 30/2020); names are there only for who may have the content.
     `signed_at` is the signer's own word; `stamp` is what became of a timestamp over the signature
-    (`valid`, `invalid`, `unknown`; empty where there is none), `stamped_at` its time. The fact at
-    `position` proves that the hub said so.
+    or, by `stamp_over`, the `document` later (`valid`, `invalid`, `unknown`; empty where there is
+    none), `stamped_at` its time, `stamp_reason` a code word, `stamp_authority` who made it by its
+    own word. The signature was judged as of `judged_at`: that time where `judged_by` is `stamp`,
+    when the document arrived where it is `arrival`. The fact at `position` proves that the hub
+    said so.
+
+    Where `status` is not empty it is the signature of a status or recall from the axis, which
+    `agency` is said to have said.
     """
 
     attachment: int
@@ -413,6 +419,13 @@ class DocumentSignature:
     issuer: str = ""
     stamp: str = ""
     stamped_at: datetime | None = None
+    stamp_over: str = ""
+    stamp_reason: str = ""
+    stamp_authority: str = ""
+    judged_by: str = "arrival"
+    judged_at: datetime | None = None
+    agency: str = ""
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,6 +513,7 @@ class Repeated:
 def _document_signature(signature: wire.DocumentSignature) -> DocumentSignature:
     signed = signature.signing_time if signature.HasField("signing_time") else None
     stamped = signature.stamp_time if signature.HasField("stamp_time") else None
+    judged = signature.judge_time if signature.HasField("judge_time") else None
     return DocumentSignature(
         attachment=signature.attachment,
         form=signature.form,
@@ -513,6 +527,13 @@ def _document_signature(signature: wire.DocumentSignature) -> DocumentSignature:
         position=signature.verdict_position,
         stamp=signature.stamp,
         stamped_at=stamped and _instant(stamped),
+        stamp_over=signature.stamp_over,
+        stamp_reason=signature.stamp_reason,
+        stamp_authority=signature.stamp_authority,
+        judged_by=signature.judged_by or "arrival",
+        judged_at=judged and _instant(judged),
+        agency=signature.agency,
+        status=signature.status,
     )
 
 

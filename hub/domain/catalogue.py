@@ -76,6 +76,7 @@ EVENTS: dict[str, type[Any]] = {
         Agency.CertificateRevoked,
         Agency.RevocationReviewed,
         Exchange.SignatureVerdictMade,
+        Exchange.AxisSignaturesExamined,
         Exchange.SignatureInDoubt,
         RevocationEvidence.Created,
         Log.LogFrozen,

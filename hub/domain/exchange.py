@@ -51,8 +51,10 @@ class SignatureRecord(TypedDict):
     `attachment` counts from 0, `form` is `pdf` or `cms`, `outcome` `valid`, `invalid` or `unknown`
     with its `reason` as a code word; `signer` is `person`, `agency` or `unknown`. `signed_at` is
     the signer's own word, empty where there is none. `stamp` is what became of a timestamp over
-    the signature: `valid`, `invalid`, `unknown`, or empty where there is none; `stamped_at` is
-    its time.
+    the signature, or over the document later: `valid`, `invalid`, `unknown`, or empty where there
+    is none; `stamped_at` is its time, `stamp_over` `signature` or `document`, `stamp_reason` a code
+    word. The signature was judged as of `judged_at`: the time of that stamp where `judged_by` is
+    `stamp`, of the document's arrival where it is `arrival`.
     """
 
     attachment: int
@@ -63,6 +65,10 @@ class SignatureRecord(TypedDict):
     signed_at: str
     stamp: str
     stamped_at: str
+    stamp_over: str
+    stamp_reason: str
+    judged_by: str
+    judged_at: str
 
 
 class Exchange(Aggregate):
@@ -179,7 +185,7 @@ class Exchange(Aggregate):
         """
 
         TOPIC = "hub.Exchange.SignatureVerdictMade"
-        class_version = 2
+        class_version = 3
         sender: str
         envelope_digest: str
         document: int | None
@@ -195,6 +201,35 @@ class Exchange(Aggregate):
             signatures = [{**each, "stamp": "", "stamped_at": ""} for each in data["signatures"]]
             demanded = ["valid"] if data["document"] is None else []
             return {**data, "signatures": signatures, "demanded": demanded}
+
+        @staticmethod
+        def upcast_v2_v3(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            """All were judged as of their arrival; only timestamps over signatures were told."""
+            later = {"stamp_reason": "", "judged_by": "arrival", "judged_at": ""}
+            signatures = [
+                {**each, "stamp_over": "signature" if each["stamp"] else "", **later}
+                for each in data["signatures"]
+            ]
+            return {**data, "signatures": signatures}
+
+    class AxisSignaturesExamined(Aggregate.Event):
+        """The hub examined the signatures of a status or recall that came over the axis.
+
+        `position` is that of the fact that took it in, `relay` its package, `code` what it says:
+        a status, `13` or `recall`. `agency` is who is said to have said it. `report` is the digest
+        of what stands in the payload store: names and certificates. Nothing follows from it.
+        """
+
+        TOPIC = "hub.Exchange.AxisSignaturesExamined"
+        sender: str
+        envelope_digest: str
+        position: int
+        relay: str
+        agency: str
+        code: str
+        signatures: list[SignatureRecord]
+        report: str
+        parties: list[str]
 
     class SignatureInDoubt(Aggregate.Event):
         """A statement was accepted after the time from which its key is revoked.
@@ -328,6 +363,7 @@ class Exchange(Aggregate):
         self.replaced_by: str | None = None
         self.in_doubt: list[int] = []
         self.examined = False
+        self.axis_examined: list[int] = []
         self.erased = False
 
     def supersede(
@@ -365,13 +401,27 @@ class Exchange(Aggregate):
             timestamp=at,
             sender=self.sender,
             envelope_digest=self.envelope_digest,
-            parties=[self.sender, *self.recipients],
             **facts,
         )
 
     @event(SignatureVerdictMade)
     def _apply_verdict(self) -> None:
         self.examined = True
+
+    def examine_axis(self, *, at: datetime, position: int, **facts: object) -> None:
+        """Record what was found out about a status or recall that the axis brought."""
+        self.trigger_event(
+            self.AxisSignaturesExamined,
+            timestamp=at,
+            sender=self.sender,
+            envelope_digest=self.envelope_digest,
+            position=position,
+            **facts,
+        )
+
+    @event(AxisSignaturesExamined)
+    def _apply_axis_examined(self, position: int) -> None:
+        self.axis_examined.append(position)
 
     def doubt(self, *, at: datetime, position: int, **facts: object) -> None:
         """Record that the signature behind the fact at a position is in doubt."""

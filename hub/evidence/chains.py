@@ -68,6 +68,10 @@ class EvidenceMissing(VerificationFailed):
     """
 
 
+class WrongUsage(VerificationFailed):
+    """The certificate is made for something else than it was used for."""
+
+
 class Usage(StrEnum):
     """What a certificate was used for, which decides what must stand in it."""
 
@@ -292,22 +296,26 @@ def _require_usage(certificate: x509.Certificate, usage: Usage) -> None:
     if usage is Usage.TIMESTAMPING:
         only = {ExtendedKeyUsageOID.TIME_STAMPING}
         if extended is None or not extended.critical or set(extended.value) != only:
-            raise bad_chain("the certificate is not made for time-stamping and nothing else")
+            raise _unfit("the certificate is not made for time-stamping and nothing else")
         return
     basic = _extension(certificate, x509.BasicConstraints)
     if basic is not None and basic.value.ca:
-        raise bad_chain("the certificate is an authority's, not a signer's")
+        raise _unfit("the certificate is an authority's, not a signer's")
     keys = _extension(certificate, x509.KeyUsage)
     if keys is None or not (keys.value.digital_signature or keys.value.content_commitment):
-        raise bad_chain("the certificate is not made for signing")
+        raise _unfit("the certificate is not made for signing")
     if usage is Usage.CONNECTION:
         if extended is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in extended.value:
-            raise bad_chain("the certificate is not made for connections")
+            raise _unfit("the certificate is not made for connections")
         return
     # Signing documents has no extended usage that all authorities agree on; a certificate
     # that names only TLS is none all the same.
     if extended is not None and not set(extended.value) - _TLS:
-        raise bad_chain("the certificate is made for connections, not for signing documents")
+        raise _unfit("the certificate is made for connections, not for signing documents")
+
+
+def _unfit(why: str) -> WrongUsage:
+    return WrongUsage(why, step="chain")
 
 
 def _extension(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from asn1crypto import cms
@@ -20,7 +22,11 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import async_validate_detached_cms, async_validate_pdf_signature
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.settings import KeyUsageConstraints
-from pyhanko.sign.validation.status import SignatureCoverageLevel, StandardCMSSignatureStatus
+from pyhanko.sign.validation.status import (
+    PdfSignatureStatus,
+    SignatureCoverageLevel,
+    StandardCMSSignatureStatus,
+)
 from pyhanko_certvalidator import ValidationContext
 
 from hub.errors import VerificationFailed
@@ -31,8 +37,17 @@ from hub.evidence.der import (
     UNREADABLE,
     load_certificate,
 )
-from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer
-from hub.evidence.tokens import parse_token, verify_token
+from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer, Stamp
+from hub.evidence.stamps import (
+    DOCUMENT,
+    SIGNATURE,
+    TOKENS_MAX,
+    Proof,
+    examine_token,
+    proven,
+    stamped,
+    tokens_of,
+)
 
 SIGNATURES_MAX = 32
 """How many signatures of one file are looked at."""
@@ -54,10 +69,11 @@ def examine_pdf(data: bytes, authorities: Authorities, at: datetime) -> list[Fou
 
     1. The bytes it covers are unchanged, and signed with no weak digest. 2. It covers the file,
     and what was added later is allowed (ISO 32000-2, 12.8.2.2). 3. Its certificate is for
-    signing documents and led to an anchor at `at`.
+    signing documents and led to an anchor at `at`. Each with what the timestamps over it prove.
     """
     try:
-        return list(_signatures(PdfFileReader(io.BytesIO(data), strict=False), authorities, at))
+        reader = PdfFileReader(io.BytesIO(data), strict=False)
+        return list(_signatures(reader, data, authorities, at))
     except Exception:
         return [FoundSignature("pdf", Outcome.UNKNOWN, "unreadable")]
 
@@ -95,7 +111,7 @@ def _detached(
 ) -> FoundSignature:
     """That of one signer, as if it had signed alone: each signs for itself (RFC 5652, 5.1)."""
     alone = signed.copy()
-    alone["signer_infos"] = [info]
+    alone["signer_infos"] = [_unstamped(info)]
     try:
         status = asyncio.run(
             async_validate_detached_cms(
@@ -109,27 +125,34 @@ def _detached(
         found = _judged("cms", status, certificates, authorities, at)
     except Exception:
         return FoundSignature("cms", Outcome.UNKNOWN, "unreadable")
-    return _stamped(found, info, authorities)
+    stamps = _over_signature(info, authorities, [Proof(at)])
+    return stamped(found, stamps, at, _as_of(found, certificates, authorities))
 
 
 def _signatures(
-    reader: PdfFileReader, authorities: Authorities, at: datetime
+    reader: PdfFileReader, data: bytes, authorities: Authorities, at: datetime
 ) -> Iterator[FoundSignature]:
     if reader.encrypted:
         yield FoundSignature("pdf", Outcome.UNKNOWN, "encrypted")
         return
     embedded = reader.embedded_regular_signatures
+    later = _over_document(reader, data, authorities, at) if embedded else []
     for number, signature in enumerate(embedded):
         if number == SIGNATURES_MAX:
             yield FoundSignature("pdf", Outcome.UNKNOWN, "too-many")
             return
-        yield _embedded(signature, authorities, at)
+        yield _embedded(signature, later, authorities, at)
 
 
 def _embedded(
-    signature: EmbeddedPdfSignature, authorities: Authorities, at: datetime
+    signature: EmbeddedPdfSignature,
+    later: Sequence[_OverDocument],
+    authorities: Authorities,
+    at: datetime,
 ) -> FoundSignature:
+    info = signature.signer_info
     try:
+        signature.signer_info = _unstamped(info)
         status = asyncio.run(
             async_validate_pdf_signature(
                 signature,
@@ -137,11 +160,21 @@ def _embedded(
                 key_usage_settings=_OUR_USAGE,
             )
         )
+        end = sum([*map(int, signature.byte_range)][-2:])
     except Exception:
         return FoundSignature("pdf", Outcome.UNKNOWN, "unreadable")
     certificates = [each.dump() for each in signature.other_embedded_certs]
-    found = _judged("pdf", status, certificates, authorities, at)
-    found = _stamped(found, signature.signer_info, authorities)
+    found = _covering(_judged("pdf", status, certificates, authorities, at), status)
+    over = [each.stamp for each in later if each.begins >= end]
+    proofs = [Proof(at), proven(over, Proof(at))]
+    own = _over_signature(info, authorities, proofs)
+    # Of those over the file only the valid ones are about this signature.
+    over = [each for each in over if each.outcome is Outcome.VALID]
+    return stamped(found, [*own, *over], at, _as_of(found, certificates, authorities))
+
+
+def _covering(found: FoundSignature, status: PdfSignatureStatus) -> FoundSignature:
+    """A signature in a PDF, in the light of what it covers."""
     if found.outcome is Outcome.INVALID:
         return found
     coverage = status.coverage or SignatureCoverageLevel.UNCLEAR
@@ -153,36 +186,64 @@ def _embedded(
     return found
 
 
-def _stamped(
-    found: FoundSignature, info: cms.SignerInfo, authorities: Authorities
-) -> FoundSignature:
-    """With what became of the timestamp over the signature (PAdES-T, ETSI EN 319 142-1, 5.4).
+@dataclass(frozen=True, slots=True)
+class _OverDocument:
+    """A timestamp over the first `begins` bytes of a file, and what follows behind itself."""
 
-    It proves that the signature existed at that time. Nothing else is judged by it here.
+    begins: int
+    stamp: Stamp
+
+
+def _over_document(
+    reader: PdfFileReader, data: bytes, authorities: Authorities, at: datetime
+) -> list[_OverDocument]:
+    """The document timestamps (PAdES-LTA, ETSI EN 319 142-1, 5.5), the last first.
+
+    Each is a proof for those that it covers.
     """
-    tokens = [
-        value.dump()
-        for attribute in info["unsigned_attrs"] or ()
-        if attribute["type"].native == "signature_time_stamp_token"
-        for value in attribute["values"]
-    ]
-    if not tokens:
-        return found
-    stamped_at = None
+    found: list[_OverDocument] = []
+    for each in reader.embedded_timestamp_signatures[: -TOKENS_MAX - 1 : -1]:
+        first, begins, again, length = map(int, each.byte_range)
+        if first != 0 or not 0 < begins < again <= again + length <= len(data):
+            continue
+        covering = [one.stamp for one in found if one.begins >= again + length]
+        proofs = [Proof(at), proven(covering, Proof(at))]
+        with suppress(Exception):  # One that cannot be read covers nothing, and harms nothing.
+            token = cms.ContentInfo.load(each.pkcs7_content).dump()
+            message = data[:begins] + data[again : again + length]
+            stamp = examine_token(token, message, authorities, proofs, DOCUMENT)
+            found.append(_OverDocument(begins, stamp))
+    return found
+
+
+def _unstamped(info: cms.SignerInfo) -> cms.SignerInfo:
+    """Without what nobody signed: the library would trip over a timestamp that is none."""
+    bare = info.copy()
+    del bare["unsigned_attrs"]
+    return bare
+
+
+def _over_signature(
+    info: cms.SignerInfo, authorities: Authorities, proofs: Sequence[Proof]
+) -> list[Stamp]:
+    """The timestamps over one signature (PAdES-T, CAdES-T; ETSI EN 319 122-1, 5.3)."""
     try:
-        stamped_at = parse_token(tokens[0]).gen_time
-        verify_token(
-            tokens[0],
-            info["signature"].native,
-            anchors=(*authorities.stampers, *authorities.anchors),
-            others=authorities.others,
-        )
-    except VerificationFailed as failure:
-        # A chain that leads nowhere, or another digest than ours, speaks neither way.
-        speaks = failure.step in {"imprint", "signature"}
-        outcome = Outcome.INVALID if speaks else Outcome.UNKNOWN
-        return replace(found, stamp=outcome.value, stamped_at=stamped_at)
-    return replace(found, stamp=Outcome.VALID.value, stamped_at=stamped_at)
+        signature = info["signature"].native
+        return [
+            examine_token(token, signature, authorities, proofs, SIGNATURE)
+            for token in tokens_of(info)
+        ]
+    except Exception:  # A token that cannot be read harms nothing.
+        return [Stamp(SIGNATURE, Outcome.UNKNOWN, "unreadable")]
+
+
+def _as_of(
+    found: FoundSignature, certificates: Sequence[bytes], authorities: Authorities
+) -> Callable[[datetime], FoundSignature]:
+    """What is to be said of a signature at another moment: no time mends one that is broken."""
+    if found.outcome is Outcome.INVALID:
+        return lambda _: found
+    return partial(chained, found, certificates, authorities)
 
 
 def _judged(
@@ -200,20 +261,17 @@ def _judged(
         return _as(found, Outcome.INVALID, "broken")
     if status.md_algorithm not in _STRONG:
         return _as(found, Outcome.INVALID, "weak")
-    return chained(found, der, certificates, authorities, at)
+    return chained(found, certificates, authorities, at)
 
 
 def chained(
-    found: FoundSignature,
-    der: bytes,
-    certificates: Sequence[bytes],
-    authorities: Authorities,
-    at: datetime,
+    found: FoundSignature, certificates: Sequence[bytes], authorities: Authorities, at: datetime
 ) -> FoundSignature:
     """A signature that holds, in the light of whose it is: whether its chain led to an anchor.
 
     `certificates` are those that came along. None of them is an anchor.
     """
+    der = found.chain[0]
     if len(certificates) > CERTIFICATES_MAX - len(authorities.anchors) - len(authorities.others):
         return _as(found, Outcome.UNKNOWN, "too-many")
     others = (*authorities.others, *(each for each in certificates if each != der))
@@ -226,7 +284,7 @@ def chained(
             others=others,
         )
     except VerificationFailed:
-        return _as(found, Outcome.UNKNOWN, _why_no_chain(der, at))
+        return _as(found, Outcome.UNKNOWN, _why_no_chain(der, at), (der,))
     return _as(found, Outcome.VALID, "", chain.certificates)
 
 

@@ -10,7 +10,6 @@ order; in a request the signature and the content follow, with the lengths it na
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import resource
@@ -20,18 +19,14 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from hub.evidence.documents import examine_cms, examine_pdf
-from hub.evidence.found import LENGTH_BYTES, Authorities, FoundSignature, answer
+from hub.evidence.found import LENGTH_BYTES, FoundSignature, answer, authorities_in
 from hub.evidence.packages import FORM, examine_package
 
 _MEMORY_BYTES_MAX = 2 << 30
 
 
 def _examine(header: Mapping[str, Any], source: BinaryIO) -> list[FoundSignature]:
-    authorities = Authorities(
-        tuple(base64.b64decode(each) for each in header["anchors"]),
-        tuple(base64.b64decode(each) for each in header["others"]),
-        tuple(base64.b64decode(each) for each in header["stampers"]),
-    )
+    authorities = authorities_in(header)
     at = datetime.fromisoformat(header["at"])
     length = header["signature_bytes"]
     signature = None if length is None else source.read(length)

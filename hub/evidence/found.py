@@ -16,6 +16,9 @@ EXAMINED_BYTES_MAX = 64 << 20
 HEADER_BYTES_MAX = 4 << 20
 LENGTH_BYTES = 4
 
+STAMPS_TOLD_MAX = 2
+"""How many timestamps over one signature are told of."""
+
 
 class Outcome(StrEnum):
     """What became of one signature."""
@@ -34,26 +37,65 @@ class Signer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stamper:
+    """A time-stamping authority: its certificates (DER), those that issued themselves anchors.
+
+    `until` is the last instant at which its word counts; None where no end is known.
+    """
+
+    certificates: tuple[bytes, ...]
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Authorities:
     """Certificates (DER): the trust anchors for signers, and those that lead to them.
 
-    `stampers` are anchors of time-stamping authorities, beside those for signers.
+    `stampers` are time-stamping authorities, beside those for signers.
     """
 
     anchors: tuple[bytes, ...]
     others: tuple[bytes, ...] = ()
-    stampers: tuple[bytes, ...] = ()
+    stampers: tuple[Stamper, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is to be said of a signature as of one moment; see FoundSignature."""
+
+    outcome: Outcome
+    reason: str = ""
+    chain: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A timestamp (RFC 3161) over a signature, or over a later state of the file it stands in.
+
+    `over` is `signature` or `document`. Where `outcome` is valid, an authority that is trusted
+    saw the signature at `time`: `then` is what is to be said of it as of that. It rests on the
+    certificates `rests_on` (DER). Else `reason` is a code word, and `time` only what it states.
+    `authority` is who made it, by the word of its certificate. Revocation is not looked at here.
+    """
+
+    over: str
+    outcome: Outcome
+    reason: str = ""
+    time: datetime | None = None
+    authority: str = ""
+    rests_on: tuple[bytes, ...] = field(default=(), repr=False)
+    then: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundSignature:
     """One signature: whether it holds, by whom, and when the signer says it was made.
 
-    `reason` is a code word, empty where it is valid. `chain` is its certificate and those above
+    `outcome`, `reason` and `chain` are as of the moment of the examination. `reason` is a code
+    word, empty where it is valid. `chain` is its certificate and those above
     it (DER), only as far as they were found. Revocation is not looked at here. `issuer` is who
-    issued the certificate, by its own word. `stamp` is what became of a timestamp over the
-    signature (`valid`, `invalid`, `unknown`), empty where there is none, and `stamped_at` the time
-    it states.
+    issued the certificate, by its own word. `stamps` are the timestamps that tell most, at most
+    `STAMPS_TOLD_MAX`: the valid ones first, of these the earliest.
     """
 
     form: str
@@ -65,8 +107,7 @@ class FoundSignature:
     issuer: str = ""
     signed_at: datetime | None = None
     chain: tuple[bytes, ...] = field(default=(), repr=False)
-    stamp: str = ""
-    stamped_at: datetime | None = None
+    stamps: tuple[Stamp, ...] = ()
 
 
 def request(
@@ -76,9 +117,12 @@ def request(
     header = {
         "form": form,
         "at": at.isoformat(),
-        "anchors": [_text(each) for each in authorities.anchors],
-        "others": [_text(each) for each in authorities.others],
-        "stampers": [_text(each) for each in authorities.stampers],
+        "anchors": _texts(authorities.anchors),
+        "others": _texts(authorities.others),
+        "stampers": [
+            {"certificates": _texts(each.certificates), "until": _time(each.until)}
+            for each in authorities.stampers
+        ],
         "content_bytes": len(content),
         "signature_bytes": None if signature is None else len(signature),
     }
@@ -89,6 +133,18 @@ def framed(members: Mapping[str, Any]) -> bytes:
     """A JSON object behind its length."""
     data = json.dumps(members).encode()
     return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
+def authorities_in(header: Mapping[str, Any]) -> Authorities:
+    """Whom a request's header names."""
+    return Authorities(
+        _ders(header["anchors"]),
+        _ders(header["others"]),
+        tuple(
+            Stamper(_ders(each["certificates"]), _instant(each["until"]))
+            for each in header["stampers"]
+        ),
+    )
 
 
 def answer_of(members: Mapping[str, Any]) -> list[FoundSignature]:
@@ -103,9 +159,8 @@ def answer_of(members: Mapping[str, Any]) -> list[FoundSignature]:
             organisation=each["organisation"],
             issuer=each["issuer"],
             signed_at=_instant(each["signed_at"]),
-            chain=tuple(base64.b64decode(der) for der in each["chain"]),
-            stamp=each["stamp"] and Outcome(each["stamp"]).value,
-            stamped_at=_instant(each["stamped_at"]),
+            chain=_ders(each["chain"]),
+            stamps=tuple(map(_stamp_of, each["stamps"])),
         )
         for each in members["signatures"]
     ]
@@ -124,10 +179,9 @@ def answer(found: Sequence[FoundSignature]) -> bytes:
                     "name": each.name,
                     "organisation": each.organisation,
                     "issuer": each.issuer,
-                    "signed_at": each.signed_at.isoformat() if each.signed_at else "",
-                    "chain": [_text(der) for der in each.chain],
-                    "stamp": each.stamp,
-                    "stamped_at": each.stamped_at.isoformat() if each.stamped_at else "",
+                    "signed_at": _time(each.signed_at),
+                    "chain": _texts(each.chain),
+                    "stamps": [_stamp(stamp) for stamp in each.stamps],
                 }
                 for each in found
             ]
@@ -135,9 +189,48 @@ def answer(found: Sequence[FoundSignature]) -> bytes:
     )
 
 
+def _stamp_of(said: Mapping[str, Any]) -> Stamp:
+    then = said["then"]
+    return Stamp(
+        over=said["over"],
+        outcome=Outcome(said["outcome"]),
+        reason=said["reason"],
+        time=_instant(said["time"]),
+        authority=said["authority"],
+        rests_on=_ders(said["rests_on"]),
+        then=then and Standing(Outcome(then["outcome"]), then["reason"], _ders(then["chain"])),
+    )
+
+
+def _stamp(stamp: Stamp) -> dict[str, Any]:
+    then = stamp.then
+    return {
+        "over": stamp.over,
+        "outcome": stamp.outcome.value,
+        "reason": stamp.reason,
+        "time": _time(stamp.time),
+        "authority": stamp.authority,
+        "rests_on": _texts(stamp.rests_on),
+        "then": then
+        and {
+            "outcome": then.outcome.value,
+            "reason": then.reason,
+            "chain": _texts(then.chain),
+        },
+    }
+
+
 def _instant(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _time(at: datetime | None) -> str:
+    return at.isoformat() if at else ""
+
+
+def _texts(ders: Sequence[bytes]) -> list[str]:
+    return [base64.b64encode(der).decode() for der in ders]
+
+
+def _ders(texts: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(base64.b64decode(text) for text in texts)

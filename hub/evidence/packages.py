@@ -7,9 +7,11 @@ a process of its own (`hub.evidence.examiner`), and decides nothing.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 from cryptography import x509
@@ -17,12 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from lxml import etree
 from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureMethod
 from signxml.exceptions import InvalidDigest, InvalidSignature
-from signxml.verifier import SignatureConfiguration, XMLVerifier
+from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 
 from hub.evidence.der import CERTIFICATE_BYTES_MAX, CERTIFICATES_MAX, UNREADABLE
 from hub.evidence.documents import about as about_signer
 from hub.evidence.documents import chained
-from hub.evidence.found import Authorities, FoundSignature, Outcome
+from hub.evidence.found import Authorities, FoundSignature, Outcome, Stamp
+from hub.evidence.stamps import SIGNATURE, TOKENS_MAX, Proof, examine_token, stamped
 
 FORM = "xml"
 SIGNATURES_MAX = 8
@@ -30,6 +33,7 @@ SIGNATURES_MAX = 8
 
 _REFERENCES_MAX = 8
 _RSA_BITS_MIN = 2048
+_EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _HEADERS = {"edXMLHeader", "Header"}
 _DS = "http://www.w3.org/2000/09/xmldsig#"
 _ENVELOPED = f"{_DS}enveloped-signature"
@@ -55,13 +59,73 @@ class _Told(Exception):
 
 
 class _Verifier(XMLVerifier):
-    """The library's verifier for one of several signatures; it would take the first."""
+    """The library's verifier for one of several signatures; it would take the first.
+
+    For each reference it would also write and parse the whole package anew, three times. One to
+    the whole package is canonicalised where it is instead, and once however often it is named.
+    """
 
     def __init__(self, number: int) -> None:
         self._number = number
+        self._canonical: dict[tuple[bool, str, str | None], bytes] = {}
+
+    def get_root(self, data: Any) -> Any:
+        return data
 
     def _get_signature(self, root: Any) -> Any:
         return _signatures(root)[self._number]
+
+    def _verify_reference(
+        self, reference: Any, index: int, root: Any, *others: Any
+    ) -> VerifyResult | None:
+        transforms = list(reference.iter(f"{{{_DS}}}Transform"))
+        canonical = [each for each in transforms if _algorithm(each) in _C14N]
+        if reference.get("URI") or len(canonical) > 1:
+            # The library has types only in part.
+            verify: Any = super()._verify_reference
+            result: VerifyResult = verify(reference, index, root, *others)
+            return result
+        digest = DigestAlgorithm(_algorithm(_one(reference, "DigestMethod")))
+        enveloped = any(_algorithm(each) == _ENVELOPED for each in transforms)
+        whole = self._whole(root, enveloped, canonical[0] if canonical else None)
+        if base64.b64decode(_one(reference, "DigestValue").text) != self._get_digest(whole, digest):
+            raise InvalidDigest(f"reference {index} is over something else")
+        return None
+
+    def _whole(self, root: Any, enveloped: bool, transform: Any) -> bytes:
+        """The package in canonical form, this signature left out where it is `enveloped`."""
+        method, prefixes = self.config.default_reference_c14n_method, None
+        if transform is not None:
+            method = CanonicalizationMethod(_algorithm(transform))
+            prefixes = cast(Any, self)._get_inclusive_ns_prefixes(transform)
+        key = (enveloped, method.value, prefixes and " ".join(prefixes))
+        if key not in self._canonical:
+            with _without(self._get_signature(root)) if enveloped else nullcontext():
+                # One at a time: each is as large as the package.
+                self._canonical = {key: self._c14n(root, method, prefixes)}
+        return self._canonical[key]
+
+
+@contextmanager
+def _without(signature: Any) -> Iterator[None]:
+    """Take a signature out of its package for a while; the text behind it stays."""
+    parent, previous = signature.getparent(), signature.getprevious()
+    index = parent.index(signature)
+    before = parent.text if previous is None else previous.tail
+
+    def put(text: str | None) -> None:
+        if previous is None:
+            parent.text = text
+        else:
+            previous.tail = text
+
+    parent.remove(signature)
+    put(f"{before or ''}{signature.tail or ''}" or None)
+    try:
+        yield
+    finally:
+        put(before)
+        parent.insert(index, signature)
 
 
 def examine_package(data: bytes, authorities: Authorities, at: datetime) -> list[FoundSignature]:
@@ -70,7 +134,8 @@ def examine_package(data: bytes, authorities: Authorities, at: datetime) -> list
     1. It asks for nothing but this package, by transforms and algorithms of the standard; no
     XSLT, no XPath, no address. 2. It holds over what it covers (XML-DSig core, 3.2), with a
     certificate it brings along. 3. One of its references is the whole package. 4. No weak digest
-    or key. 5. The certificate is for signing documents and led to an anchor at `at`.
+    or key. 5. The certificate is for signing documents and led to an anchor at `at`, or when a
+    timestamp over the signature was made (XAdES-T).
 
     An axis writes packages anew and drops the namespace of signatures: it is put back for the
     examination, and what then does not hold is `not-standard`, not broken.
@@ -137,8 +202,9 @@ def _examined(
     root: Any, number: int, renamed: bool, authorities: Authorities, at: datetime
 ) -> FoundSignature:
     about = FoundSignature(FORM, Outcome.UNKNOWN, "unreadable")
+    signature = _signatures(root)[number]
     try:
-        signature = _signatures(root)[number]
+        about = replace(about, signed_at=_claimed(signature))
         certificates = _certificates(signature)
         if certificates:
             about = about_signer(about, certificates[0])
@@ -157,8 +223,60 @@ def _examined(
         return replace(about, outcome=told.outcome, reason=told.reason)
     except Exception:
         return about
-    # (5) The certificate's chain.
-    return chained(about, certificates[0], certificates[1:], authorities, at)
+    # (5) The certificate's chain, now and at the times that others prove.
+    found = chained(about, certificates[1:], authorities, at)
+    stamps = _over_signature(signature, authorities, at)
+    return stamped(found, stamps, at, partial(chained, found, certificates[1:], authorities))
+
+
+def _claimed(signature: Any) -> datetime | None:
+    """SigningTime (XAdES, ETSI EN 319 132-1, 5.2.1): the signer's word, whether signed or not.
+
+    None where there is none, or none that can be read as one: without a zone it could be any.
+    """
+    for element in signature.iter("{*}SigningTime"):
+        with suppress(ValueError, OverflowError):
+            claimed = datetime.fromisoformat("".join((element.text or "").split()))
+            return claimed.astimezone(UTC) if claimed.tzinfo else None
+    return None
+
+
+def _over_signature(signature: Any, authorities: Authorities, at: datetime) -> list[Stamp]:
+    try:
+        return [
+            examine_token(token, message, authorities, [Proof(at)], SIGNATURE)
+            for token, message in _stamps(signature)
+        ]
+    except Exception:  # What cannot be read harms nothing.
+        return [Stamp(SIGNATURE, Outcome.UNKNOWN, "unreadable")]
+
+
+def _stamps(signature: Any) -> Iterator[tuple[bytes, bytes]]:
+    """The tokens over a signature's value, and what each is over (EN 319 132-1, 5.3)."""
+    value = _one(signature, "SignatureValue")
+    found = list(signature.iter("{*}SignatureTimeStamp"))[:TOKENS_MAX]
+    for stamp in found:
+        method = CanonicalizationMethod.CANONICAL_XML_1_0.value
+        for element in stamp.iterchildren(f"{{{_DS}}}CanonicalizationMethod"):
+            method = _algorithm(element)
+        for token in list(stamp.iterchildren("{*}EncapsulatedTimeStamp"))[:1]:
+            # Written and read once, so that it has the namespaces that it inherits.
+            alone = etree.fromstring(etree.tostring(value, with_tail=False), _parser())
+            message = etree.tostring(
+                alone,
+                method="c14n",
+                exclusive=method.startswith(_EXCLUSIVE),
+                with_comments=method.endswith("#WithComments"),
+            )
+            yield _decoded(token), message
+
+
+def _decoded(element: Any) -> bytes:
+    """Base64 with whatever spaces; nothing where it is none."""
+    try:
+        return base64.b64decode("".join((element.text or "").split()), validate=True)
+    except ValueError:
+        return b""
 
 
 def _certificates(signature: Any) -> list[bytes]:

@@ -7,7 +7,7 @@ authority. It is kept as it came and verified for ever after from those bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,14 +21,23 @@ from hub.errors import VerificationFailed
 from hub.evidence.chains import Revocation, Usage, VerifiedChain, verify_chain
 from hub.evidence.der import UNREADABLE, load_certificate
 
+OURS = frozenset({"sha256"})
+"""The digests that this hub asks for a token over."""
+
+ANY_STRONG = frozenset({"sha256", "sha384", "sha512"})
+"""Those that others may have asked for one over."""
+
 TOKEN_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = TOKEN_BYTES_MAX + 1024
 NONCE_BYTES = 16
 
-_HASHES = {"sha256", "sha384", "sha512"}
 _SIGNATURES = {"rsa": "rsassa_pkcs1v15", "ec": "ecdsa"}
 # The attribute that says which certificate signed, in its two versions (RFC 5816 section 2.2).
 _CERTIFICATE_IDS = {"signing_certificate", "signing_certificate_v2"}
+
+
+class WeakToken(VerificationFailed):
+    """The token rests on a digest or signature that proves nothing any more, such as SHA-1."""
 
 
 class _Answer(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
@@ -39,13 +48,14 @@ class _Answer(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token says, and nobody has verified. `imprint` is a SHA-256."""
+    """What a token says, and nobody has verified. `imprint` is by `digest`, such as SHA-256."""
 
     der: bytes
     gen_time: datetime
     imprint: bytes
     policy: str
     nonce: int | None
+    digest: str = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +106,11 @@ def token_in(answer: bytes) -> bytes:
     return token
 
 
-def parse_token(der: bytes) -> Token:
-    """Read a token of at most 64 KiB. Raises VerificationFailed(step="token")."""
+def parse_token(der: bytes, digests: Container[str] = OURS) -> Token:
+    """Read a token of at most 64 KiB, over one of these digests.
+
+    Raises VerificationFailed(step="token"); WeakToken for one over another digest.
+    """
     if len(der) > TOKEN_BYTES_MAX:
         raise _bad(f"the token has more than {TOKEN_BYTES_MAX} bytes")
     with _reading("the token", "token"):
@@ -106,10 +119,16 @@ def parse_token(der: bytes) -> Token:
             raise _bad("the token holds something else than a timestamp")
         said = info["content"].parsed.native
         imprint = said["message_imprint"]
-        if imprint["hash_algorithm"]["algorithm"] != "sha256":
-            raise _bad("the token is over another digest than SHA-256")
+        digest = imprint["hash_algorithm"]["algorithm"]
+        if digest not in digests:
+            raise WeakToken("the token is over another digest than is asked for", step="token")
         return Token(
-            der, said["gen_time"], imprint["hashed_message"], said["policy"], said["nonce"]
+            der,
+            said["gen_time"],
+            imprint["hashed_message"],
+            said["policy"],
+            said["nonce"],
+            digest,
         )
 
 
@@ -122,23 +141,25 @@ def verify_token(
     nonce: bytes | None = None,
     policy: str | None = None,
     revocation: Revocation | None = None,
+    digests: Container[str] = OURS,
 ) -> VerifiedToken:
     """Check that an authority behind one of the `anchors` saw `message`, and when.
 
-    1. The token can be read. 2. Its imprint is the SHA-256 of `message`. 3. It answers the
-    request with this nonce, under this policy, where these are given. 4. One certificate
-    signed it, and the signed attributes name that certificate (RFC 5816). 5. It is made for
-    time-stamping and nothing else, and its chain led to an anchor at the token's own time.
-    6. The signature holds.
+    1. The token can be read. 2. Its imprint is that of `message`, by one of `digests`. 3. It
+    answers the request with this nonce, under this policy, where these are given. 4. One
+    certificate signed it, and the signed attributes name that certificate (RFC 5816). 5. It is
+    made for time-stamping and nothing else, and its chain led to an anchor at the token's own
+    time. 6. The signature holds.
 
     `others` are certificates that may lie on the way, beside those in the token. Raises
-    VerificationFailed; its `step` is "token",
-    "imprint", "request", "signer", "chain" or "signature".
+    VerificationFailed; its `step` is "token", "imprint", "request", "signer", "chain" or
+    "signature". It is WeakToken where the algorithms are too weak, and WrongUsage where the
+    certificate is not made for it.
     """
     # (1) The token can be read.
-    parsed = parse_token(token)
-    # (2) Its imprint is the SHA-256 of the message.
-    if parsed.imprint != hashlib.sha256(message).digest():
+    parsed = parse_token(token, digests)
+    # (2) Its imprint is that of the message.
+    if parsed.imprint != hashlib.new(parsed.digest, message).digest():
         raise VerificationFailed("the token is over something else", step="imprint")
     # (3) It answers our request.
     if nonce is not None and parsed.nonce != _number(nonce):
@@ -204,8 +225,8 @@ def _require_algorithms(signed: Any, info: Any, key: str) -> None:
     """
     digest, signature = info["digest_algorithm"], info["signature_algorithm"]
     versions = (signed["version"].native, info["version"].native)
-    if digest["algorithm"].native not in _HASHES or signature.signature_algo != _SIGNATURES[key]:
-        raise VerificationFailed("the token is signed with a weak algorithm", step="signer")
+    if digest["algorithm"].native not in ANY_STRONG or signature.signature_algo != _SIGNATURES[key]:
+        raise WeakToken("the token is signed with a weak algorithm", step="signer")
     # "rsassa_pkcs1v15" alone leaves the digest to the other field.
     plain = signature["algorithm"].native == _SIGNATURES["rsa"]
     if (
@@ -221,7 +242,7 @@ def _is_hash_of(certificate: bytes, named: dict[str, Any]) -> bool:
     # Version 1 of the attribute knows only SHA-1; nobody gains by a second certificate of
     # the same SHA-1, since the chain is checked all the same.
     algorithm = (named.get("hash_algorithm") or {"algorithm": "sha1"})["algorithm"]
-    if algorithm not in {*_HASHES, "sha1"}:
+    if algorithm not in {*ANY_STRONG, "sha1"}:
         return False
     digest = hashlib.new(algorithm, certificate, usedforsecurity=False).digest()
     return bool(digest == named["cert_hash"])

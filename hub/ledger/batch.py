@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import structlog
 
@@ -13,7 +14,7 @@ from hub.application.history import History
 from hub.application.lane import Command, NothingRecorded, Recorded
 from hub.application.mapper import ClosedMapper, read_event
 from hub.application.ports import Clock, EventLog, Head, HeadMoved, LogEntry, Randomness
-from hub.application.registry import Registry
+from hub.application.registry import Registry, register_after
 from hub.application.session import Session
 from hub.application.vault import Vault
 from hub.errors import (
@@ -464,9 +465,6 @@ def load_registry(log: EventLog, *, before: int | None = None) -> Registry:
 
     A signature is judged by the register at its position, not by a clock.
     """
-    registry = Registry()
-    for entry in log.registry_entries():
-        if before is not None and entry.position >= before:
-            break
-        registry = registry.advanced(read_event(entry.state), entry.position, log.evidence)
-    return registry
+    entries = log.registry_entries()
+    below = entries if before is None else takewhile(lambda each: each.position < before, entries)
+    return register_after(Registry(), below, log.evidence)

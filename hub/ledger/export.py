@@ -12,7 +12,7 @@ from hub.application.ports import EventLog, LogFolder, TreeStore
 from hub.errors import ExportRefused, LedgerMismatch, VerificationFailed
 from hub.ledger.sequencer import compare_tiles, read_entries
 from hub.proof.checkpoint import Checkpoint
-from hub.proof.merkle import HASH_BYTES, leaf_hash
+from hub.proof.merkle import HASH_BYTES, leaf_hashes
 from hub.proof.tiles import TilePath, format_bundle, parse_bundle
 from hub.proof.tree import TILE_HEIGHT, TILE_WIDTH, GrowingTree, MissingHash, Tree
 from hub.proof.trust import TrustedRoot
@@ -87,7 +87,7 @@ def log_files(
     size = checkpoint.size
     for start in range(0, size, TILE_WIDTH):
         leaves = _leaves(log, start, min(TILE_WIDTH, size - start))
-        growing.append(map(leaf_hash, leaves))
+        growing.append(leaf_hashes(leaves))
         changed = sorted(growing.changed.items())
         compare_tiles(growing, store)
         yield TilePath(None, start // TILE_WIDTH, len(leaves)), format_bundle(leaves)

@@ -10,7 +10,7 @@ from typing import Protocol
 from hub.application.history import History
 from hub.application.mapper import read_event
 from hub.application.ports import EventLog, Head, HeadMoved, LogEntry, Seen, Signer, TreeStore
-from hub.application.registry import Registry
+from hub.application.registry import Registry, register_after
 from hub.application.vault import Vault
 from hub.domain.catalogue import ERASURE_TOPICS
 from hub.errors import LedgerMismatch, Procedure, VerificationFailed
@@ -65,10 +65,8 @@ class Register:
                 self.current = registry
 
     def _after(self, registry: Registry) -> Registry:
-        evidence = self._log.evidence
-        for entry in self._log.registry_entries(registry.version):
-            registry = registry.advanced(read_event(entry.state), entry.position, evidence)
-        return registry
+        entries = self._log.registry_entries(registry.version)
+        return register_after(registry, entries, self._log.evidence)
 
 
 def followed(

@@ -61,6 +61,7 @@ _WITH_REPORTS = frozenset(
         Delivery.AxisStatusTaken,
         Exchange.AxisRecallTaken,
         Exchange.SignatureVerdictMade,
+        Exchange.AxisSignaturesExamined,
     )
 )
 _ERASED_AGAIN = ": start the hub, which erases it again before it serves"

@@ -21,6 +21,7 @@ class KnownGood:
         self._store = store
         self._mark = mark
         self._newest = newest
+        self._register = _Register(log)
 
     @property
     def size(self) -> int:
@@ -41,7 +42,7 @@ class KnownGood:
         if not size:
             return
         root = Tree(self._store.tile).root(size)
-        verified = Verified(size, root, register_digest(self._log, size))
+        verified = Verified(size, root, self._register.digest(size))
         if verified != self._mark.read():
             self._mark.write(verified)
 
@@ -56,16 +57,33 @@ class KnownGood:
             return False
         # Who may do what is decided by the register from the first call on. One event hidden
         # from it, changed in it or slipped into it shows here, however old.
-        return (
-            root == verified.root and register_digest(self._log, verified.size) == verified.register
-        )
+        # Whatever was read before, it is read again.
+        register = _Register(self._log)
+        holds = root == verified.root and register.digest(verified.size) == verified.register
+        self._register = register
+        return holds
+
+
+class _Register:
+    """SHA-256 over positions and leaf hashes of the registry events, as far as they were read."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._below = 0
+        self._digest = sha256()
+
+    def digest(self, size: int) -> bytes:
+        """Of those below `size`, which is never less than before; only what is new is read."""
+        if size < self._below:
+            raise ValueError(f"{self._below} events were read, and {size} are asked for")
+        for entry in self._log.registry_entries(self._below - 1):
+            if entry.position >= size:
+                break
+            self._digest.update(entry.position.to_bytes(8, "big") + leaf_hash(entry.state))
+        self._below = size
+        return self._digest.digest()
 
 
 def register_digest(log: EventLog, size: int) -> bytes:
     """SHA-256 over positions and leaf hashes of the registry events below `size`."""
-    digest = sha256()
-    for entry in log.registry_entries():
-        if entry.position >= size:
-            break
-        digest.update(entry.position.to_bytes(8, "big") + leaf_hash(entry.state))
-    return digest.digest()
+    return _Register(log).digest(size)

@@ -10,7 +10,7 @@ from hub.errors import LedgerMismatch, VerificationFailed
 from hub.ledger.restore import append_leaves, append_rest
 from hub.ledger.sequencer import read_entries, require_columns
 from hub.proof.checkpoint import Checkpoint
-from hub.proof.merkle import leaf_hash
+from hub.proof.merkle import leaf_hashes
 from hub.proof.receipt import Receipt, parse_tlog_proof, verify_receipt
 from hub.proof.tiles import TiledLog
 from hub.proof.tree import GrowingTree
@@ -90,7 +90,7 @@ def _grown(log: EventLog, store: TreeStore, progress: Progress) -> GrowingTree:
     for chunk in read_entries(log, 0, head):
         for entry in chunk:
             require_columns(entry)
-        growing.append(leaf_hash(entry.state) for entry in chunk)
+        growing.append(leaf_hashes(entry.state for entry in chunk))
         store.keep_tiles(growing.changed)
         growing.stored()
         progress(growing.size, head)
@@ -157,7 +157,7 @@ def _append_proven(
     start, size = growing.size, growing.size + len(leaves)
     # Tried on the side: what does not lead to the signed root must not be written.
     tried = GrowingTree(start, growing.tile)
-    tried.append(map(leaf_hash, leaves))
+    tried.append(leaf_hashes(leaves))
     root = tried.tree.root(size)
     if any(
         each.checkpoint.size == size and each.checkpoint.root != root for each in signed.values()
@@ -168,7 +168,7 @@ def _append_proven(
             position=start,
         )
     append_leaves(log, leaves)
-    growing.append(map(leaf_hash, leaves))
+    growing.append(leaf_hashes(leaves))
     store.keep_tiles(growing.changed)
     growing.stored()
 

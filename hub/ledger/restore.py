@@ -35,7 +35,7 @@ from hub.domain.timestamp import Timestamp
 from hub.errors import ContentLost, LedgerMismatch, Procedure
 from hub.ledger.sequencer import read_entries, require_columns
 from hub.proof.leaf import Event
-from hub.proof.merkle import leaf_hash
+from hub.proof.merkle import leaf_hash, leaf_hashes
 from hub.proof.tiles import TiledLog
 from hub.proof.tree import TILE_WIDTH, GrowingTree
 
@@ -119,7 +119,7 @@ def append_rest(
         leaves = export.bundle(number)[max(0, growing.size - number * TILE_WIDTH) :]
         if leaves:
             append_leaves(log, leaves)
-            growing.append(map(leaf_hash, leaves))
+            growing.append(leaf_hashes(leaves))
             _keep_tiles(store, growing)
         progress(growing.size, export.size)
 
@@ -202,7 +202,7 @@ def _require_beginning(
                     "the damaged database away and restore into a new one",
                     position=entry.position,
                 )
-        growing.append(leaf_hash(entry.state) for entry in chunk)
+        growing.append(leaf_hashes(entry.state for entry in chunk))
         _keep_tiles(store, growing)
         position = chunk[-1].position + 1
         progress(position, export.size)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import dropwhile, takewhile
+from functools import lru_cache
+from itertools import takewhile
 
-from hub.application.key_ring import KeyRing
+from hub.application.key_ring import KEY_TOPICS, KeyRing
 from hub.application.ports import EventLog, LogEntry, SignedTree, Signer, TreeStore
 from hub.domain.catalogue import REGISTRY_TOPICS
 from hub.errors import LedgerMismatch, Procedure, VerificationFailed
 from hub.ledger.known import KnownGood
-from hub.proof.checkpoint import Checkpoint, open_checkpoint
-from hub.proof.merkle import HASH_BYTES, leaf_hash
+from hub.proof.checkpoint import Checkpoint, OpenedCheckpoint, open_cosigned_checkpoint
+from hub.proof.merkle import HASH_BYTES, leaf_hashes
 from hub.proof.note import VerifierKey
 from hub.proof.tree import TILE_HEIGHT, TILE_WIDTH, GrowingTree, MissingHash, Tree
 
-_READ_MAX = 4096
+_READ_MAX = 2048
+_ID_CHARACTERS = 36
 _LEAVES_PER_CHECKPOINT_MAX = 65_536
 
 
@@ -115,7 +117,7 @@ class Sequencer:
         while entries := self._unsequenced():
             # (3) Re-read and hash what is stored, not what we meant to store: one flipped bit
             # between the two ended a public log in 2022.
-            self._growing.append(leaf_hash(entry.state) for entry in entries)
+            self._growing.append(leaf_hashes(entry.state for entry in entries))
             size = self._growing.size
             root = self._growing.tree.root(size)
             # (4) The signer checks that this extends the last tree, remembers it durably, signs.
@@ -137,7 +139,7 @@ class Sequencer:
         before = self._signer.last
         try:
             note = self._signer.sign(size, root, self._consistency(before, size), by)
-            self._open(note, size, by or self._signer.keys[:1])
+            self._require_asked_for(note, size, root, by or self._signer.keys[:1])
             self._store.publish(self._growing.changed, size, note)
         except LedgerMismatch as mismatch:
             # With several hubs a leader may learn last that it is none. Then nothing is wrong
@@ -146,6 +148,17 @@ class Sequencer:
                 raise AnotherSigned("another process signed meanwhile: load again") from mismatch
             raise
         return note
+
+    def _require_asked_for(
+        self, note: bytes, size: int, root: bytes, by: Sequence[VerifierKey]
+    ) -> None:
+        """This very tree, signed by each of the keys: the signer may be a process elsewhere."""
+        opened = self._opened(note, size, by)
+        if opened.checkpoint.root != root or set(opened.signed_by) != set(by):
+            raise LedgerMismatch(
+                f"the checkpoint of size {size} is not what the signer was asked for",
+                procedure=Procedure.ANOTHER_KEY,
+            )
 
     def _has_moved(self, before: SignedTree | None, size: int, root: bytes) -> bool:
         last = self._signer.last
@@ -156,8 +169,8 @@ class Sequencer:
         )
 
     def _ring_at(self, size: int) -> KeyRing:
-        below = takewhile(lambda entry: entry.position < size, self._log.registry_entries())
-        return KeyRing.of(below)
+        of_keys = self._log.registry_entries(topics=KEY_TOPICS)
+        return KeyRing.of(takewhile(lambda entry: entry.position < size, of_keys))
 
     def _unsequenced(self) -> list[LogEntry]:
         entries: list[LogEntry] = []
@@ -173,16 +186,21 @@ class Sequencer:
         return self._growing.tree.consistency(last.size, size)
 
     def _open(self, note: bytes, size: int, keys: Sequence[VerifierKey]) -> Checkpoint:
+        return self._opened(note, size, keys).checkpoint
+
+    def _opened(self, note: bytes, size: int, keys: Sequence[VerifierKey]) -> OpenedCheckpoint:
         try:
-            checkpoint = open_checkpoint(note, log_keys=keys, origin=self._origin)
+            opened = open_cosigned_checkpoint(
+                note, log_keys=keys, witness_keys=(), origin=self._origin
+            )
         except VerificationFailed as error:
             raise LedgerMismatch(
                 f"the checkpoint of size {size} is not ours: {error}",
                 procedure=Procedure.ANOTHER_KEY,
             ) from error
-        if checkpoint.size != size:
+        if opened.checkpoint.size != size:
             raise LedgerMismatch(f"the checkpoint stored for size {size} is another's")
-        return checkpoint
+        return opened
 
     def _check_root(self, size: int, root: bytes) -> None:
         """The tiles against a signed root; where it differs, the older ones say since when."""
@@ -251,7 +269,7 @@ class Sequencer:
     def _root_at(self, published: int, size: int) -> bytes:
         growing = self._edge(published)
         for chunk in read_entries(self._log, published, size - published):
-            growing.append(leaf_hash(entry.state) for entry in chunk)
+            growing.append(leaf_hashes(entry.state for entry in chunk))
         return growing.tree.root(size)
 
     def _edge(self, size: int) -> GrowingTree:
@@ -288,15 +306,22 @@ def require_columns(entry: LogEntry) -> None:
     A leaf has one spelling, and these three stand at its end; so they are compared without
     parsing, for this runs over the whole log at each start.
     """
-    _, _, end = entry.state.rpartition(b',"id":')
-    hexa = entry.aggregate.hex()
-    identity = f'"{hexa[:8]}-{hexa[8:12]}-{hexa[12:16]}-{hexa[16:20]}-{hexa[20:]}","nonce":"'
-    kind = f'","topic":"{entry.topic}","version":{entry.version}}}'
-    if not (end.startswith(identity.encode()) and end.endswith(kind.encode())):
+    _, _, end = entry.state.rpartition(b',"id":"')
+    identity, rest = end[:_ID_CHARACTERS].replace(b"-", b""), end[_ID_CHARACTERS:]
+    if not (
+        identity == entry.aggregate.hex().encode()
+        and rest.startswith(b'","nonce":"')
+        and rest.endswith(_kind(entry.topic, entry.version))
+    ):
         raise LedgerMismatch(
             f"event {entry.position}: the columns beside its bytes say something else",
             position=entry.position,
         )
+
+
+@lru_cache(maxsize=1024)
+def _kind(topic: str, version: int) -> bytes:
+    return f'","topic":"{topic}","version":{version}}}'.encode()
 
 
 def keys_of_log(log: EventLog, origin: str, held: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
@@ -305,7 +330,9 @@ def keys_of_log(log: EventLog, origin: str, held: Sequence[VerifierKey]) -> tupl
     What ended is said by the events alone; so this is for checkpoints below one that a held
     key has signed.
     """
-    ended = (entry.key for entry in KeyRing.of(log.registry_entries()).of_log(origin))
+    ended = (
+        entry.key for entry in KeyRing.of(log.registry_entries(topics=KEY_TOPICS)).of_log(origin)
+    )
     return tuple(dict.fromkeys([*held, *ended]))
 
 
@@ -317,7 +344,7 @@ class RegisterIndex:
 
     def __init__(self, log: EventLog, start: int = 0) -> None:
         """From position `start` on."""
-        self._entries = dropwhile(lambda each: each.position < start, log.registry_entries())
+        self._entries = log.registry_entries(start - 1)
         self._next = next(self._entries, None)
 
     def agrees(self, entry: LogEntry) -> bool:
@@ -346,7 +373,7 @@ def check_events(
     register = RegisterIndex(log, start)
     for chunk in read_entries(log, start, size - start):
         pause()
-        growing.append(leaf_hash(entry.state) for entry in chunk)
+        growing.append(leaf_hashes(entry.state for entry in chunk))
         compare_tiles(growing, store)
         for entry in chunk:
             require_columns(entry)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from hub.application.mapper import read_event
+from hub.application.mapper import read_event, read_once
 from hub.application.ports import (
     DeliveryRow,
     DocumentRow,
@@ -86,7 +86,8 @@ class DeliveryProjection:
             entries = read if is_next else self._log.entries(start, wanted)
             if not entries:
                 raise LedgerMismatch(f"event {start} is missing", position=start)
-            events = [(entry.position, read_event(entry.state)) for entry in entries]
+            parse = read_event if is_next else read_once
+            events = [(entry.position, parse(entry.state)) for entry in entries]
             self._views.apply(self._changes(events), start=start, end=start + len(entries))
             start += len(entries)
 
@@ -290,8 +291,9 @@ class _Stretch:
 
     def hand_over(self, event: Event, position: int) -> None:
         """The recipient signed for it."""
-        row = self._spoken_of(event, position)
-        self._put(_advanced(replace(row, collected=True), DeliveryState.COLLECTED, event, position))
+        self._put(
+            _taken(self._spoken_of(event, position), DeliveryState.COLLECTED, event, position)
+        )
         self._tell_sender(NoticeKind.HANDED_OVER, event, position)
 
     def report(self, event: Event, position: int) -> None:
@@ -320,6 +322,8 @@ class _Stretch:
             case Delivery.AxisStatusTaken.TOPIC:
                 self._take_status(event, position)
                 self.relays.taken(RelayKind.STATUS, event, position)
+            case Exchange.AxisSignaturesExamined.TOPIC:
+                self.relays.examined(event)
             case topic if topic in RELAY_TOPICS:
                 self.relays.advance(event, position)
                 if topic == Relay.RelayQueued.TOPIC:
@@ -328,8 +332,7 @@ class _Stretch:
     def _take_status(self, event: Event, position: int) -> None:
         code, row = event.data["code"], self._spoken_of(event, position)
         if code in STATE_OF_CODE:
-            row = _advanced(replace(row, collected=True), STATE_OF_CODE[code], event, position)
-            self._put(row)
+            self._put(_taken(row, STATE_OF_CODE[code], event, position))
             self._tell_sender(NoticeKind.AXIS_STATUS, event, position)
             return
         recall = RecallState.AGREED if code == "15" else RecallState.REFUSED
@@ -504,6 +507,13 @@ def _spoken_of(events: Iterable[Event]) -> set[tuple[UUID, str]]:
             exchange_id = _id(event.data["exchange"])
             places.update((exchange_id, agency) for agency in event.data["agencies"])
     return {place for place in places if place[0] not in opened}
+
+
+def _taken(row: DeliveryRow, state: DeliveryState, event: Event, position: int) -> DeliveryRow:
+    """The row of what the recipient has, in a later state."""
+    if state <= row.state:
+        return replace(row, collected=True)
+    return replace(row, collected=True, state=state, position=position, updated_at=event.time)
 
 
 def _advanced(row: DeliveryRow, state: DeliveryState, event: Event, position: int) -> DeliveryRow:

@@ -35,6 +35,9 @@ RELAY_TOPICS = frozenset(
     )
 )
 _ERASED = bytes(32)
+_WORST_FIRST = ("invalid", "unknown", "valid")
+SIGNATURE = "SIGNATURE_"
+"""How the word begins that says what became of the signatures of what was taken in."""
 
 
 class RelayStretch:
@@ -86,6 +89,14 @@ class RelayStretch:
             updated_at=event.time,
             axis_id=data["axis_id"],
         )
+
+    def examined(self, event: Event) -> None:
+        """The signatures of what was taken in were examined: the worst of them is told."""
+        row = self._row(UUID(event.data["relay"]))
+        if row is not None:
+            found = {each["outcome"] for each in event.data["signatures"]}
+            worst = next(each for each in _WORST_FIRST if each in found)
+            self._rows[row.relay_id] = replace(row, reason=f"{SIGNATURE}{worst.upper()}")
 
     def advance(self, event: Event, position: int) -> None:
         """Something happened to a package."""

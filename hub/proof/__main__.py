@@ -12,25 +12,23 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hub.errors import VerificationFailed
-from hub.proof.checks import Checks
 from hub.proof.findings import Findings, Verdict, worse
 from hub.proof.folders import (
     SUFFIXES,
-    content_in,
-    examine_files,
     files_in,
-    log_in,
     read_at_most,
     reason,
 )
 from hub.proof.policy import POLICY_BYTES_MAX, parse_policy
+from hub.proof.processes import PROCESSES_MAX, checks_of, examine_by
 from hub.proof.succession import SIGNED_ROOT_BYTES_MAX, next_edition, read_trusted_root
-from hub.proof.tiles import open_log
 from hub.proof.together import Together
 from hub.proof.trust import TrustedRoot
 
@@ -45,22 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_what_the_terminal_cannot_show_as_escapes()
     # On one log is more than on one tree: with a log there is nothing left to compare.
     together = None if options.log else Together()
-    try:
-        trust = trust_in(options.trust, options.policy, options.editions)
-        checks = Checks(
-            trust,
-            log=open_log(log_in(options.log), trust) if options.log else None,
-            content=content_in(options.content) if options.content else None,
-            together=together,
-        )
-    except UnusableFile as error:
-        print(f"The {error.what} cannot be used: {error.why}", file=sys.stderr)
-        return EXIT_STATUS[Verdict.REFUTED]
-    except (OSError, VerificationFailed) as error:
-        print(f"The log cannot be used: {reason(error)}", file=sys.stderr)
-        return EXIT_STATUS[Verdict.REFUTED]
-    report = examine_files(files_in(options.files), checks)
-    worst = print_json(report, together) if options.json else _print_plain(report, together)
+    with ExitStack() as stack:
+        try:
+            trust = trust_in(options.trust, options.policy, options.editions)
+            opening = partial(checks_of, trust, options.log, options.content)
+            checks = stack.enter_context(opening(together))
+        except UnusableFile as error:
+            print(f"The {error.what} cannot be used: {error.why}", file=sys.stderr)
+            return EXIT_STATUS[Verdict.REFUTED]
+        except (OSError, VerificationFailed) as error:
+            print(f"The log cannot be used: {reason(error)}", file=sys.stderr)
+            return EXIT_STATUS[Verdict.REFUTED]
+        report = examine_by(options.processes, files_in(options.files), checks, opening)
+        worst = print_json(report, together) if options.json else _print_plain(report, together)
     return EXIT_STATUS[worst]
 
 
@@ -136,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where the attachments lie, each document's in a folder named like its exchange",
     )
+    parser.add_argument(
+        "--processes",
+        type=_count_of_processes,
+        default=1,
+        metavar="N",
+        help=f"examine with so many processes, at most {PROCESSES_MAX}; finds the same",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     parser.add_argument(
         "files",
@@ -187,6 +189,12 @@ def _print_plain(report: Report, together: Together | None) -> Verdict:
 def _print_findings(findings: Findings) -> None:
     for finding in findings.items:
         print(f"  {finding.step}. {finding.verdict.upper():<11}  {finding.text}")
+
+
+def _count_of_processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= PROCESSES_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {PROCESSES_MAX}")
+    return int(text)
 
 
 def _items(findings: Findings) -> list[dict[str, Any]]:

@@ -15,7 +15,12 @@ from hub.proof.strict import JsonObject
 
 # Made once: `json.dumps` would make one for each leaf.
 _ENCODER = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+    ensure_ascii=False,
+    allow_nan=False,
+    separators=(",", ":"),
+    sort_keys=True,
+    # What is written is plain values, and what was read has no rings.
+    check_circular=False,
 )
 
 
@@ -28,9 +33,10 @@ def parse_canonical(data: bytes, *, bytes_max: int, what: str, step: str) -> Jso
     """Read a JSON object in its one spelling.
 
     Raises VerificationFailed with this step for anything `JsonObject.parse` refuses, and for
-    spaces, another order, needless escapes, fractions and member names beyond U+FFFF.
+    spaces, another order, needless escapes, names that come twice, fractions and member names
+    beyond U+FFFF.
     """
-    fields = JsonObject.parse(data, bytes_max=bytes_max, what=what, step=step, fractions=False)
+    fields = JsonObject.parse(data, bytes_max=bytes_max, what=what, step=step, canonical=True)
     # RFC 8785 sorts by UTF-16 units, Python by code points: the same up to U+FFFF.
     if not data.isascii() and not _are_plain_names(fields.members):
         raise VerificationFailed(f"{what} has a member name beyond U+FFFF", step=step)

@@ -43,6 +43,9 @@ class Priority(StrEnum):
     FLASH_TIMED = "hoa_toc_hen_gio"
 
 
+_PRIORITIES = tuple(each.value for each in Priority)
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """One file of a document; its content travels beside the envelope."""
@@ -156,7 +159,7 @@ class Document:
             issued_on=fields.date("issued_on"),
             place=_text(fields, "place", 200),
             signer=fields.optional("signer", lambda name: Signer.read(fields.object(name))),
-            priority=Priority(fields.one_of("priority", [item.value for item in Priority])),
+            priority=Priority(fields.one_of("priority", _PRIORITIES)),
             due_on=fields.optional("due_on", fields.date),
             pages=_count(fields, "pages", 100_000),
             language=fields.matching("language", _LANGUAGE, "a language tag such as vi"),

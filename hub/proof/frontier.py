@@ -7,10 +7,10 @@ to know the root: 64 hashes at the most.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hub.errors import VerificationFailed
-from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash
+from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hashes, node_hash, row_above
 from hub.proof.strict import INTEGER_MAX
 
 
@@ -32,13 +32,22 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Take in the next leaf by its exact bytes."""
-        node, width = leaf_hash(leaf), self.size
-        # As in binary addition: two subtrees of one size become one of twice the size.
-        while width & 1:
-            node = node_hash(self._hashes.pop(), node)
-            width >>= 1
-        self._hashes.append(node)
-        self.size += 1
+        self.extend((leaf,))
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Take in the next leaves by their exact bytes, in order."""
+        row, width = leaf_hashes(leaves), self.size
+        self.size += len(row)
+        left_over: list[bytes] = []
+        # As in binary addition, for all at once: level by level two subtrees become one of twice
+        # the size, and one without a neighbour to its right stays.
+        while row:
+            if width & 1:
+                row.insert(0, self._hashes.pop())
+            if len(row) & 1:
+                left_over.append(row.pop())
+            row, width = row_above(row), width >> 1
+        self._hashes += reversed(left_over)
 
     def root(self) -> bytes:
         """The root of the tree as it is now."""

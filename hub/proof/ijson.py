@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hub.errors import VerificationFailed
@@ -17,18 +16,19 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_ijson(data: bytes, *, bytes_max: int, fractions: bool = True) -> Any:
+def parse_ijson(data: bytes, *, bytes_max: int, canonical: bool = False) -> Any:
     """Parse UTF-8 JSON text; raise VerificationFailed(step="json") for anything dubious.
 
     Refused: more than `bytes_max` bytes, a byte order mark, bad UTF-8, duplicate names,
-    NaN and infinities, integers beyond 2^53, lone surrogates, nesting deeper than 16; without
-    `fractions` also numbers written with a fraction or an exponent.
+    NaN and infinities, integers beyond 2^53, lone surrogates, nesting deeper than 16. For a text
+    that the caller then compares with its one spelling (`canonical`), numbers with a fraction or
+    an exponent are refused, and names that come twice are left to the comparison.
     """
     if len(data) > bytes_max:
         raise _bad(f"larger than {bytes_max} bytes")
     _check_depth(data)
     try:
-        decoder = _DECODER if fractions else _DECODER_OF_WHOLE_NUMBERS
+        decoder = _DECODER_OF_CANONICAL if canonical else _DECODER
         value = decoder.decode(data.decode("utf-8"))
         # A lone surrogate arrives as an escape and cannot be written as UTF-8 again.
         if _SURROGATE.search(data):
@@ -81,17 +81,13 @@ def _fraction(digits: str) -> NoReturn:
     raise ValueError("a number that is not whole")
 
 
-def _decoder(parse_float: Callable[[str], float]) -> json.JSONDecoder:
-    return json.JSONDecoder(
-        object_pairs_hook=_object,
-        parse_constant=_constant,
-        parse_int=_integer,
-        parse_float=parse_float,
-    )
-
-
 # Made once: `json.loads` would make one for each text.
-_DECODER, _DECODER_OF_WHOLE_NUMBERS = _decoder(_finite), _decoder(_fraction)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_finite
+)
+_DECODER_OF_CANONICAL = json.JSONDecoder(
+    parse_constant=_constant, parse_int=_integer, parse_float=_fraction
+)
 
 
 def _bad(why: str) -> VerificationFailed:

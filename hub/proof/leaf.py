@@ -111,7 +111,7 @@ def _time(text: str) -> datetime:
     if not _TIME.fullmatch(text):
         raise _bad("has a time that is not YYYY-MM-DDTHH:MM:SS.ffffffZ")
     try:
-        return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise _bad("has a time that no clock shows") from error
 

@@ -8,7 +8,7 @@ of RFC 9162 (2.1.3.2 and 2.1.4.2), which prove the same RFC 6962 trees step by s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hub.errors import VerificationFailed
 from hub.proof.strict import INTEGER_MAX
@@ -30,9 +30,24 @@ def leaf_hash(entry: bytes) -> bytes:
     return hashlib.sha256(_LEAF_PREFIX + entry).digest()
 
 
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """The hash of each of these log entries: logs are hashed by the million."""
+    sha256 = hashlib.sha256
+    return [sha256(_LEAF_PREFIX + entry).digest() for entry in entries]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node: SHA-256(0x01 ‖ left ‖ right)."""
     return hashlib.sha256(_NODE_PREFIX + left + right).digest()
+
+
+def row_above(row: Sequence[bytes]) -> list[bytes]:
+    """The inner nodes over an even number of neighbours."""
+    sha256, nodes = hashlib.sha256, iter(row)
+    return [
+        sha256(_NODE_PREFIX + left + right).digest()
+        for left, right in zip(nodes, nodes, strict=True)
+    ]
 
 
 def root_of(leaf_hashes: Sequence[bytes]) -> bytes:

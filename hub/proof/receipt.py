@@ -7,6 +7,7 @@ the hub may be switched off.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hub.errors import VerificationFailed
 from hub.proof.checkpoint import Checkpoint, OpenedCheckpoint
@@ -133,6 +134,7 @@ def _parse_extra(line: str) -> bytes:
     return extra
 
 
+@lru_cache(maxsize=4096)  # The receipts of a batch, or of a folder, share most of their paths.
 def _parse_hash(line: str) -> bytes:
     value = decode_base64(line, what="a hash of the proof", step="proof")
     if len(value) != HASH_BYTES:

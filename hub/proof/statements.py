@@ -41,6 +41,7 @@ ACTIVATE, COMPROMISE, THAW = "activate-key", "compromise-key", "thaw"
 KEY_ACTIONS = (ACTIVATE, COMPROMISE, THAW)
 BASIS_CHARS_MAX = 200
 NOTE_CHARS_MAX = 2000
+_ACTIONS = tuple(each.value for each in Action)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 CODE_WORD = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -103,7 +104,7 @@ class Envelope:
     @classmethod
     def read(cls, header: Header, fields: Fields) -> Envelope:
         """Read and check what an envelope adds to the header."""
-        action = Action(fields.one_of("action", [action.value for action in Action]))
+        action = Action(fields.one_of("action", _ACTIONS))
         if fields.has("relates_to") is (action is Action.NEW):
             raise fields.bad("relates_to", "belongs to an update or replacement, and only there")
         return cls(

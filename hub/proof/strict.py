@@ -94,13 +94,13 @@ class JsonObject:
 
     @classmethod
     def parse(
-        cls, data: bytes, *, bytes_max: int, what: str, step: str, fractions: bool = True
+        cls, data: bytes, *, bytes_max: int, what: str, step: str, canonical: bool = False
     ) -> JsonObject:
         """Read I-JSON (see `parse_ijson`) whose outermost value is an object."""
         if len(data) <= bytes_max:  # Else it is refused for that, at once.
             _require_modest(data, what, step)
         try:
-            members = parse_ijson(data, bytes_max=bytes_max, fractions=fractions)
+            members = parse_ijson(data, bytes_max=bytes_max, canonical=canonical)
         except VerificationFailed as failure:
             raise VerificationFailed(f"{what} is {failure}", step=step) from failure
         if not isinstance(members, dict):

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from hub.proof.frontier import subtrees
-from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, node_hash
+from hub.proof.merkle import EMPTY_ROOT, HASH_BYTES, node_hash, row_above
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
+_TILE_BYTES = TILE_WIDTH * HASH_BYTES
 # Some 12 MiB; a process that serves has two of these.
 _CACHED_NODES_MAX = 50_000
 
@@ -146,9 +147,9 @@ class GrowingTree:
 
     def append(self, leaf_hashes: Iterable[bytes]) -> None:
         """Take in the hashes of further leaves; `changed` then holds the tiles to store."""
-        for leaf in leaf_hashes:
-            self._push(0, leaf)
-            self.size += 1
+        leaves = b"".join(leaf_hashes)
+        self.size += len(leaves) // HASH_BYTES
+        self._push(0, leaves)
         for level, hashes in enumerate(self._edge):
             if hashes:
                 self.changed[level, self._numbers[level]] = bytes(hashes)
@@ -157,25 +158,28 @@ class GrowingTree:
         """Everything in `changed` is stored now."""
         self.changed.clear()
 
-    def _push(self, level: int, node: bytes) -> None:
+    def _push(self, level: int, nodes: bytes) -> None:
         if level == len(self._edge):
             self._edge.append(bytearray())
             self._numbers.append(0)
         edge = self._edge[level]
-        edge += node
-        if len(edge) == TILE_WIDTH * HASH_BYTES:
-            full = bytes(edge)
+        edge += nodes
+        above = b""
+        while len(edge) >= _TILE_BYTES:
+            full = bytes(edge[:_TILE_BYTES])
             self.changed[level, self._numbers[level]] = full
-            edge.clear()
+            del edge[:_TILE_BYTES]
             self._numbers[level] += 1
-            self._push(level + 1, tile_root(full))
+            above += tile_root(full)
+        if above:
+            self._push(level + 1, above)
 
 
 def tile_root(tile: bytes) -> bytes:
     """The hash of a complete subtree over these hashes, a power of two of them."""
     row: Sequence[bytes] = [tile[n : n + HASH_BYTES] for n in range(0, len(tile), HASH_BYTES)]
     while len(row) > 1:
-        row = [node_hash(row[n], row[n + 1]) for n in range(0, len(row), 2)]
+        row = row_above(row)
     return row[0]
 
 

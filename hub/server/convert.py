@@ -313,6 +313,13 @@ def exchange(view: ExchangeView) -> exchange_pb2.Exchange:
                 verdict_position=each.position,
                 stamp=each.stamp,
                 stamp_time=timestamp(each.stamped_at) if each.stamped_at else None,
+                stamp_over=each.stamp_over,
+                stamp_reason=each.stamp_reason,
+                stamp_authority=each.stamp_authority,
+                judged_by=each.judged_by,
+                judge_time=timestamp(each.judged_at) if each.judged_at else None,
+                agency=each.agency,
+                status=each.status,
             )
             for each in view.signatures
         ],

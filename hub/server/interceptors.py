@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing
 from contextvars import ContextVar
 from functools import cache
 from itertools import count
@@ -202,7 +202,7 @@ class _Call:
         async def handle(request: Any, context: Any) -> Any:
             with self.about(context):
                 try:
-                    async with self._admitted(context):
+                    with await self._admitted(context):
                         _name_request(request)
                         return await serve(request, context)
                 except Exception as error:
@@ -220,13 +220,14 @@ class _Call:
             self._timed = False
             with self.about(context):
                 try:
-                    async with self._admitted(context), aclosing(serve(request, context)) as all_:
-                        async for response in all_:
-                            # A revoked certificate ends its open streams at the next message.
-                            await self._fresh()
-                            self._identities.require(context, self._service)
-                            with self._limits.patience.sending(context, self._method):
-                                await context.write(response)
+                    with await self._admitted(context):
+                        async with aclosing(serve(request, context)) as responses:
+                            async for response in responses:
+                                # A revoked certificate ends its open streams at the next message.
+                                await self._fresh()
+                                self._identities.require(context, self._service)
+                                with self._limits.patience.sending(context, self._method):
+                                    await context.write(response)
                 except Exception as error:
                     await self._refuse(error, context)
                 except asyncio.CancelledError:
@@ -279,15 +280,14 @@ class _Call:
             self._tell(self._outcome)
             self._span.__exit__(*raised)
 
-    @asynccontextmanager
-    async def _admitted(self, context: Any) -> AsyncIterator[None]:
+    async def _admitted(self, context: Any) -> AbstractContextManager[None]:
+        """Whoever calls may; the call counts as open for as long as the block runs."""
         self._running.enter()
         await self._fresh()
         caller = self._identities.require(context, self._service)
         _caller.set(caller)
         _certificate.set(self._identities.certificate(context))
-        with self._limits.calls.counted(f"{caller.role.value} {caller.name}"):
-            yield
+        return self._limits.calls.counted(f"{caller.role.value} {caller.name}")
 
     async def _cut_off(self, context: Any) -> None:
         """Answer a call that we end ourselves; one that its caller has left hears nothing."""

@@ -138,7 +138,10 @@ class Relay(_message.Message):
     attempts: _builtins.int
     """How many attempts failed."""
     reason: _builtins.str
-    """Why it failed or was parked, as a stable word such as `AXIS_REFUSED`; else empty."""
+    """Why it failed or was parked, as a stable word such as `AXIS_REFUSED`. Of a status or recall
+    that was taken in and was signed: `SIGNATURE_VALID`, `SIGNATURE_INVALID` or
+    `SIGNATURE_UNKNOWN`, the worst of its signatures. Else empty.
+    """
     code: _builtins.str
     """The axis's own code, if it gave one, e.g. `18` for an unknown receiver."""
     axis_id: _builtins.str

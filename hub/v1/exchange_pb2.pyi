@@ -719,7 +719,8 @@ class Exchange(_message.Message):
     def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentSignature]:
         """What the hub found out about the signatures that the attachments carry in themselves or
         beside them, and the package of one from the national axis; at most 64. Empty until they are
-        examined, and where there are none.
+        examined, and where there are none. Behind them those of statuses and recalls that came over
+        the axis, as far as they were said to the caller.
         """
 
     def __init__(
@@ -764,6 +765,13 @@ class DocumentSignature(_message.Message):
     STAMP_FIELD_NUMBER: _builtins.int
     STAMP_TIME_FIELD_NUMBER: _builtins.int
     ISSUER_FIELD_NUMBER: _builtins.int
+    JUDGED_BY_FIELD_NUMBER: _builtins.int
+    JUDGE_TIME_FIELD_NUMBER: _builtins.int
+    STAMP_OVER_FIELD_NUMBER: _builtins.int
+    STAMP_REASON_FIELD_NUMBER: _builtins.int
+    STAMP_AUTHORITY_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     attachment: _builtins.int
     """The attachment, counted from 0 in the order of the envelope; the package comes behind them."""
     form: _builtins.str
@@ -781,11 +789,28 @@ class DocumentSignature(_message.Message):
     verdict_position: _builtins.int
     """The position of `hub.Exchange.SignatureVerdictMade`: its receipt proves the verdict."""
     stamp: _builtins.str
-    """What became of a timestamp over the signature: `valid`, `invalid` or `unknown`; empty where
-    there is none.
+    """What became of a timestamp over the signature, or over the document later: `valid`, `invalid`
+    or `unknown`; empty where there is none. Of several the one that tells most.
     """
     issuer: _builtins.str
     """Who issued the certificate, by its own word. For the same as `name`."""
+    judged_by: _builtins.str
+    """By what time the signature was judged: `stamp`, that of the timestamp, which a trusted
+    authority vouches for, or `arrival`, when the hub accepted the document. Never by
+    `signing_time`.
+    """
+    stamp_over: _builtins.str
+    """What the timestamp is over: `signature` or `document`; empty where there is none."""
+    stamp_reason: _builtins.str
+    """Why the timestamp counts or not, as a code word of docs/events.md; empty where it is valid."""
+    stamp_authority: _builtins.str
+    """Who made the timestamp, by the word of its certificate. For the same as `name`."""
+    agency: _builtins.str
+    """Of a status or recall that came over the national axis: the code of who is said to have said
+    it. Empty where the signature is the document's own.
+    """
+    status: _builtins.str
+    """Of a status from the axis: its code; of a recall: `recall`, or `13`. Else empty."""
     @_builtins.property
     def signing_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed, by the signer's own word; unset where it says nothing."""
@@ -793,6 +818,10 @@ class DocumentSignature(_message.Message):
     @_builtins.property
     def stamp_time(self) -> _timestamp_pb2.Timestamp:
         """The time that the timestamp states; unset where there is none, or it cannot be read."""
+
+    @_builtins.property
+    def judge_time(self) -> _timestamp_pb2.Timestamp:
+        """That time; unset in verdicts of before it was told."""
 
     def __init__(
         self,
@@ -809,10 +838,17 @@ class DocumentSignature(_message.Message):
         stamp: _builtins.str = ...,
         stamp_time: _timestamp_pb2.Timestamp | None = ...,
         issuer: _builtins.str = ...,
+        judged_by: _builtins.str = ...,
+        judge_time: _timestamp_pb2.Timestamp | None = ...,
+        stamp_over: _builtins.str = ...,
+        stamp_reason: _builtins.str = ...,
+        stamp_authority: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        status: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["signing_time", b"signing_time", "stamp_time", b"stamp_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["judge_time", b"judge_time", "signing_time", b"signing_time", "stamp_time", b"stamp_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "form", b"form", "issuer", b"issuer", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "stamp", b"stamp", "stamp_time", b"stamp_time", "verdict_position", b"verdict_position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "attachment", b"attachment", "form", b"form", "issuer", b"issuer", "judge_time", b"judge_time", "judged_by", b"judged_by", "name", b"name", "organisation", b"organisation", "outcome", b"outcome", "reason", b"reason", "signer", b"signer", "signing_time", b"signing_time", "stamp", b"stamp", "stamp_authority", b"stamp_authority", "stamp_over", b"stamp_over", "stamp_reason", b"stamp_reason", "stamp_time", b"stamp_time", "status", b"status", "verdict_position", b"verdict_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

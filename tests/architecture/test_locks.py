@@ -31,7 +31,17 @@ PLACES = re.compile(
 def tracked_files() -> list[Path]:
     """Committed files, and those that would be with `git add --all`."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        # Whoever the checkout belongs to.
+        [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
         cwd=ROOT,
         capture_output=True,
         check=True,

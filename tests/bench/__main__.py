@@ -30,6 +30,8 @@ PARTS: dict[str, Callable[[Place], Awaitable[list[Figure]]]] = {
 }
 _WIDTH = 130
 _SMALLEST = 1000
+# Processor time is counted in hundredths of a second: of few pages it would say nothing.
+_PAGES_OF_MANY = 200
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
@@ -62,7 +64,14 @@ async def _measured(folder: Path, scale: Scale, only: Sequence[str]) -> list[Fig
 
 
 def _scale(options: argparse.Namespace) -> Scale:
-    scale = Scale(sizes=options.sizes, rounds=options.rounds, seconds=options.seconds)
+    scale = Scale(
+        sizes=options.sizes,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        items=options.items,
+        on_server=options.on_server,
+        pages=_PAGES_OF_MANY if options.items else Scale.pages,
+    )
     return replace(scale, rounds_of_reading=min(scale.rounds_of_reading, scale.rounds))
 
 
@@ -73,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sizes", type=_sizes, default=Scale.sizes, help="events in the logs that are read"
+    )
+    parser.add_argument(
+        "--items",
+        type=int,
+        default=Scale.items,
+        help="pages: an inbox of so many documents beside one of 1,000, both written straight",
+    )
+    parser.add_argument(
+        "--on-server", action="store_true", help="pages: those of --items on a PostgreSQL"
     )
     parser.add_argument("--rounds", type=int, default=Scale.rounds)
     parser.add_argument(

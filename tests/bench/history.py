@@ -15,7 +15,7 @@ from adapters.system import system_randomness
 from hub.application import intake
 from hub.application.commands import SpeakAsRecipient, Spoken, SubmitDocument
 from hub.application.lane import Command, Recorded
-from hub.bootstrap.assembly import Core
+from hub.bootstrap.core import Core
 from hub.domain.values import uuid7
 from hub.proof.dsse import SignedStatement
 from hub.proof.statements import Collect, Envelope, Status

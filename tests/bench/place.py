@@ -13,14 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import sqlalchemy as sa
+
+from adapters.storage import schema
 from adapters.system import system_clock
 from hub.application.agencies import RegisterAgency
-from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.core import Core, open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.founding import SAMPLE_AGENCIES, Stores
 from hub.bootstrap.reading import open_log
 from hub.client.profile import ClientProfile
 from hub.config import Settings
+from tests.bench.bulk import fill, store_answers
 from tests.bench.history import History
 from tests.bench.machine import processor_s
 from tests.support.auditors import Auditor, enrol_auditor
@@ -54,6 +58,9 @@ class Scale:
     receipts_of: int = 20  # One receipt file for so many events.
     attachment_bytes: int = 64 << 20
     recipients: int = 222
+    items: int = 0  # In the larger inbox, where it is written straight; else what the logs give.
+    answers: int = 80_000  # Of OCSP responders beside them, as a city keeps in a year.
+    on_server: bool = False  # Whether these inboxes lie on a PostgreSQL.
 
 
 SMOKE = Scale(
@@ -151,6 +158,23 @@ class Place:
             self.grown_per_s.append((size - before) / (time.perf_counter() - begun))
             self._grown.append(hub)
         return self._grown
+
+    def filled(self, documents: int, server: Server | None = None) -> Founded:
+        """A hub with an inbox of so many documents, most of them written by `bulk`."""
+        hub = self.new_hub_on(server, f"filled-{documents}") if server else None
+        hub = hub or self.new_hub(f"filled-{documents}")
+        with self.core(hub) as core:
+            core.engine.load()
+            store_answers(core, self.scale.answers if documents == self.scale.items else 0)
+            history = History(core, *sender_and_recipient(hub), system_clock)
+            history.grow(core.log.head().next_position + 1)
+            fill(core, documents - 1)
+            core.database.forget(*schema.view_tables())
+            if server:
+                # As the server does by itself where rows come one by one.
+                name = sa.make_url(core.settings.database_url).database
+                server.execute("ANALYZE", database=str(name))
+        return hub
 
     def events(self, founded: Founded) -> int:
         """How many events a hub's log has."""

@@ -23,7 +23,7 @@ from adapters.system import system_clock, system_randomness
 from hub.application import intake
 from hub.application.agencies import RegisterAgency
 from hub.application.commands import Spoken, SubmitDocument
-from hub.bootstrap.assembly import Core, open_core
+from hub.bootstrap.core import Core, open_core
 from hub.bootstrap.founding import SAMPLE_AGENCIES, Stores
 from hub.bootstrap.upgrade import database_url, document_keys_url
 from hub.config import Settings

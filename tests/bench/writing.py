@@ -12,8 +12,10 @@ from statistics import median
 from typing import Any
 from uuid import UUID, uuid4
 
+import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from adapters.storage.engine import Database
@@ -24,7 +26,7 @@ from hub.application.exchanges import Exchanges
 from hub.application.ports import Commit, NewRequest, SealedPayload
 from hub.application.refusals import RefusalRecorder
 from hub.application.uploads import Uploads
-from hub.bootstrap.assembly import Core
+from hub.bootstrap.core import Core
 from hub.bootstrap.memory import look_rarely
 from hub.domain.values import uuid7
 from hub.ledger.fair_queue import Limits
@@ -72,13 +74,20 @@ async def measured(place: Place) -> list[Figure]:
         inside = await stack.enter_async_context(_in_process(place))
         over = _OverTheWire(sender, scale.documents, place.processor_s)
         recorders, ceiling = _Recorders(place), _Ceiling(place, sender)
-        server = stack.enter_context(_postgres_recorder())
+        server = stack.enter_context(_postgres_recorders())
         echo = raw_method(theirs, ECHO)
         measures: dict[str, Measure] = {
             "disk": lambda: _disk(place.folder / "disk", scale.syncs),
             "own recorder": lambda: recorders.own(scale.commits),
             "library's recorder": lambda: recorders.librarys(scale.commits),
-            **({"PostgreSQL": lambda: recorders.on(server, scale.commits)} if server else {}),
+            **(
+                {
+                    "PostgreSQL": lambda: recorders.on(server[0], scale.commits),
+                    "library's on PostgreSQL": lambda: recorders.of(server[1], scale.commits),
+                }
+                if server
+                else {}
+            ),
             "ceiling": lambda: ceiling.rate(scale.documents),
             "in process": lambda: inside.rate(scale.documents),
             "batched": lambda: over.batched(raw_method(ours, SUBMIT_MANY)),
@@ -119,7 +128,15 @@ def _figures(
         ),
         figure("ceiling: verify, commit 256, sign", each, values["ceiling"]),
         *(
-            [figure("own recorder on PostgreSQL, 128 a commit", "events/s", values["PostgreSQL"])]
+            [
+                figure(
+                    "own recorder on PostgreSQL, 128 a commit", "events/s", values["PostgreSQL"]
+                ),
+                figure(
+                    "own ÷ library's recorder on PostgreSQL", "×",
+                    share("PostgreSQL", "library's on PostgreSQL"), at_least=3.0,
+                ),
+            ]
             if "PostgreSQL" in values
             else []
         ),
@@ -182,6 +199,9 @@ class _Recorders:
 
     async def librarys(self, commits: int) -> float:
         return self._rate(self._librarys, commits, ids=uuid4)
+
+    async def of(self, recorder: PostgresApplicationRecorder, commits: int) -> float:
+        return self._rate(recorder, commits, ids=uuid4)
 
     async def on(self, url: str, commits: int) -> float:
         database = Database(url)
@@ -252,15 +272,23 @@ def _event(state: bytes, ids: Callable[[], UUID] | None = None) -> StoredEvent:
 
 
 @contextmanager
-def _postgres_recorder() -> Iterator[str]:
-    """A database of a server that syncs, in the temporary folder; empty where there is none."""
+def _postgres_recorders() -> Iterator[tuple[str, PostgresApplicationRecorder] | None]:
+    """A database of a server that syncs, in the temporary folder, and the library's in another.
+
+    None where there is no server.
+    """
     try:
         with postgres.serving(synced=True) as server:
             url = server.url(server.create())
             migrate(url)
-            yield url
+            theirs = sa.make_url(server.url(server.create()))
+            place = (theirs.database, theirs.host, theirs.port, theirs.username, "")
+            with PostgresDatastore(*place) as datastore:
+                librarys = PostgresApplicationRecorder(datastore)
+                librarys.create_table()
+                yield url, librarys
     except postgres.Unavailable:
-        yield ""
+        yield None
 
 
 # --- In process ---------------------------------------------------------------------------

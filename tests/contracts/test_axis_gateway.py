@@ -22,6 +22,7 @@ from hub.application.axis import (
     PackageChanged,
     TransportState,
 )
+from hub.application.leading import undisputed
 from tests.support.axis import package_xml
 
 A, B, C = "A.H99", "B.H99", "C.H99"
@@ -45,7 +46,9 @@ async def gateway(
         simulator.store.enrol(code, [f"{code}-secret"])
     with simulator.listening() as address:
         made = {
-            code: NationalAxis(NationalSettings(address, code, (f"{code}-secret",)), clock)
+            code: NationalAxis(
+                NationalSettings(address, code, (f"{code}-secret",)), clock, may_act=undisputed
+            )
             for code in (A, B, C)
         }
         yield made.__getitem__

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.memory.pki import MemoryCrlSource
 from adapters.pki.http import HttpCrlSource
+from hub.application.leading import undisputed
 from hub.application.ports import CrlSource
 from hub.evidence.crls import CRL_BYTES_MAX
 from tests.support.builders import run
@@ -37,7 +38,9 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
         def over(answer: Callable[[], bytes]) -> CrlSource:
             if request.param == "memory":
                 return MemoryCrlSource(answer)
-            return HttpCrlSource(stack.enter_context(serving(sending(answer))), timeout_s=60)
+            return HttpCrlSource(
+                stack.enter_context(serving(sending(answer))), timeout_s=60, may_act=undisputed
+            )
 
         yield over
 
@@ -58,7 +61,7 @@ def test_a_source_that_is_gone_is_an_oserror():
     source.is_gone = True
     with serving(sending(bytes)) as url:
         pass
-    for gone in (source, HttpCrlSource(url, timeout_s=20)):
+    for gone in (source, HttpCrlSource(url, timeout_s=20, may_act=undisputed)):
         with pytest.raises(OSError, match="no connection"):
             run(gone.fetch())
 
@@ -77,18 +80,18 @@ def test_a_source_that_is_gone_is_an_oserror():
 )
 def test_what_is_no_list_is_an_oserror(respond: Callable[..., None], why: str):
     with serving(respond) as url, pytest.raises(OSError, match=why):
-        run(HttpCrlSource(url, timeout_s=20).fetch())
+        run(HttpCrlSource(url, timeout_s=20, may_act=undisputed).fetch())
 
 
 def test_a_source_that_hangs_is_left_at_the_deadline():
     over = Event()
     with serving(lambda *_: over.wait() and None) as url:
         with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
-            run(HttpCrlSource(url, timeout_s=0.2).fetch())
+            run(HttpCrlSource(url, timeout_s=0.2, may_act=undisputed).fetch())
         over.set()
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::", "http://nowhere.invalid/crl"])
 def test_an_address_that_leads_nowhere_is_an_oserror(url: str):
     with pytest.raises(OSError, match="no connection"):
-        run(HttpCrlSource(url, timeout_s=20).fetch())
+        run(HttpCrlSource(url, timeout_s=20, may_act=undisputed).fetch())

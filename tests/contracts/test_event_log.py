@@ -11,7 +11,7 @@ from adapters.memory.events import MemoryEventLog
 from adapters.storage.events import EventRecorder
 from hub.application.ports import AcceptedRequest, EventLog, Head, HeadMoved, SealedPayload
 from hub.domain.axis_link import AxisLink
-from hub.domain.catalogue import ERASURE_TOPICS
+from hub.domain.catalogue import ERASURE_TOPICS, REGISTRY_TOPICS
 from hub.domain.revocation_evidence import RevocationEvidence
 from hub.domain.timestamp import Timestamp
 from tests.support.commits import (
@@ -400,3 +400,17 @@ def test_the_register_is_read_on_from_a_position(log: EventLog):
         return [entry.position for entry in log.registry_entries(after)]
 
     assert [positions(after) for after in (-1, 0, 1, 2, 3)] == [[0, 2, 3], [2, 3], [2, 3], [3], []]
+
+
+def test_of_the_register_only_some_topics_are_read_where_they_are_named(log: EventLog):
+    other = next(topic for topic in sorted(REGISTRY_TOPICS) if topic != REGISTRY_TOPIC)
+    topics = [REGISTRY_TOPIC, other, new_event().topic, other, REGISTRY_TOPIC]
+    log.commit(new_commit(0, [new_event(topic=topic) for topic in topics]))
+
+    def positions(*wanted: str, after: int = -1) -> list[int]:
+        return [entry.position for entry in log.registry_entries(after, topics=wanted)]
+
+    assert positions(other) == [1, 3]
+    assert positions(other, after=1) == [3]
+    assert positions(REGISTRY_TOPIC, other) == [0, 1, 3, 4]
+    assert positions(new_event().topic) == [], "what does not concern the register is not in it"

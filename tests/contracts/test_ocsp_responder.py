@@ -12,6 +12,7 @@ import pytest
 
 from adapters.memory.pki import MemoryOcspResponder
 from adapters.pki.ocsp import HttpOcspResponder
+from hub.application.leading import undisputed
 from hub.application.ports import OcspResponder
 from hub.evidence.ocsp import ANSWER_BYTES_MAX
 from tests.support.builders import run
@@ -49,7 +50,9 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             if request.param == "memory":
                 return MemoryOcspResponder(answer)
             url = stack.enter_context(serving(sending(answer)))
-            return HttpOcspResponder(url, timeout_s=60, cached=request.param == "get")
+            return HttpOcspResponder(
+                url, timeout_s=60, cached=request.param == "get", may_act=undisputed
+            )
 
         yield over
 
@@ -72,7 +75,7 @@ def test_a_responder_that_is_gone_is_an_oserror():
     responder.is_gone = True
     with serving(sending(lambda _: b"")) as url:
         pass
-    for gone in (responder, HttpOcspResponder(url, timeout_s=20)):
+    for gone in (responder, HttpOcspResponder(url, timeout_s=20, may_act=undisputed)):
         with pytest.raises(OSError, match="no connection"):
             run(gone.ask(QUESTION))
 
@@ -88,7 +91,7 @@ def test_a_question_that_is_too_long_for_an_address_is_posted():
         sending(lambda _: b"answer")(handler, request)
 
     with serving(respond) as url:
-        responder = HttpOcspResponder(url, timeout_s=20, cached=True)
+        responder = HttpOcspResponder(url, timeout_s=20, cached=True, may_act=undisputed)
         for question in (QUESTION, bytes(300)):
             assert run(responder.ask(question)) == b"answer"
     assert methods == ["GET", "POST"]
@@ -106,7 +109,7 @@ def test_a_question_that_is_too_long_for_an_address_is_posted():
 )
 def test_what_is_no_answer_is_an_oserror(respond: Respond, why: str):
     with serving(respond) as url, pytest.raises(OSError, match=why):
-        run(HttpOcspResponder(url, timeout_s=20).ask(QUESTION))
+        run(HttpOcspResponder(url, timeout_s=20, may_act=undisputed).ask(QUESTION))
 
 
 def test_a_responder_that_hangs_or_drips_is_left_at_the_deadline():
@@ -125,11 +128,11 @@ def test_a_responder_that_hangs_or_drips_is_left_at_the_deadline():
         over.clear()
         with serving(respond) as url:
             with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
-                run(HttpOcspResponder(url, timeout_s=0.2).ask(QUESTION))
+                run(HttpOcspResponder(url, timeout_s=0.2, may_act=undisputed).ask(QUESTION))
             over.set()
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::", "http://nowhere.invalid/ocsp"])
 def test_an_address_that_leads_nowhere_is_an_oserror(url: str):
     with pytest.raises(OSError, match="no connection"):
-        run(HttpOcspResponder(url, timeout_s=20).ask(QUESTION))
+        run(HttpOcspResponder(url, timeout_s=20, may_act=undisputed).ask(QUESTION))

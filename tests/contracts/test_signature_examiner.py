@@ -10,9 +10,9 @@ import pytest
 from adapters.memory.pki import DirectExaminer
 from adapters.pki.examiner import ExaminerProcess
 from hub.application.ports import SignatureExaminer
-from hub.evidence.found import Authorities, Outcome
-from tests.support.signed_files import plain_pdf, sign_cms, sign_pdf, sign_xml
-from tests.support.timestamping import issue
+from hub.evidence.found import Authorities, Outcome, Stamper, Standing
+from tests.support.signed_files import plain_pdf, sign_cms, sign_pdf, sign_xml, stamp_cms
+from tests.support.timestamping import Authority, issue
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -55,6 +55,24 @@ async def test_a_package_is_examined_by_the_signatures_in_its_header(examiner: S
     assert (bad.outcome, bad.reason) == (Outcome.INVALID, "changed")
     (junk,) = await examiner.examine_package(b"<no package", OURS, NOW)
     assert junk.outcome is Outcome.UNKNOWN
+
+
+async def test_a_timestamp_is_examined_with_the_signature_it_is_over(examiner: SignatureExaminer):
+    clock = Authority.make(NOW - 9 * DAY, NOW + 9 * DAY)
+    former = issue("former", NOW - 9 * DAY, NOW - DAY, by=ROOT)
+    at = NOW - 2 * DAY
+    signature = stamp_cms(sign_cms(b"content", former), lambda value: clock.stamp(value, at))
+    listed = Authorities((ROOT.der,), stampers=(Stamper((clock.root.der,), NOW + DAY),))
+    (found,) = await examiner.examine(b"content", signature, listed, NOW)
+    assert (found.outcome, found.reason) == (Outcome.UNKNOWN, "ended")
+    (stamp,) = found.stamps
+    assert (stamp.over, stamp.outcome, stamp.time) == ("signature", Outcome.VALID, at)
+    assert stamp.authority == "tsa signer"
+    assert stamp.rests_on == (clock.signer.der, clock.middle.der, clock.root.der)
+    assert stamp.then == Standing(Outcome.VALID, "", (former.der, ROOT.der))
+    ended = Authorities((ROOT.der,), stampers=(Stamper((clock.root.der,), NOW - DAY),))
+    (found,) = await examiner.examine(b"content", signature, ended, NOW)
+    assert [(each.reason, each.then) for each in found.stamps] == [("ended", None)]
 
 
 async def test_a_file_of_junk_is_answered_and_the_next_one_too(examiner: SignatureExaminer):

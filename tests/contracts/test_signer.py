@@ -19,7 +19,8 @@ from keys.last_signed import LastSigned
 from keys.log_keys import FileLogKeys
 from keys.pkcs11 import Token, TokenLogKeys
 from keys.remote_signer import RemoteSigner
-from tests.support.signers import answering
+from keys.ways import UnixWay
+from tests.support.signers import Linked, answering
 from tests.support.tokens import MODULE, PIN, soft_token
 
 ORIGIN = "hub.example/log"
@@ -30,7 +31,7 @@ AB = node_hash(A, B)
 OPERATORS = Identities.generate(), Identities.generate()
 
 
-@pytest.fixture(params=["memory", "file", "age", "pkcs11", "process"])
+@pytest.fixture(params=["memory", "file", "age", "pkcs11", "process", "tls"])
 def signer(
     request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Signer]:
@@ -40,11 +41,15 @@ def signer(
     with closing(LastSigned.create(tmp_path / "last-signed.db")) as last_signed:
         keys = log_keys(request.param, tmp_path, tmp_path_factory)
         local = CheckpointSigner(ORIGIN, keys, last_signed)
-        if request.param != "process":
+        if request.param == "process":
+            with answering(local, tmp_path / "socket"):
+                yield RemoteSigner(ORIGIN, UnixWay(tmp_path / "socket"), timeout_s=30)
+        elif request.param == "tls":
+            linked = Linked(tmp_path)
+            with linked.answering(local) as there:
+                yield RemoteSigner(ORIGIN, linked.way(there.port), timeout_s=30)
+        else:
             yield local
-            return
-        with answering(local, tmp_path / "socket"):
-            yield RemoteSigner(ORIGIN, tmp_path / "socket", timeout_s=30)
 
 
 def log_keys(kind: str, folder: Path, tokens: pytest.TempPathFactory) -> LogKeys:

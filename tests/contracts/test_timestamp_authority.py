@@ -10,6 +10,7 @@ import pytest
 
 from adapters.memory.timestamp import MemoryTimestampAuthority
 from adapters.timestamp.http import HttpTimestampAuthority
+from hub.application.leading import undisputed
 from hub.application.ports import TimestampAuthority
 from hub.errors import VerificationFailed
 from hub.evidence.chains import Revocation
@@ -33,7 +34,7 @@ class Made:
             return MemoryTimestampAuthority(answer)
         server = serving(replying(answer))
         self._open.append(server)
-        return HttpTimestampAuthority(server.__enter__(), timeout_s=20)
+        return HttpTimestampAuthority(server.__enter__(), timeout_s=20, may_act=undisputed)
 
     def gone(self) -> TimestampAuthority:
         if self._kind == "memory":
@@ -41,7 +42,7 @@ class Made:
             authority.is_gone = True
             return authority
         with serving(replying(bytes)) as url:
-            return HttpTimestampAuthority(url, timeout_s=20)
+            return HttpTimestampAuthority(url, timeout_s=20, may_act=undisputed)
 
     def close(self) -> None:
         for server in self._open:
@@ -78,7 +79,9 @@ def test_the_authority_of_somebody_else_is_understood_as_of_any_date(tmp_path: P
     message, nonce = b"a checkpoint", bytes(range(1, 17))
     with serving(replying(lambda request: pki.stamp(request, at))) as url:
         answer = run(
-            HttpTimestampAuthority(url, timeout_s=20).ask(build_request(message, nonce=nonce))
+            HttpTimestampAuthority(url, timeout_s=20, may_act=undisputed).ask(
+                build_request(message, nonce=nonce)
+            )
         )
 
     found = verify_token(
@@ -125,7 +128,7 @@ REPLY = {"Content_Type": "application/timestamp-reply"}
 )
 def test_what_is_no_reply_is_an_oserror(respond: Callable[..., None], why: str):
     with serving(respond) as url, pytest.raises(OSError, match=why):
-        run(HttpTimestampAuthority(url, timeout_s=20).ask(b"?"))
+        run(HttpTimestampAuthority(url, timeout_s=20, may_act=undisputed).ask(b"?"))
 
 
 def test_a_reply_that_is_packed_is_not_unpacked():
@@ -134,7 +137,7 @@ def test_a_reply_that_is_packed_is_not_unpacked():
         handler.wfile.write(b"\x1f\x8b as it is")
 
     with serving(packed) as url:
-        answer = run(HttpTimestampAuthority(url, timeout_s=20).ask(b"?"))
+        answer = run(HttpTimestampAuthority(url, timeout_s=20, may_act=undisputed).ask(b"?"))
     assert answer == b"\x1f\x8b as it is"
 
 
@@ -155,11 +158,11 @@ def test_an_authority_that_hangs_or_drips_is_left_at_the_deadline(drips: bool):
 
     with serving(hang) as url:
         with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
-            run(HttpTimestampAuthority(url, timeout_s=0.2).ask(b"?"))
+            run(HttpTimestampAuthority(url, timeout_s=0.2, may_act=undisputed).ask(b"?"))
         over.set()
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::", "http://nowhere.invalid/tsa"])
 def test_an_address_that_leads_nowhere_is_an_oserror(url: str):
     with pytest.raises(OSError, match="no connection"):
-        run(HttpTimestampAuthority(url, timeout_s=20).ask(b"?"))
+        run(HttpTimestampAuthority(url, timeout_s=20, may_act=undisputed).ask(b"?"))

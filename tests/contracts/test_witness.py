@@ -13,6 +13,7 @@ import pytest
 from adapters.memory.determinism import FixedClock
 from adapters.memory.witnesses import MemoryWitness
 from adapters.witness.client import ANSWER_BYTES_MAX, HttpWitness, new_client
+from hub.application.leading import undisputed
 from hub.application.ports import Witness as WitnessPort
 from hub.application.ports import WitnessConflict, WitnessRefused
 from hub.proof.witnessing import AddCheckpoint, cosignature_in
@@ -35,7 +36,7 @@ async def witness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         served_witness(tmp_path / "witness", NAME, [LOG.key]) as served,
         new_client() as client,
     ):
-        yield HttpWitness(served.key, served.url, client)
+        yield HttpWitness(served.key, served.url, client, may_act=undisputed)
 
 
 async def test_a_log_that_grows_gets_cosignatures_that_hold(witness: WitnessPort):
@@ -110,7 +111,9 @@ async def answer_of(
     transport = httpx2.MockTransport(handler)
     async with httpx2.AsyncClient(transport=transport) as client:
         key = Signer(NAME, "witness").key
-        witness = HttpWitness(key, "http://w.example/prefix/", client, deadline_s=deadline_s)
+        witness = HttpWitness(
+            key, "http://w.example/prefix/", client, deadline_s=deadline_s, may_act=undisputed
+        )
         return await witness.add_checkpoint(REQUEST)
 
 
@@ -192,7 +195,7 @@ async def test_an_answer_that_trickles_ends_with_the_deadline():
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no such host"])
 async def test_a_witness_that_cannot_be_reached_may_be_later(url: str):
     async with new_client() as client:
-        witness = HttpWitness(Signer(NAME, "witness").key, url, client)
+        witness = HttpWitness(Signer(NAME, "witness").key, url, client, may_act=undisputed)
         with pytest.raises(OSError):
             await witness.add_checkpoint(REQUEST)
 

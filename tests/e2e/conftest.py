@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.system import system_clock
-from hub.bootstrap import assembly
+from hub.bootstrap import core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.founding import Stores
 from tests.support.hubs import Founded, Running, found, serving
@@ -77,7 +77,7 @@ def founded(
 def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
     """The clock of every hub that is started in this process afterwards."""
     clock = MovedClock()
-    monkeypatch.setattr(assembly, "system_clock", clock)
+    monkeypatch.setattr(core, "system_clock", clock)
     return clock
 
 

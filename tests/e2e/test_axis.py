@@ -11,6 +11,8 @@ from pathlib import Path
 
 from adapters.axis.national.gateway import NationalAxis, NationalSettings
 from hub.application.axis import MessageKind
+from hub.application.leading import undisputed
+from tests.support.patience import PATIENCE_S
 
 LIENTHONG = Path(sys.prefix) / "bin" / "lienthong"
 
@@ -28,11 +30,13 @@ def test_a_simulated_axis_runs_until_it_is_told_to_stop(tmp_path: Path):
 
         for code, own in (("A.H99", "a-secret"), ("B.H99", secret)):
             settings = NationalSettings(address, code, (own,))
-            gateway = NationalAxis(settings, lambda: datetime(2026, 11, 22, tzinfo=UTC))
+            gateway = NationalAxis(
+                settings, lambda: datetime(2026, 11, 22, tzinfo=UTC), may_act=undisputed
+            )
             assert asyncio.run(gateway.waiting(MessageKind.DOCUMENT)) == []
 
         axis.send_signal(signal.SIGTERM)
-        assert axis.wait(timeout=30) == 0
+        assert axis.wait(timeout=PATIENCE_S) == 0
 
 
 def test_an_address_in_use_is_said_in_words(tmp_path: Path):
@@ -45,7 +49,7 @@ def test_an_address_in_use_is_said_in_words(tmp_path: Path):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
 
     assert refused.returncode == 1

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from adapters.system import system_clock
 from hub.application.refusals import RECORDED_REASONS, REFUSALS_PER_MINUTE_MAX
+from hub.bootstrap import core
+from hub.bootstrap.folder import DataFolder
 from hub.errors import hub_errors
 from hub.proof.signatures import Algorithm
 from hub.proof.statements import Collect, Envelope, Status
@@ -23,6 +27,7 @@ from hub.server.errors import DOMAIN, STATUS_OF
 from hub.v1 import exchange_pb2 as wire
 from hub.v1 import exchange_service_pb2 as calls
 from keys.development_ca import Issued
+from tests.e2e.conftest import MovedClock
 from tests.support.hubs import (
     CALL_DEADLINE_S,
     NOI_VU,
@@ -31,6 +36,7 @@ from tests.support.hubs import (
     SAMPLES,
     TAI_CHINH,
     Y_TE,
+    Founded,
     Refusal,
     Running,
     Speaker,
@@ -47,10 +53,12 @@ from tests.support.hubs import (
     refusal_of_stream,
     report,
     request_id_of,
+    serving,
     signed,
     status,
     submission,
 )
+from tests.support.patience import PATIENCE_S
 
 CONTENT = b"%PDF-1.7 " + bytes(range(256))
 MIB = 1 << 20
@@ -396,14 +404,30 @@ BAD: tuple[Bad, ...] = (
 )
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(
+    newly_founded: Founded, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Running, MovedClock]]:
+    """One hub for all that is refused, since that leaves nothing behind; and its clock."""
+    clock, root = MovedClock(), tmp_path_factory.mktemp("lasting") / "hub"
+    shutil.copytree(newly_founded.folder.root, root)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(core, "system_clock", clock)
+        async with serving(Founded(DataFolder(root))) as hub:
+            yield hub, clock
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name.replace(" ", "-"))
-async def test_a_bad_submission_is_refused_and_leaves_nothing_but_its_refusal(
-    hub, sender, exchange, bad
-):
+async def test_a_bad_submission_is_refused_and_leaves_nothing_but_its_refusal(lasting, bad):
+    hub, clock = lasting
+    clock.ahead += timedelta(minutes=1)  # In each some refusals are recorded.
+    sender = hub.speaker(QUAN_1)
     message = bad.make(hub, sender)
     before = hub.trace()
 
-    refusal = await refusal_of(exchange.SubmitDocument(message))
+    async with raw_stub(sender.transport, hub.port) as exchange:
+        refusal = await refusal_of(exchange.SubmitDocument(message))
 
     require_told(refusal, bad.reason)
     assert dict(bad.metadata).items() <= refusal.metadata.items()
@@ -424,9 +448,11 @@ def test_every_recorded_reason_has_a_submission_that_meets_it():
     assert met >= RECORDED_REASONS - elsewhere
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("code", [sample.code for sample in SAMPLES])
 @pytest.mark.parametrize("signature", [b"", b"\x00", bytes(64), bytes(256)], ids=len)
-async def test_no_algorithm_takes_a_signature_that_is_none(hub, code, signature):
+async def test_no_algorithm_takes_a_signature_that_is_none(lasting, code, signature):
+    hub, _ = lasting
     speaker = hub.speaker(code)
     statement = signed(speaker, envelope(speaker, [other_than(code)]), signature=signature)
 
@@ -809,7 +835,7 @@ async def test_a_cursor_beyond_the_last_number_is_refused(hub, recipient, sent, 
         listing = calls.ListInboxRequest(after=after, page_size=2**31 - 1)
         listed = await refusal_of(stub.ListInbox(listing))
         watched = await refusal_of_stream(
-            stub.WatchInbox(calls.WatchInboxRequest(after=after), timeout=5)
+            stub.WatchInbox(calls.WatchInboxRequest(after=after), timeout=PATIENCE_S)
         )
 
     for refusal in (listed, watched):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +17,8 @@ import pytest
 from hub.proof.evidence import parse_receipt_file
 from hub.proof.leaf import parse_leaf
 from tests.support.forks import Forked, run_forked
+from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 
 SENDER, FINANCE, HEALTH = "ubnd-quan-1", "so-tai-chinh", "so-y-te"
 FINANCE_CODE, HEALTH_CODE = "H29.2.7", "H29.2.9"
@@ -50,7 +51,7 @@ class Site:
         environment = self._environment(language or self.language)
         if profile:
             environment["LIENTHONG_PROFILE"] = str(self.folder / "clients" / profile)
-        ended = run_forked(PROGRAM, *arguments, env=environment, timeout=60)
+        ended = run_forked(PROGRAM, *arguments, env=environment, timeout=PATIENCE_S)
         assert "Traceback" not in ended.stderr, ended.stderr
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
@@ -69,7 +70,7 @@ class Site:
         process, self.process = self.process, None
         assert process is not None
         process.terminate()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE_S)
         return Ended(process.returncode, out, err)
 
     def send(self, file: Path, *options: object, language: str = "", who: str = SENDER) -> Ended:
@@ -107,10 +108,7 @@ def letter(tmp_path: Path) -> Path:
 
 def new_site(folder: Path) -> Site:
     site = Site(folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made = site.type("init", folder, "--listen", f"127.0.0.1:{port}", "--json").json
+    made = site.type("init", folder, "--listen", f"127.0.0.1:{free_port()}", "--json").json
     assert [agency["code"] for agency in made["agencies"]] == [
         "H29.1.1", FINANCE_CODE, HEALTH_CODE,
     ]  # fmt: skip
@@ -365,7 +363,7 @@ def test_watching_goes_on_until_interrupted(site: Site, letter: Path):
         assert watch.stdout is not None
         assert json.loads(watch.stdout.readline())["exchange"] == sent["exchange"]
         watch.send_signal(signal.SIGINT)
-        _out, err = watch.communicate(timeout=20)
+        _out, err = watch.communicate(timeout=PATIENCE_S)
         assert (watch.returncode, err) == (130, "")
     finally:
         watch.kill()
@@ -386,7 +384,7 @@ def test_watching_what_became_of_ones_documents(site: Site, letter: Path, tmp_pa
             str(seen + 1), [HEALTH_CODE, "collected"], [sent["exchange"], "125/UBND-VP:", "mới"],
         )  # fmt: skip
         watch.send_signal(signal.SIGINT)
-        _out, err = watch.communicate(timeout=20)
+        _out, err = watch.communicate(timeout=PATIENCE_S)
         assert (watch.returncode, err) == (130, "")
     finally:
         watch.kill()

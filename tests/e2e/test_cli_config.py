@@ -6,18 +6,27 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.forks import run_forked
 from tests.support.hubs import Founded, serving
+from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
+from tests.support.signers import ROOT, SignerProcess
 
 
 def typed(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LIENTHONG_")} | environment
     return run_forked(
-        "hub.cli.main", "--lang", "en", *arguments, env={**env, "COLUMNS": "200"}, timeout=60
+        "hub.cli.main",
+        "--lang",
+        "en",
+        *arguments,
+        env={**env, "COLUMNS": "200"},
+        timeout=PATIENCE_S,
     )
 
 
@@ -64,10 +73,11 @@ def test_checking_loads_beside_a_hub_and_changes_nothing(founded: Founded):
     assert sorted(str(path) for path in founded.folder.root.rglob("*")) == before
 
 
-async def test_health_is_asked_of_the_hub_that_runs(founded: Founded, unused_tcp_port: int):
-    address = {"LIENTHONG_METRICS_LISTEN": f"0.0.0.0:{unused_tcp_port}"}
+async def test_health_is_asked_of_the_hub_that_runs(founded: Founded):
+    port = free_port()
+    address = {"LIENTHONG_METRICS_LISTEN": f"0.0.0.0:{port}"}
     settings = founded.folder.settings
-    settings.write_text(f'metrics_listen = "127.0.0.1:{unused_tcp_port}"\n{settings.read_text()}')
+    settings.write_text(f'metrics_listen = "127.0.0.1:{port}"\n{settings.read_text()}')
 
     async def health(*options: str) -> subprocess.CompletedProcess[str]:
         import asyncio
@@ -83,7 +93,10 @@ async def test_health_is_asked_of_the_hub_that_runs(founded: Founded, unused_tcp
         away.rename(content)
     gone = await health()
 
-    assert (well.returncode, json.loads(well.stdout)) == (0, {"ready": True, "failing": []})
+    assert (well.returncode, json.loads(well.stdout)) == (
+        0,
+        {"ready": True, "failing": [], "signer": None},
+    )
     assert unwell.returncode == 1
     assert "The hub is not ready: content" in unwell.stderr
     assert gone.returncode == 1
@@ -97,25 +110,30 @@ def test_health_of_a_hub_that_tells_nobody_says_which_setting_is_missing(founded
     assert sys.platform == "linux"
 
 
-def test_the_script_of_the_compose_file_makes_a_folder_for_the_second_hub(
-    founded: Founded, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+def test_the_script_of_the_compose_file_makes_what_signer_and_second_hub_need(
+    founded: Founded, tmp_path: Path
 ):
-    from pathlib import Path
-
-    import yaml
-
-    compose = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     (script,) = compose["services"]["found"]["command"]
-    data = tmp_path / "data"
-    data.mkdir()
+    data, signer = tmp_path / "data", tmp_path / "signer"
+    for folder in (data, signer):
+        folder.mkdir()
     founded.folder.root.rename(data / "hub")
-    here = script.replace("$$", "$").replace("/data/", f"{data}/")
-    subprocess.run(["sh", "-ceu", here], check=True, env={"PATH": os.environ["PATH"]})
+    here = script.replace("$$", "$").replace("/data/", f"{data}/").replace("/signer/", f"{signer}/")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, "LANG": "C.UTF-8"}
+    # A second time it finds everything there, and changes nothing.
+    for _ in range(2):
+        subprocess.run(["sh", "-ceu", here], check=True, env=environment)
 
-    assert (data / "signer" / "log-key.pem").exists()
-    assert not (data / "other" / "signer").exists()
-    monkeypatch.setenv(
-        "LIENTHONG_SIGNER", compose["services"]["hub-2"]["environment"]["LIENTHONG_SIGNER"]
-    )
-    assert typed("config", "check", data / "other").returncode == 0
-    subprocess.run(["sh", "-ceu", here], check=True, env={"PATH": os.environ["PATH"]})
+    assert (signer / "own" / "log-key.pem").exists()
+    for hub in ("hub", "other"):
+        assert not (data / hub / "signer").exists()
+    address = f"127.0.0.1:{free_port()}"
+    named = compose["services"]["hub-2"]["environment"]["LIENTHONG_SIGNER"]
+    chosen = {"LIENTHONG_SIGNER": named.replace("signer:8445", address)}
+    with SignerProcess(signer / "own", listen=address):
+        for hub in ("hub", "other"):
+            checked = typed("config", "check", data / hub, "--json", **chosen)
+            assert checked.returncode == 0, checked.stderr
+            assert json.loads(checked.stdout)["signer_answers"] is True

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hub.application.mapper import read_leaf
-from hub.bootstrap import assembly
+from hub.bootstrap import jobs
 from hub.v1 import exchange_pb2 as wire
 from tests.e2e.conftest import MovedClock
 from tests.e2e.test_life import agencies, first_lines, in_hours
@@ -28,6 +28,7 @@ from tests.support.hubs import (
     serving,
     submission,
 )
+from tests.support.patience import PATIENCE_S
 
 HOUR = timedelta(hours=1)
 
@@ -41,7 +42,7 @@ def times(hub: Running) -> list[datetime]:
 async def health_turns(hub: Running, wanted: int) -> None:
     identity = hub.speaker(QUAN_1).transport
     async with raw_stub(identity, hub.port, health_pb2_grpc.HealthStub) as health:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if (await health.Check(health_pb2.HealthCheckRequest())).status == wanted:
                     return
@@ -89,7 +90,7 @@ async def test_a_hub_started_with_its_clock_an_hour_back_expires_nothing_twice(
     clock: MovedClock,
     founded: Founded,
 ):
-    monkeypatch.setattr(assembly, "_EXPIRY_EVERY_S", 0.01)  # It looks all the time.
+    monkeypatch.setattr(jobs, "_EXPIRY_EVERY_S", 0.01)  # It looks all the time.
     async with serving(founded) as hub, agencies(hub) as (quan_1, *_):
         digest, _ = await quan_1.send(TAI_CHINH, Y_TE, expires_at=in_hours(1), contents=())
         clock.ahead = 2 * HOUR

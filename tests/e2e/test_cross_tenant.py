@@ -33,7 +33,6 @@ from hub.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from hub.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from hub.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tests.e2e.test_bad_input import require_told
-from tests.e2e.test_large_attachments import begin_request, messages, uploaded
 from tests.support.hubs import (
     NOI_VU,
     QUAN_1,
@@ -55,6 +54,7 @@ from tests.support.hubs import (
     signed,
     submission,
 )
+from tests.support.uploads import begin_request, messages, refusal_of_upload, uploaded
 
 STUBS = {
     "ExchangeService": (exchange_service_pb2, ExchangeServiceStub),
@@ -337,8 +337,9 @@ async def ask(hub: Running) -> AsyncIterator[Callable[[str, str, Any], Awaitable
             stub = await stack.enter_async_context(
                 raw_stub(speaker.transport, hub.port, STUBS[service][1])
             )
-            sent = iter([request]) if METHODS[name].client_streaming else request
-            call = getattr(stub, method)(sent)
+            if METHODS[name].client_streaming:
+                return await refusal_of_upload(speaker.transport, hub.port, [request])
+            call = getattr(stub, method)(request)
             if METHODS[name].server_streaming:
                 return await refusal_of_stream(call)
             if method == "SubmitDocuments":

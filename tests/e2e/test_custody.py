@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
@@ -19,7 +18,9 @@ from tests.e2e.test_signer import (
     ready,
     submit_while_it_cannot_sign,
 )
+from tests.support.forks import run_forked
 from tests.support.hubs import ORIGIN, QUAN_1, SAMPLES, TAI_CHINH, Founded, serving
+from tests.support.patience import PATIENCE_S
 from tests.support.rotation import two_operators
 from tests.support.tokens import MODULE, PIN, soft_token
 
@@ -77,15 +78,8 @@ async def test_nobody_else_starts_it(
 
 
 def type_command(*arguments: object, secret: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hub.cli.main", *map(str, arguments)],
-        env={"LIENTHONG_KEY_SECRET": secret, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {"LIENTHONG_KEY_SECRET": secret, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
+    return run_forked("hub.cli.main", *arguments, env=environment, timeout=PATIENCE_S)
 
 
 def test_keys_are_sealed_and_opened_from_the_keyboard(founded: Founded):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hub.proof.__main__ import main as auditors_tool
+from tests.support.patience import PATIENCE_S
 
 ENGLISH = (
     "1. A new hub",
@@ -73,11 +74,12 @@ def demo(language: str, *options: str, scratch: Path) -> subprocess.CompletedPro
         env=environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=180,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
 
 
+@pytest.mark.early
 def test_the_demo_comes_out_as_told(tmp_path):
     ended = demo("vi", scratch=tmp_path)
     assert_told(ended, VIETNAMESE)

@@ -17,12 +17,13 @@ import pytest
 from hub.bootstrap.folder import DataFolder
 from hub.v1 import exchange_service_pb2 as calls
 from tests.e2e.test_kill import until_answered
-from tests.e2e.test_large_attachments import begin_request, messages, naming
+from tests.e2e.test_large_attachments import naming
 from tests.support.hubs import (
     QUAN_1,
     TAI_CHINH,
     Founded,
     HubProcess,
+    Refusal,
     Speaker,
     check_hub_is_whole,
     collection,
@@ -33,6 +34,8 @@ from tests.support.hubs import (
     submission,
     trace,
 )
+from tests.support.patience import PATIENCE_S
+from tests.support.uploads import begin_request, messages, refusal_of_upload
 
 CONTENT = os.urandom(3 * 1024**2 + 5)
 
@@ -54,7 +57,10 @@ def no_file_may_grow_beyond(process: HubProcess, size: int) -> Iterator[None]:
 
 
 async def refused_as_unavailable(method, message) -> None:
-    refusal = await refusal_of(method(message, timeout=30))
+    require_unavailable(await refusal_of(method(message, timeout=PATIENCE_S)))
+
+
+def require_unavailable(refusal: Refusal) -> None:
     assert (refusal.status, refusal.reason) == ("UNAVAILABLE", "UNAVAILABLE"), refusal
 
 
@@ -89,7 +95,7 @@ async def test_a_full_disk_refuses_with_a_reason_and_room_makes_it_good(
                 await refused_as_unavailable(stub.SubmitDocument, inline)
                 await refused_as_unavailable(stub.SubmitDocument, plain)
                 await refused_as_unavailable(other.CollectDocument, taking)
-                await refused_as_unavailable(stub.UploadContent, iter(rest))
+                require_unavailable(await refusal_of_upload(sender.transport, process.port, rest))
                 # What needs no room is served: the first answers again, and lists.
                 assert await stub.SubmitDocument(answered[0][0]) == answered[0][1]
                 assert len((await other.ListInbox(calls.ListInboxRequest())).items) == 5
@@ -168,7 +174,7 @@ async def test_a_disk_that_fills_up_under_load_loses_nothing(
             refusals = []
             for each in requests[4:]:
                 try:
-                    answered.append((each, await stub.SubmitDocument(each, timeout=30)))
+                    answered.append((each, await stub.SubmitDocument(each, timeout=PATIENCE_S)))
                 except grpc.aio.AioRpcError as error:
                     refusals.append(refusal_in(error).reason)
             assert set(refusals) <= {"UNAVAILABLE", "RECEIPT_DELAYED"}

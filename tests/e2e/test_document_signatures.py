@@ -20,10 +20,10 @@ from hub.proof.findings import Verdict
 from hub.proof.leaf import parse_leaf
 from hub.proof.signatures import Algorithm
 from tests.support.hubs import NOI_VU, QUAN_1, TAI_CHINH, Founded, Running, serving
+from tests.support.patience import PATIENCE_S
 from tests.support.signed_files import plain_pdf, sign_pdf
 from tests.support.timestamping import Holder
 
-PATIENCE_S = 30
 LETTER = DocumentDraft(
     number="125",
     notation="UBND-VP",

@@ -29,7 +29,6 @@ from hub.v1 import exchange_pb2 as wire
 from hub.v1 import exchange_service_pb2 as calls
 from hub.v1 import ledger_service_pb2 as ledger_calls
 from hub.v1.ledger_service_pb2_grpc import LedgerServiceStub
-from tests.e2e.test_large_attachments import uploaded
 from tests.support.hubs import (
     NOI_VU,
     QUAN_1,
@@ -54,6 +53,8 @@ from tests.support.hubs import (
     status,
     submission,
 )
+from tests.support.patience import PATIENCE_S
+from tests.support.uploads import uploaded
 
 BASIS = "Luật Bảo vệ dữ liệu cá nhân, Điều 14"
 
@@ -388,6 +389,6 @@ async def test_a_single_folder_put_back_by_hand_is_found_and_swept(founded, tmp_
     assert "its content is still there" in finding.what
     async with serving(founded):
         # The sweep runs beside the server; nothing tells when it is done but that it is done.
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while content.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

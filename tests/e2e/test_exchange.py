@@ -52,6 +52,7 @@ from tests.support.hubs import (
     signed,
     submission,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = on_both_databases
 SUBMIT = "/hub.v1.ExchangeService/SubmitDocument"
@@ -293,13 +294,13 @@ async def test_a_watch_that_is_cut_all_the_time_misses_and_doubles_nothing(hub):
             # Each time another connection, cut after another number of items.
             async with raw_stub(recipient.transport, hub.port) as stub:
                 after = watched[-1].inbox_seq if watched else 0
-                stream = stub.WatchInbox(calls.WatchInboxRequest(after=after), timeout=30)
+                stream = stub.WatchInbox(calls.WatchInboxRequest(after=after), timeout=PATIENCE_S)
                 for _ in range(chance.randint(0, 6)):
                     if len(watched) < documents:
                         watched.append((await stream.read()).item)
                 stream.cancel()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(watch(), send(QUAN_1), send(NOI_VU))
 
     assert [item.inbox_seq for item in watched] == list(range(1, documents + 1))
@@ -315,7 +316,7 @@ async def test_many_watchers_of_one_inbox_all_see_the_same(hub):
         async with raw_stub(sender.transport, hub.port) as stub:
             await stub.SubmitDocument(submission(sender, [TAI_CHINH]))
             streams = [
-                watching.WatchInbox(calls.WatchInboxRequest(after=after), timeout=30)
+                watching.WatchInbox(calls.WatchInboxRequest(after=after), timeout=PATIENCE_S)
                 for after in (0, 0, 1, 1)
             ]
             await asyncio.gather(
@@ -359,7 +360,7 @@ async def test_a_fact_is_visible_to_nobody_before_its_checkpoint(hub, monkeypatc
     may_sign, sign = threading.Event(), CheckpointSigner.sign
 
     def slow(self, *what):
-        assert may_sign.wait(60)
+        assert may_sign.wait(PATIENCE_S)
         return sign(self, *what)
 
     monkeypatch.setattr(CheckpointSigner, "sign", slow)
@@ -371,7 +372,7 @@ async def test_a_fact_is_visible_to_nobody_before_its_checkpoint(hub, monkeypatc
     ):
         try:
             submitting = asyncio.ensure_future(sending.SubmitDocument(message))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while hub.trace().events == before.events:  # noqa: ASYNC110 - it is in a file.
                     await asyncio.sleep(0.01)
 

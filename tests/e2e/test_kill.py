@@ -48,9 +48,10 @@ from tests.support.hubs import (
     submission,
     trace,
 )
+from tests.support.patience import PATIENCE_S
 
+AGENCIES = 4
 DOCUMENTS_MAX = 2000
-WAIT_S = 60
 LOST = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -135,10 +136,10 @@ class Load:
 
 async def until_answered(method: Callable[..., Awaitable], message: object):
     """The very same bytes until there is an answer, for a bounded time."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                return await method(message, timeout=10)
+                return await method(message, timeout=30)
             except grpc.aio.AioRpcError as error:
                 # What the contract says about an answer without a reason. A call that comes
                 # just as the server stops is ended by gRPC itself, with CANCELLED.
@@ -174,15 +175,16 @@ async def load_and(
                 await interrupt(process, chance)
                 for task in (*senders, recipient):
                     assert not task.done() or task.result() is None
+            await more_promised(load.promised, 3 * AGENCIES)
             load.stopping.set()
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*senders)
             # Once more, with what a crash between content and commit leaves behind.
             process.kill()
             leave_orphans(founded)
             await process.start()
             assert not recipient.done() or recipient.result()  # It never ends by itself.
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await look_up(founded, process, load.promised)
                 await until_swept(founded)
         finally:
@@ -196,7 +198,7 @@ async def load_and(
 
 async def more_promised(promised: Promised, count: int) -> None:
     enough = len(promised.answers) + count
-    for _ in range(50 * WAIT_S):
+    for _ in range(50 * int(PATIENCE_S)):
         if len(promised.answers) >= enough:
             return
         await asyncio.sleep(0.02)
@@ -224,7 +226,7 @@ async def terminated(process: HubProcess, chance: random.Random) -> None:
 async def look_up(founded: Founded, process: HubProcess, promised: Promised) -> None:
     """Everything acknowledged is there exactly once, and provably on one tree."""
     print("documents", len(promised.answers))
-    assert len(promised.answers) > 10
+    assert len(promised.answers) > 3 * AGENCIES
     for request_id, answers in promised.answers.items():
         # Every answer to a request, whenever it came, was the same to the byte.
         ((exchange_id, leaf, proof),) = answers
@@ -289,7 +291,7 @@ def leave_orphans(founded: Founded) -> None:
 async def until_swept(founded: Founded) -> None:
     """All content left is that of recorded documents."""
     store = ContentStore(founded.folder.content, os.urandom)
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             kept = {str(exchange_id) for exchange_id in store.exchanges()}
             if kept == documents_of(founded):
@@ -306,6 +308,7 @@ def documents_of(founded: Founded) -> set[str]:
 # --- The tests --------------------------------------------------------------------------
 
 
+@pytest.mark.early
 @on_both_databases
 async def test_a_hub_killed_five_times_under_load_keeps_every_promise(founded):
     await load_and(founded, killed, rounds=5)
@@ -317,6 +320,7 @@ async def test_a_hub_killed_sixty_times_under_load_keeps_every_promise(founded):
     await load_and(founded, killed, rounds=60)
 
 
+@pytest.mark.early
 async def test_a_hub_told_to_stop_under_load_finishes_and_keeps_every_promise(founded):
     await load_and(founded, terminated, rounds=2)
 

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from tests.support.hubs import (
     TAI_CHINH,
     Founded,
     HubProcess,
+    Refusal,
     Speaker,
     check_hub_is_whole,
     collection,
@@ -44,6 +45,8 @@ from tests.support.hubs import (
     signed,
     submission,
 )
+from tests.support.patience import PATIENCE_S
+from tests.support.uploads import begin_request, messages, refusal_of_upload, uploaded
 
 MIB = 1024**2
 GROWTH_MIB_MAX = 64
@@ -51,26 +54,6 @@ CONTENT = random.Random(7).randbytes(5 * MIB + 4321)
 
 
 # --- Bare gRPC --------------------------------------------------------------------------
-
-
-def begin_request(content: bytes, tag: str = "") -> calls.BeginUploadRequest:
-    digest = hashlib.sha256(content).digest()
-    return calls.BeginUploadRequest(size=len(content), sha256=digest, tag=tag)
-
-
-def messages(
-    upload_id: str, content: bytes, offset: int = 0
-) -> Iterator[calls.UploadContentRequest]:
-    yield calls.UploadContentRequest(start=calls.UploadStart(upload_id=upload_id, offset=offset))
-    for start in range(offset, len(content), 256 * 1024):
-        yield calls.UploadContentRequest(data=content[start : start + 256 * 1024])
-
-
-async def uploaded(stub, content: bytes, tag: str = "") -> str:
-    begun = await stub.BeginUpload(begin_request(content, tag))
-    answer = await stub.UploadContent(messages(begun.upload_id, content, begun.offset))
-    assert answer.offset == len(content)
-    return begun.upload_id
 
 
 def naming(speaker: Speaker, content: bytes, upload_id: str) -> calls.SubmitDocumentRequest:
@@ -125,8 +108,8 @@ async def test_an_upload_is_used_by_its_own_agency_once(hub):
     ],
 )
 async def test_a_stream_that_does_not_begin_properly_is_refused(hub, stream, reason):
-    async with raw_stub(hub.speaker(QUAN_1).transport, hub.port) as stub:
-        assert (await refusal_of(stub.UploadContent(iter(stream)))).reason == reason
+    refused = await refusal_of_upload(hub.speaker(QUAN_1).transport, hub.port, stream)
+    assert refused.reason == reason
 
 
 async def test_a_malformed_upload_id_refuses_one_document_of_a_batch(hub):
@@ -162,32 +145,24 @@ async def test_documents_of_a_batch_name_uploads_each_its_own(hub):
     assert "uploads/" not in "".join(content_files(hub.founded.folder.root))
 
 
-async def refusal_of_upload(stub, content: bytes, sent: bytes, offset: int | None = None):
-    """How an upload of `content` is refused when other bytes are sent, or from elsewhere.
-
-    Refused in the middle of writing, gRPC for asyncio may say only that writing failed; then
-    the same is done again, as the SDK does.
-    """
-    for _ in range(20):
-        begun = await stub.BeginUpload(begin_request(content))
-        start = begun.offset if offset is None else offset
-        refused = await refusal_of(stub.UploadContent(messages(begun.upload_id, sent, start)))
-        if refused.reason is not None:
-            return refused, begun.upload_id
-    raise AssertionError(refused)
-
-
 async def test_refused_bytes_are_named(hub):
     changed = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
-    async with raw_stub(hub.speaker(QUAN_1).transport, hub.port) as stub:
+    identity = hub.speaker(QUAN_1).transport
+
+    async def refused(sent: bytes, offset: int | None = None) -> tuple[Refusal, str]:
+        begun = await stub.BeginUpload(begin_request(CONTENT))
+        stream = messages(begun.upload_id, sent, begun.offset if offset is None else offset)
+        return await refusal_of_upload(identity, hub.port, stream), begun.upload_id
+
+    async with raw_stub(identity, hub.port) as stub:
         for offset in (MIB, len(CONTENT), len(CONTENT) + 1, 2**63):
-            too_far, _ = await refusal_of_upload(stub, CONTENT, CONTENT[:1], offset)
+            too_far, _ = await refused(CONTENT[:1], offset)
             assert (too_far.reason, too_far.metadata["offset"]) == ("REQUEST_MALFORMED", "0")
-        more, _ = await refusal_of_upload(stub, CONTENT, CONTENT + b"x")
+        more, _ = await refused(CONTENT + b"x")
         assert more.reason == "TOO_LARGE"
-        mismatch, upload_id = await refusal_of_upload(stub, CONTENT, changed)
+        mismatch, upload_id = await refused(changed)
         assert mismatch.reason == "DIGEST_MISMATCH"
-        gone = await refusal_of(stub.UploadContent(messages(upload_id, b"")))
+        gone = await refusal_of_upload(identity, hub.port, messages(upload_id, b""))
         assert (gone.status, gone.reason) == ("NOT_FOUND", "UPLOAD_UNKNOWN")
         assert content_files(hub.founded.folder.root) == ()
 
@@ -387,7 +362,7 @@ async def test_a_hub_killed_again_and_again_during_an_upload_takes_it_in_the_end
                 await asyncio.sleep(chance.uniform(0.0, 0.4))
                 process.kill()
                 await process.start()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 accepted = await sending
         await require_arrived(founded, process, accepted, content, tmp_path)
         assert await process.terminate() == 0

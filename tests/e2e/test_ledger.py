@@ -23,6 +23,7 @@ from hub.v1 import ledger_service_pb2 as calls
 from hub.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tests.support.forks import run_forked
 from tests.support.hubs import QUAN_1, TAI_CHINH, Founded, Running, raw_stub, refusal_of, serving
+from tests.support.patience import PATIENCE_S
 
 LETTER = DocumentDraft(
     number="125",
@@ -36,7 +37,7 @@ LETTER = DocumentDraft(
 async def ledger(*arguments: object) -> tuple[int, str, str]:
     """A command typed on the hub's machine, while the hub goes on."""
     typed = ("--lang", "en", "ledger", *arguments)
-    ended = await asyncio.to_thread(run_forked, "hub.cli.main", *typed, timeout=60)
+    ended = await asyncio.to_thread(run_forked, "hub.cli.main", *typed, timeout=PATIENCE_S)
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended.returncode, ended.stdout, ended.stderr
 

@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from hub.bootstrap import assembly
+from hub.bootstrap import jobs
 from hub.proof.receipt import Receipt, verify_receipt
 from hub.proof.statements import Collect, Envelope, Recall, RecallAnswer, Status
 from hub.v1 import exchange_pb2 as wire
@@ -48,6 +48,7 @@ from tests.support.hubs import (
     status,
     submission,
 )
+from tests.support.patience import PATIENCE_S
 
 pytestmark = on_both_databases
 CONTENT = b"%PDF-1.7 " + bytes(range(256)) * 100
@@ -288,12 +289,12 @@ def in_hours(hours: int) -> str:
 @pytest.fixture
 def eager(monkeypatch) -> None:
     """The expiry job looks all the time."""
-    monkeypatch.setattr(assembly, "_EXPIRY_EVERY_S", 0.01)
+    monkeypatch.setattr(jobs, "_EXPIRY_EVERY_S", 0.01)
 
 
 async def first_lines(agency: Agency, count: int) -> list[wire.OutboxItem]:
     """So many lines of an outbox, waited for."""
-    stream = agency.stub.WatchOutbox(calls.WatchOutboxRequest(), timeout=60)
+    stream = agency.stub.WatchOutbox(calls.WatchOutboxRequest(), timeout=PATIENCE_S)
     lines = [(await stream.read()).item for _ in range(count)]
     stream.cancel()
     return lines
@@ -361,7 +362,7 @@ async def test_both_boxes_read_through_cuts_miss_and_double_nothing(hub):
         while len(seen) < wanted:
             async with raw_stub(speaker.transport, hub.port) as stub:
                 request = getattr(calls, f"{method}Request")(after=len(seen))
-                stream = getattr(stub, method)(request, timeout=60)
+                stream = getattr(stub, method)(request, timeout=PATIENCE_S)
                 for _ in range(chance.randint(0, 5)):
                     if len(seen) < wanted:
                         seen.append((await stream.read()).item)
@@ -381,7 +382,7 @@ async def test_both_boxes_read_through_cuts_miss_and_double_nothing(hub):
                     y_te.answer(digest, "15"),
                 )
 
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(
             watch(QUAN_1, outbox, out_lines, "WatchOutbox"),
             watch(TAI_CHINH, inbox, in_lines, "WatchInbox"),
@@ -429,8 +430,8 @@ async def test_open_watches_end_when_the_hub_stops(founded, clock):
                 raw_stub(hub.speaker(QUAN_1).transport, hub.port)
             )
             streams = [
-                stub.WatchOutbox(calls.WatchOutboxRequest(), timeout=60),
-                stub.WatchInbox(calls.WatchInboxRequest(), timeout=60),
+                stub.WatchOutbox(calls.WatchOutboxRequest(), timeout=PATIENCE_S),
+                stub.WatchInbox(calls.WatchInboxRequest(), timeout=PATIENCE_S),
             ]
             reading = [asyncio.ensure_future(stream.read()) for stream in streams]
             await stub.ListOutbox(calls.ListOutboxRequest())

@@ -32,6 +32,7 @@ from tests.support.hubs import (
     submission,
     until,
 )
+from tests.support.patience import PATIENCE_S
 
 KIB_PER_CONNECTION_MAX = 256
 MIB_PER_READER_MAX = 4
@@ -130,7 +131,7 @@ async def test_a_hub_with_all_the_connections_it_may_have_serves_those_and_no_mo
         answer = await stub.SubmitDocument(message)
 
         connections.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 async with raw_stub(sender.transport, process.port) as late:
                     try:
@@ -242,7 +243,7 @@ async def test_one_caller_holds_only_so_many_streams_open(
 
         streams[0].cancel()
         message = submission(busy, [TAI_CHINH])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await stub.SubmitDocument(message)

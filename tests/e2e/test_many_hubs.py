@@ -148,7 +148,11 @@ async def test_a_leader_that_is_killed_is_followed_by_a_hub_that_goes_on_serving
         two[0].kill()
         # Asked while nobody leads: recorded at once, and answered when somebody does.
         message = submission(sender, [TAI_CHINH], [b"between"])
-        answer = await until_answered(stub.SubmitDocument, message)
+        asked = asyncio.ensure_future(until_answered(stub.SubmitDocument, message))
+        await two.until(lambda: topics_of(two, digest_of(message.envelope)) != [])
+        assert not asked.done()
+        await two.lease_runs_out()
+        answer = await asked
         assert two.epoch() == epoch + 1
         await two[0].start()
         async with raw_stub(sender.transport, two[0].port) as again:
@@ -167,6 +171,7 @@ async def test_a_leader_that_stood_still_signs_nothing_more_and_ends(two: Severa
         two[0].stand_still()
         late = submission(sender, [TAI_CHINH], [b"late"])
         asked = asyncio.ensure_future(old.SubmitDocument(late, timeout=60))
+        await two.lease_runs_out()
         await until_answered(stub.SubmitDocument, submission(sender, [TAI_CHINH]))
         await two.until_led_anew(epoch)
         two[0].go_on()
@@ -184,15 +189,18 @@ async def test_a_leader_that_stood_still_signs_nothing_more_and_ends(two: Severa
 
 async def kill_one(hubs: Several, chance: random.Random) -> None:
     """Or tell it to stop: what it has begun, it finishes."""
-    hub = chance.choice(hubs.hubs)
+    hub, leader = chance.choice(hubs.hubs), hubs.leader()
     if chance.random() < 0.3:
         assert await hub.terminate() == 0
     else:
         hub.kill()
+        if hub is leader and chance.random() < 0.5:
+            await hubs.lease_runs_out()  # Another leads; or the same again, once it is back.
     await asyncio.sleep(chance.uniform(0.0, 2.0))
     await hub.start()
 
 
+@pytest.mark.early
 async def test_hubs_killed_under_load_keep_every_promise(two: Several):
     await load_and(two, kill_one, rounds=2)
 
@@ -208,6 +216,7 @@ async def stop_the_leader(hubs: Several, chance: random.Random) -> None:
     """Longer than a hub may lead without a sign."""
     leader, epoch = hubs.leader(), hubs.epoch()
     leader.stand_still()
+    await hubs.lease_runs_out()
     await hubs.until_led_anew(epoch)
     await asyncio.sleep(chance.uniform(0.0, 2.0))
     leader.go_on()
@@ -248,6 +257,7 @@ def dying(server: Server) -> Interrupt:
     return server_dies
 
 
+@pytest.mark.early
 async def test_a_server_that_is_killed_under_load_costs_no_promise_of_two_hubs(
     own_server: Server, on_own_server: Several
 ):

@@ -32,6 +32,7 @@ from tests.support.hubs import (
     submission,
     until,
 )
+from tests.support.patience import PATIENCE_S
 
 CONTENT = "nội dung".encode()
 
@@ -45,7 +46,7 @@ async def watched(founded: Founded) -> AsyncIterator[Running]:
 
 
 async def ask(hub: Running, path: str) -> httpx2.Response:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S) as client:
         return await client.get(f"http://127.0.0.1:{hub.process.operating.port}{path}")
 
 
@@ -178,7 +179,7 @@ async def test_a_hub_that_is_ready_says_so_and_one_that_is_not_says_why(watched:
 
 async def test_nothing_else_is_served_and_nothing_can_be_changed(watched: Running):
     assert (await ask(watched, "/checkpoint")).status_code == 404
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S) as client:
         url = f"http://127.0.0.1:{watched.process.operating.port}/metrics"
         assert (await client.post(url)).status_code == 405
         assert (await client.head(url)).text == ""
@@ -232,7 +233,7 @@ class Asked:
 
 async def test_a_signer_that_has_just_signed_is_not_asked_beside_the_lane(watched: Running):
     sender, operating = watched.speaker(QUAN_1), watched.process.operating
-    watched.process._jobs[0].cancel()  # Its own looks would come in between.
+    watched.process._tasks[0].cancel()  # Its own looks would come in between.
     asked = Asked(watched.core.signer)
     operating._core = replace(watched.core, signer=asked)
     assert operating._signer_signs()

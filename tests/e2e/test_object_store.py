@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ from tests.e2e.test_large_attachments import (
     naming,
     require_arrived,
     up_and_down,
-    uploaded,
 )
 from tests.support.forks import Forked
 from tests.support.hubs import (
@@ -47,45 +45,19 @@ from tests.support.hubs import (
     submission,
     until,
 )
-from tests.support.proxies import Proxy
-from tests.support.s3 import CREDENTIALS, S3
+from tests.support.patience import PATIENCE_S
+from tests.support.s3 import CREDENTIALS, S3, Place, place_of
+from tests.support.uploads import uploaded
 
 CONTENT = os.urandom(8 * MIB + 4321)
 SMALL = CONTENT[: MIB + 5]
-SETTINGS = """
-content_url = "s3://{bucket}/hubs/one?endpoint=http://127.0.0.1:{port}"
-content_credentials_file = "s3-credentials"
-content_timeout_s = 2
-"""
-
-
-@dataclass
-class Place:
-    """A hub's bucket, and the way to it."""
-
-    s3: S3
-    bucket: str
-    proxy: Proxy
-
-    @property
-    def attachments(self) -> list[str]:
-        return [name for name in self.s3.objects(self.bucket) if "/exchanges/" in name]
 
 
 @pytest.fixture
 def place(s3: S3, founded: Founded) -> Iterator[Place]:
     """The hub has been told of it; it has not served since."""
-    root, bucket = founded.folder.root, s3.new_bucket()
-    with Proxy(s3.port) as proxy:
-        settings = SETTINGS.format(bucket=bucket, port=proxy.port)
-        (root / "hub.toml").write_text((root / "hub.toml").read_text() + settings)
-        secret = root / "s3-credentials"
-        secret.touch(0o600)
-        secret.write_text(
-            f"[default]\naws_access_key_id = {CREDENTIALS.access_key}\n"
-            f"aws_secret_access_key = {CREDENTIALS.secret_key}\n"
-        )
-        yield Place(s3, bucket, proxy)
+    with place_of(founded, s3) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -113,7 +85,7 @@ async def test_a_large_attachment_goes_up_and_down_though_the_hub_is_killed(
         async with HubClient.open(profile, policy=PATIENT) as client:
             draft = AttachmentDraft.from_file(path)
             sending = asyncio.ensure_future(client.submit(LETTER, [draft], [NOI_VU]))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 await killed.wait()
                 assert len(place.s3.unfinished(place.bucket)) == 1
                 await process.start()
@@ -270,7 +242,7 @@ async def test_160_mib_go_up_and_down_with_little_memory(
 def command(*arguments: object) -> tuple[int, str, str]:
     """A command typed on the hub's machine."""
     process = Forked("hub.cli.main", "--lang", "en", *arguments)
-    out, err = process.communicate(60)
+    out, err = process.communicate(PATIENCE_S)
     assert "Traceback" not in err, err
     return process.wait(), out, err
 

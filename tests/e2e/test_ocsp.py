@@ -84,7 +84,7 @@ async def informed(founded: Founded) -> AsyncIterator[Running]:
 
 def their_time_comes(hub: Running) -> None:
     """An hour has passed: every certificate is asked about anew."""
-    hub.process._ocsp_answers._next.clear()
+    hub.process._issuers.answers._next.clear()
 
 
 async def test_what_an_issuer_says_by_ocsp_alone_refuses_the_next_call_and_leaves_doubt(
@@ -194,7 +194,7 @@ async def test_a_restart_asks_anew_and_records_no_answer_twice(answering: Founde
     async with informed(answering) as hub:
         before = dict(hub.core.engine.registry.answers)
     async with informed(answering) as hub:
-        asked = hub.process._ocsp_answers._next
+        asked = hub.process._issuers.answers._next
         await until(lambda: len(asked) > len(before))  # Connections too.
         assert dict(hub.core.engine.registry.answers) == before
 

@@ -9,8 +9,6 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +19,7 @@ from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.founding import Stores
 from tests.e2e.test_kill import load_and
 from tests.support import postgres
+from tests.support.forks import run_forked
 from tests.support.hubs import (
     ORIGIN,
     QUAN_1,
@@ -34,6 +33,7 @@ from tests.support.hubs import (
     submission,
     trace,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres import Server
 
 
@@ -44,12 +44,7 @@ def database_kind() -> str:
 
 def command(*arguments: object) -> tuple[int, str, str]:
     """A command typed on the hub's machine."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hub.cli.main", "--lang", "en", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_forked("hub.cli.main", "--lang", "en", *arguments, timeout=PATIENCE_S)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -168,6 +163,7 @@ def own_server() -> Iterator[Server]:
         pytest.skip(str(reason))
 
 
+@pytest.mark.early
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT], ids=["killed", "crashed"])
 async def test_a_server_that_dies_under_load_costs_no_promise(
     own_server: Server, tmp_path: Path, how: signal.Signals

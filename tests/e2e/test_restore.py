@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from hub.bootstrap.assembly import open_core, running_hub
+from hub.bootstrap.assembly import running_hub
+from hub.bootstrap.core import open_core
 from hub.bootstrap.export import export_hub
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.restore import Restored, open_lost_core, restore_hub

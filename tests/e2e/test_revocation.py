@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -34,8 +35,8 @@ from tests.support.hubs import (
     refusal_of_stream,
     submission,
 )
-
-PATIENCE_S = 30
+from tests.support.patience import PATIENCE_S
+from tests.support.uploads import refusal_of_upload
 
 
 async def transport_key_of(registry: RegistryClient, code: str) -> str:  # noqa: F811
@@ -237,7 +238,7 @@ def test_an_operator_types_it(site, tmp_path):
     assert watching.stdout is not None
     assert "in_doubt" in watching.stdout.readline()
     watching.terminate()
-    watching.communicate(timeout=30)
+    watching.communicate(timeout=PATIENCE_S)
     shown = site.type("status", sent["exchange"], profile=SENDER, language="vi").out
     assert "Nghi vấn: chữ ký của H29.1.1" in shown
 
@@ -248,7 +249,7 @@ def test_an_operator_types_it(site, tmp_path):
 async def test_an_upload_ends_at_its_next_message(hub, registry):  # noqa: F811
     content = bytes(1 << 20)
     speaker = hub.speaker(QUAN_1)
-    revoked = asyncio.Event()
+    revoked = threading.Event()
 
     async with raw_stub(speaker.transport, hub.port) as stub:
         digest = hashlib.sha256(content).digest()
@@ -256,14 +257,14 @@ async def test_an_upload_ends_at_its_next_message(hub, registry):  # noqa: F811
             exchange_service_pb2.BeginUploadRequest(size=len(content), sha256=digest)
         )
 
-        async def messages():
+        def stream():
             start = exchange_service_pb2.UploadStart(upload_id=begun.upload_id, offset=0)
             yield exchange_service_pb2.UploadContentRequest(start=start)
             yield exchange_service_pb2.UploadContentRequest(data=content[: 256 * 1024])
-            await revoked.wait()
+            revoked.wait()
             yield exchange_service_pb2.UploadContentRequest(data=content[256 * 1024 :])
 
-        upload = asyncio.ensure_future(refusal_of(stub.UploadContent(messages())))
+        upload = asyncio.ensure_future(refusal_of_upload(speaker.transport, hub.port, stream()))
         key_id = await transport_key_of(registry, QUAN_1)
         await registry.revoke_certificate(QUAN_1, key_id, "key-compromise")
         revoked.set()

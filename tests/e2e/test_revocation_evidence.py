@@ -39,9 +39,8 @@ from tests.support.hubs import (
     submission,
 )
 from tests.support.log_files import write_log_files
+from tests.support.patience import PATIENCE_S
 from tests.support.timestamping import serving as answering
-
-PATIENCE_S = 30
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.bootstrap.assembly import open_core
+from hub.bootstrap.core import open_core
 from hub.client import HubClient
 from hub.client.errors import HubUnreachable
 from hub.client.hub_keys import KeyState
@@ -29,7 +29,7 @@ def apart(founded: Founded, tmp_path: Path) -> Founded:
     """The hub's folder, without the log key and its memory."""
     shutil.move(founded.folder.root / "signer", tmp_path / "signer")
     with founded.folder.settings.open("a") as settings:
-        settings.write(f'signer = "unix:{tmp_path}/socket"\nsigner_timeout_s = 0.5\n')
+        settings.write(f'signer = "unix:{tmp_path}/socket"\nsigner_timeout_s = 60\n')
     return founded
 
 
@@ -93,11 +93,13 @@ async def test_the_signer_is_killed_and_restarted_and_the_hub_goes_on(
 
 
 async def test_a_signer_that_hangs_costs_a_moment_and_no_receipt(
-    apart: Founded, signer: SignerProcess
+    apart: Founded, signer: SignerProcess, monkeypatch: pytest.MonkeyPatch
 ):
     async with serving(apart) as hub:
-        signer.send(signal.SIGSTOP)
-        await submit_while_it_cannot_sign(hub)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(hub.core.signer, "_timeout_s", 0.5)
+            signer.send(signal.SIGSTOP)
+            await submit_while_it_cannot_sign(hub)
         signer.send(signal.SIGCONT)
         await get_the_receipt_that_was_delayed(hub)
         await submit(hub)

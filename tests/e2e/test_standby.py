@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import grpc.aio
 import pytest
 
 from hub.bootstrap.folder import DataFolder
+from tests.support.forks import Forked
 from tests.support.hubs import (
     QUAN_1,
     TAI_CHINH,
@@ -27,8 +26,8 @@ from tests.support.hubs import (
     trace,
     until,
 )
+from tests.support.patience import PATIENCE_S
 
-WITHIN_S = 60
 SHARED = ("content", "signer", "keys")
 
 
@@ -41,18 +40,15 @@ class Served:
     """`lienthong serve` as somebody types it, on a port that it chooses."""
 
     def __init__(self, root: Path, *options: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "hub.cli.main", "--lang", "en", "serve", str(root), *options],
+        self._process = Forked(
+            "hub.cli.main", "--lang", "en", "serve", root, *options,
             env={**os.environ, "LIENTHONG_LISTEN": "127.0.0.1:0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        )  # fmt: skip
 
     async def port(self) -> int:
         """Waits until it listens."""
         assert self._process.stdout is not None
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             line = await asyncio.to_thread(self._process.stdout.readline)
         found = re.search(r":(\d+) as ", line)
         assert found, line
@@ -63,8 +59,8 @@ class Served:
 
     async def ended(self) -> tuple[int, str]:
         """Its exit status and what it said on stderr."""
-        _, err = await asyncio.to_thread(self._process.communicate, timeout=WITHIN_S)
-        return self._process.returncode, err
+        _, err = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE_S)
+        return self._process.wait(), err
 
     def end(self) -> None:
         if self._process.poll() is None:
@@ -89,7 +85,7 @@ def hubs(founded: Founded, other: Founded) -> Iterator[tuple[Served, Served]]:
     two = None
     try:
         # The second waits only if the first was first.
-        give_up = time.monotonic() + WITHIN_S
+        give_up = time.monotonic() + PATIENCE_S
         while not trace_of_leader(founded) and time.monotonic() < give_up:
             time.sleep(0.05)
         two = Served(other.folder.root, "--standby")
@@ -138,7 +134,7 @@ async def test_a_hub_that_stood_still_ends_and_writes_nothing_more(
         one.tell(signal.SIGSTOP)
         async with raw_stub(sender.transport, await two.port()) as stub:
             late = submission(sender, [TAI_CHINH], [b"late"])
-            asked = asyncio.ensure_future(old.SubmitDocument(late, timeout=WITHIN_S))
+            asked = asyncio.ensure_future(old.SubmitDocument(late, timeout=PATIENCE_S))
             await stub.SubmitDocument(submission(sender, [TAI_CHINH]))
             one.tell(signal.SIGCONT)
             status, said = await one.ended()

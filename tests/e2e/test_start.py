@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from hub.bootstrap import assembly
+from hub.bootstrap import jobs
 from hub.errors import LedgerMismatch
 from tests.support.hubs import (
     QUAN_1,
@@ -24,6 +24,7 @@ from tests.support.hubs import (
     submission,
     until,
 )
+from tests.support.patience import PATIENCE_S
 
 
 async def send(hub: Running) -> None:
@@ -53,7 +54,7 @@ async def test_a_change_in_what_the_start_did_not_read_freezes_the_log_beside_th
     founded: Founded, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("LIENTHONG_START_CHECK_EVENTS", "1")
-    monkeypatch.setattr(assembly, "_RECHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(jobs, "_RECHECK_EVERY_S", 0.05)
     async with serving(founded) as hub:
         await send(hub)
         await send(hub)
@@ -97,5 +98,5 @@ async def test_a_hub_that_reads_again_stops_when_it_is_told(
     monkeypatch.setenv("LIENTHONG_START_CHECK_EVENTS", "1")
     async with serving(founded) as hub:
         await send(hub)
-    async with asyncio.timeout(30), serving(founded) as hub:
+    async with asyncio.timeout(PATIENCE_S), serving(founded) as hub:
         assert hub.core.engine.unread > 0

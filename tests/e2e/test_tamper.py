@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.bootstrap.assembly import open_core, running_hub
+from hub.bootstrap.assembly import running_hub
+from hub.bootstrap.core import open_core
 from hub.bootstrap.folder import DataFolder, StoreMissing
 from hub.config import ConfigInvalid, Settings
 from hub.errors import LedgerMismatch

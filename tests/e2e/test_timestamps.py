@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.bootstrap import assembly
+from hub.bootstrap import jobs
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.founding import found_hub
 from hub.bootstrap.timestamps import pem_of, read_offer
@@ -66,7 +66,7 @@ def gone() -> threading.Event:
 def site(tmp_path: Path, gone: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     now = datetime.now(UTC)
     openssl = OpensslAuthority(tmp_path / "tsa", Authority.make(now - DAY, now + 900 * DAY))
-    monkeypatch.setattr(assembly, "_TIMESTAMPS_EVERY_S", 0.05)
+    monkeypatch.setattr(jobs, "_TIMESTAMPS_EVERY_S", 0.05)
 
     def answer(request: bytes) -> bytes:
         return b"gone" if gone.is_set() else openssl.answer(request)

@@ -26,6 +26,7 @@ from tests.support.hubs import (
     submission,
     until,
 )
+from tests.support.ports import free_port
 
 CONTENT = b"zz31415zz"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -122,10 +123,8 @@ async def test_a_refusal_is_told_by_its_reason_and_nothing_of_the_document(found
     assert all(not span.events for span in collector.spans)
 
 
-async def test_a_collector_that_is_away_keeps_nobody_waiting(
-    founded: Founded, unused_tcp_port: int
-):
-    trace_to(founded, unused_tcp_port)
+async def test_a_collector_that_is_away_keeps_nobody_waiting(founded: Founded):
+    trace_to(founded, free_port())
     async with serving(founded) as hub:
         await asyncio.gather(*(send(hub) for _ in range(5)))
 

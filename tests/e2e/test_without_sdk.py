@@ -18,6 +18,7 @@ import pytest
 
 from hub.client import HubClient
 from tests.support.hubs import ORIGIN, QUAN_1, ROOT, SAMPLES, TAI_CHINH
+from tests.support.patience import PATIENCE_S
 
 EXAMPLES = ROOT / "docs" / "examples"
 SEND = EXAMPLES / "send-with-openssl-and-buf.sh"
@@ -54,7 +55,7 @@ async def run(*command: str | Path, port: int = 0) -> subprocess.CompletedProces
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from hub.proof.note import VerifierKey
 from tests.e2e.test_cli import FINANCE_CODE, SENDER, Site, new_site
 from tests.support.forks import Forked
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Told:
 
     def stop(self) -> tuple[int, str]:
         self.process.terminate()
-        out, _err = self.process.communicate(timeout=30)
+        out, _err = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, out
 
 
@@ -76,7 +77,7 @@ def test_two_witnesses_a_hub_and_a_verifier(tmp_path: Path):
             letter, "--to", FINANCE_CODE, "--subject", "V/v liên thông", "--issued-on",
             "22/11/2026", "--json",
         ).json  # fmt: skip
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + PATIENCE_S
         while len(fetch("--cosigned")["cosigners"]) < 2:
             assert time.monotonic() < give_up
         shown = site.type(

@@ -19,7 +19,7 @@ import structlog
 from adapters.witness.client import HttpWitness
 from hub.application.witnessing import WitnessState
 from hub.bootstrap import witnesses as job
-from hub.bootstrap.assembly import open_core
+from hub.bootstrap.core import open_core
 from hub.bootstrap.folder import DataFolder
 from hub.client import HubClient
 from hub.client.errors import ForkDetected

@@ -13,7 +13,7 @@ from tests.bench.__main__ import PARTS, main
 
 
 # Seven processes start and stop: a second each where nothing else runs.
-@pytest.mark.timeout(300)
+@pytest.mark.early
 def test_a_tiny_run_measures_every_part_and_says_on_what(tmp_path: Path):
     target, table = tmp_path / "out" / "bench.json", io.StringIO()
     main(["--smoke", "--json", str(target)], Console(file=table, width=200))

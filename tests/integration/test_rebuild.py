@@ -13,7 +13,7 @@ import pytest
 
 from adapters.storage.schema import view_tables
 from hub.application.session import Session
-from hub.bootstrap.assembly import open_core
+from hub.bootstrap.core import open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.rebuild import Rebuilt, rebuild
 from hub.client import RegistryClient

@@ -19,6 +19,7 @@ from keys.checkpoint_signer import CheckpointSigner
 from keys.last_signed import LastSigned, Signed
 from keys.remote_signer import RemoteSigner, SignerUnreachable
 from keys.signer_wire import MESSAGE_BYTES_MAX, frame
+from keys.ways import UnixWay
 from tests.support.signers import OneKey, answering
 
 ORIGIN = "hub.example/log"
@@ -39,7 +40,7 @@ def path(local: CheckpointSigner, tmp_path: Path) -> Iterator[Path]:
 
 
 def remote(path: Path, timeout_s: float = 30.0) -> RemoteSigner:
-    return RemoteSigner(ORIGIN, path, timeout_s)
+    return RemoteSigner(ORIGIN, UnixWay(path), timeout_s)
 
 
 def test_of_two_leaders_the_one_that_slept_is_refused(path: Path):
@@ -198,4 +199,4 @@ def test_another_users_process_is_turned_away(local: CheckpointSigner, tmp_path:
 
 def test_the_signer_of_another_log_is_not_ours(path: Path):
     with pytest.raises(LedgerMismatch, match="the signer is that of"):
-        _ = RemoteSigner("other.example/log", path, 30.0).verifier_key
+        _ = RemoteSigner("other.example/log", UnixWay(path), 30.0).verifier_key

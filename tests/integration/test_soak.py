@@ -6,11 +6,13 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.bench.soak import main
 
 
+@pytest.mark.early
 def test_a_soak_of_seconds_keeps_every_receipt_and_says_how_it_went(tmp_path: Path):
     target, said = tmp_path / "out" / "soak.json", io.StringIO()
     options = ["--seconds", "1.2", "--warm", "0.1", "--rate", "20", "--interval", "0.4"]

@@ -464,12 +464,16 @@ class MemoryHub:
             uploads=self.uploads,
             vault=self.vault,
             refusals=RefusalRecorder(
-                lane, self.clock, lambda agency, error: self.unrecorded.append((agency, error))
+                lane, self.judged_at, lambda agency, error: self.unrecorded.append((agency, error))
             ),
             offload=at_once,
-            clock=self.clock,
+            clock=self.judged_at,
             randomness=self.randomness,
         )
+
+    def judged_at(self) -> datetime:
+        """The time by which statements are judged, as `HubProcess` has it."""
+        return max(self.clock(), self.engine.last_time)
 
     def restarted(self, *, load: bool = True) -> MemoryHub:
         """The hub after a crash: the same stores, and nothing else it remembered."""

@@ -15,11 +15,14 @@ from certomancer.registry import (
     PKIArchitecture,
     ServiceLabel,
 )
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.support.timestamping import Holder
+
 _FOR_EVER = {"valid-from": "2000-01-01T00:00:00+0000", "valid-to": "2100-01-01T00:00:00+0000"}
-_ENTITIES = ("root", "middle", "signer", "stolen", "responder", "tsa")
+_ENTITIES = ("root", "middle", "signer", "stolen", "former", "responder", "tsa", "clocks", "clock")
 
 
 def _leaf(*further: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def _leaf(*further: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"issuer": "middle", "validity": _FOR_EVER, "extensions": extensions} | more
 
 
+_STAMPING = {"id": "extended_key_usage", "critical": True, "value": ["time_stamping"]}
 _CERTIFICATES: dict[str, Any] = {
     "root": {
         "issuer": "root",
@@ -50,12 +54,28 @@ _CERTIFICATES: dict[str, Any] = {
     "stolen": _leaf(
         revocation={"revoked-since": "2020-12-01T00:00:00+0000", "reason": "key_compromise"}
     ),
+    "former": _leaf(
+        validity={"valid-from": "2019-01-01T00:00:00+0000", "valid-to": "2021-01-01T00:00:00+0000"}
+    ),
     "responder": {
         "issuer": "middle",
         "validity": _FOR_EVER,
         "profiles": ["ocsp-responder"],
     },
-    "tsa": _leaf({"id": "extended_key_usage", "critical": True, "value": ["time_stamping"]}),
+    "tsa": _leaf(_STAMPING),
+    "clocks": {
+        "issuer": "clocks",
+        "validity": _FOR_EVER,
+        "profiles": [{"id": "simple-ca"}],
+    },
+    "clock": {
+        "issuer": "clocks",
+        "validity": {
+            "valid-from": "2015-01-01T00:00:00+0000",
+            "valid-to": "2025-01-01T00:00:00+0000",
+        },
+        "extensions": [_STAMPING],
+    },
 }
 _SERVICES: dict[str, Any] = {
     "crl-repo": {
@@ -77,16 +97,22 @@ _SERVICES: dict[str, Any] = {
             "signing-key": "responder",
         }
     },
-    "time-stamping": {"tsa": {"signing-key": "tsa", "signing-cert": "tsa"}},
+    "time-stamping": {
+        name: {"signing-key": name, "signing-cert": name} for name in ("tsa", "clock")
+    },
 }
 
 
 class Pki:
-    """Root, an authority below it, a signer, and one whose key was stolen on 2020-12-01."""
+    """Root, an authority below it, a signer, and one whose key was stolen on 2020-12-01.
+
+    `former` was one until 2021. `clock` stamps until 2025, below another root, `clocks`.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self._keys: dict[str, Any] = {}
         for name in _ENTITIES:
-            key = ec.generate_private_key(ec.SECP256R1())
+            self._keys[name] = key = ec.generate_private_key(ec.SECP256R1())
             pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             (folder / f"{name}.pem").write_bytes(pem)
         config = {
@@ -111,6 +137,10 @@ class Pki:
         der: bytes = self._arch.get_cert(CertLabel(name)).dump()
         return der
 
+    def holder(self, name: str) -> Holder:
+        """A certificate with its key."""
+        return Holder(x509.load_der_x509_certificate(self.certificate(name)), self._keys[name])
+
     def lists(self, at: datetime, *names: str) -> Sequence[bytes]:
         """The lists of these authorities as they were at a moment."""
         services = self._arch.service_registry
@@ -119,10 +149,10 @@ class Pki:
             for name in names or ("root", "middle")
         ]
 
-    def stamp(self, request: bytes, at: datetime) -> bytes:
-        """What the time-stamping authority answers to a request (RFC 3161) at a moment."""
+    def stamp(self, request: bytes, at: datetime, name: str = "tsa") -> bytes:
+        """What a time-stamping authority answers to a request (RFC 3161) at a moment."""
         services = self._arch.service_registry
-        stamper = services.summon_timestamper(ServiceLabel("tsa"), at_time=at)
+        stamper = services.summon_timestamper(ServiceLabel(name), at_time=at)
         der: bytes = stamper.request_tsa_response(tsp.TimeStampReq.load(request)).dump()
         return der
 

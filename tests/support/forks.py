@@ -244,6 +244,8 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     """Be what `python -m` would have made."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # A shell that runs us beside its own work has it ignored, and whoever types has not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, given in enumerate(files[:3]):
         os.dup2(given, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,13 +18,17 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from adapters.storage import schema
+from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 
 # Set where a missing server must not pass for a reason to skip.
 REQUIRED = "LIENTHONG_TESTS_NEED_POSTGRES"
-_DEADLINE_S = 60
 _USER = "lienthong"
 # Whoever kills the server loses nothing by it; only a power cut would find what is not synced.
 _FAST = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=32MB")
+
+# So that a small disk is full of rows, not of log that may be written over.
+_FRUGAL = ("-c", "min_wal_size=2MB", "-c", "max_wal_size=4MB", "-c", "restart_after_crash=on")
 
 
 class Unavailable(Exception):
@@ -58,10 +61,16 @@ def _copied(programs: Path, target: Path) -> Path:
 class Server:
     """One server, all of whose databases are thrown away with it."""
 
-    def __init__(self, folder: Path, *, synced: bool = False) -> None:
-        """A `synced` one survives a power cut too, and is as slow as that."""
+    def __init__(
+        self, folder: Path, *, synced: bool = False, data: Path | None = None, frugal: bool = False
+    ) -> None:
+        """A `synced` one survives a power cut too, and is as slow as that.
+
+        `data` is another place for its data, below the folder. A `frugal` one keeps little log.
+        """
         self._folder = folder
-        self._fast = () if synced else _FAST
+        self._data = data or folder / "data"
+        self._options = (() if synced else _FAST) + (_FRUGAL if frugal else ())
         self._bin = _programs()
         self._as: tuple[str, ...] = ()
         if os.geteuid() == 0:
@@ -72,11 +81,12 @@ class Server:
             self._bin = _copied(self._bin, folder / "installed")
             for each in (folder, *folder.rglob("*")):
                 os.chown(each, owner, -1, follow_symlinks=False)
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._run(
             "initdb", "--pgdata", self._data, "--username", _USER, "--auth", "trust",
             "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions",
+            *(("--wal-segsize", "1") if frugal else ()),
         )  # fmt: skip
         self.start()
 
@@ -84,8 +94,8 @@ class Server:
         """Start, and wait until it answers."""
         listen = ("-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1")
         sockets = ("-c", f"unix_socket_directories={self._folder}")
-        command = [self._bin / "postgres", "-D", self._data, *listen, *sockets, *self._fast]
-        give_up = time.monotonic() + _DEADLINE_S
+        command = [self._bin / "postgres", "-D", self._data, *listen, *sockets, *self._options]
+        give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
             # One that was killed leaves children, and the next ends until they are gone.
             if self._process is None or self._process.poll() is not None:
@@ -102,7 +112,7 @@ class Server:
         """Stop at once, or kill with SIGKILL: then its children notice, and go too."""
         if self._process:
             self._process.send_signal(how)
-            self._process.wait(_DEADLINE_S)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def url(self, database: str = "postgres") -> str:
@@ -140,8 +150,9 @@ class Server:
         )
 
     @property
-    def _data(self) -> Path:
-        return self._folder / "data"
+    def lives(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def _answers(self) -> bool:
         try:
@@ -162,7 +173,7 @@ class Server:
             capture_output=True,
             text=True,
             check=False,
-            timeout=_DEADLINE_S,
+            timeout=PATIENCE_S,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}{self._said()}")
@@ -179,8 +190,20 @@ def serving(*, synced: bool = False) -> Iterator[Server]:
             server.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        port: int = some.getsockname()[1]
-    return port
+@contextmanager
+def serving_from_a_small_disk(mib: int) -> Iterator[tuple[Server, Path]]:
+    """A server whose data lie on a file system of so many MiB, and that. Raises Unavailable."""
+    with tempfile.TemporaryDirectory(prefix="lienthong-postgres-") as folder:
+        disk = Path(folder) / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", disk]
+        if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+            raise Unavailable("mounting a small disk takes root and CAP_SYS_ADMIN")
+        try:
+            server = Server(Path(folder), data=disk / "data", frugal=True)
+            try:
+                yield server, disk
+            finally:
+                server.stop()
+        finally:
+            subprocess.run(["umount", "--lazy", disk], check=True)

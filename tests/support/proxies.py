@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Self
 
+from tests.support.patience import PATIENCE_S
+
 _BLOCK_BYTES = 1 << 16
 
 
@@ -63,7 +65,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._held.set)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
     async def _listen(self) -> None:
         self._held.set()

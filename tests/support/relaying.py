@@ -12,6 +12,7 @@ from adapters.memory.axis import MemoryAxis
 from adapters.memory.determinism import CountedRandomness
 from adapters.memory.lists import MemoryDocumentLists
 from adapters.memory.relays import MemoryRelayList
+from adapters.storage.leadership import Undisputed
 from hub.application.axis import AxisGateway
 from hub.application.axis_directory import AxisDirectory
 from hub.application.inbound import Arrivals, Patience
@@ -19,10 +20,15 @@ from hub.application.outbound import Outbox, Pace
 from hub.application.ports import RelayRow
 from hub.application.reconciliation import Reconciled, Reconciliation
 from hub.application.relays import Relays
+from hub.application.sweeping import Sweep
+from hub.application.untaken import Noticed
 from tests.support.builders import ORIGIN, MemoryHub, Party, at_once, found, run
 
 HERE, THERE, ELSEWHERE = "A.H99", "B.H99", "C.H99"
 """An agency of the first hub, one of the second, and one of nobody's."""
+
+GRACE = timedelta(minutes=20)
+"""How long what came to the axis is on its way, and not lost."""
 
 
 def scratch() -> BinaryIO:
@@ -40,6 +46,9 @@ class Linked:
 
     def __post_init__(self) -> None:
         self.relays = MemoryRelayList(self.hub.views)
+        self.sweep = Sweep(
+            self.hub.stores.content, self.hub.log, Undisputed(), stopping=lambda _: False
+        )
         common: dict[str, Any] = {
             "gateway": self.gateway,
             "packages": EdxmlPackages(scratch),
@@ -52,6 +61,7 @@ class Linked:
             "scratch": scratch,
             "offload": at_once,
             "clock": self.hub.clock,
+            "leave": self.sweep.leave,
         }
         self.outbox = Outbox(
             **common,
@@ -84,6 +94,7 @@ class Linked:
             offload=at_once,
             clock=self.hub.clock,
             window=timedelta(days=7),
+            noticed=Noticed(GRACE),
         )
         self.operators = Relays(
             lane=self.hub.lane,

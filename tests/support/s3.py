@@ -6,17 +6,26 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.session import Session
 
 from adapters.storage.objects import Bucket, BucketPlace, Credentials
+from tests.support.hubs import Founded
+from tests.support.proxies import Proxy
 
 CREDENTIALS = Credentials("tests", "of-tests-and-nobody-else")
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": CREDENTIALS.access_key,
     "AWS_SECRET_ACCESS_KEY": CREDENTIALS.secret_key,
 }
+
+SETTINGS = """
+content_url = "s3://{bucket}/hubs/one?endpoint=http://127.0.0.1:{port}"
+content_credentials_file = "s3-credentials"
+content_timeout_s = 30
+"""
 
 
 class S3:
@@ -75,3 +84,32 @@ def s3_server() -> Iterator[S3]:
             yield s3
     finally:
         server.stop()
+
+
+@dataclass
+class Place:
+    """A hub's bucket, and the way to it."""
+
+    s3: S3
+    bucket: str
+    proxy: Proxy
+
+    @property
+    def attachments(self) -> list[str]:
+        return [name for name in self.s3.objects(self.bucket) if "/exchanges/" in name]
+
+
+@contextmanager
+def place_of(founded: Founded, s3: S3) -> Iterator[Place]:
+    """A bucket that a hub's settings name, and the way to it; it has not served since."""
+    root, bucket = founded.folder.root, s3.new_bucket()
+    with Proxy(s3.port) as proxy:
+        settings = SETTINGS.format(bucket=bucket, port=proxy.port)
+        (root / "hub.toml").write_text((root / "hub.toml").read_text() + settings)
+        secret = root / "s3-credentials"
+        secret.touch(0o600)
+        secret.write_text(
+            f"[default]\naws_access_key_id = {CREDENTIALS.access_key}\n"
+            f"aws_secret_access_key = {CREDENTIALS.secret_key}\n"
+        )
+        yield Place(s3, bucket, proxy)

@@ -228,6 +228,10 @@ def _examined(exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
                 signed_at="2026-11-22T02:00:00.000000Z",
                 stamp="valid",
                 stamped_at="2026-11-22T02:00:05.000000Z",
+                stamp_over="signature",
+                stamp_reason="",
+                judged_by="stamp",
+                judged_at="2026-11-22T02:00:05.000000Z",
             ),
             SignatureRecord(
                 attachment=0,
@@ -238,9 +242,14 @@ def _examined(exchange: Exchange, steps: Iterator[datetime]) -> list[Any]:
                 signed_at="2026-11-22T02:01:00.000000Z",
                 stamp="",
                 stamped_at="",
+                stamp_over="",
+                stamp_reason="",
+                judged_by="arrival",
+                judged_at="2026-11-23T01:35:41.123456Z",
             ),
         ],
         report=sha256_hex(b"report"),
+        parties=["H29.1.1"],
         notices=[
             Consignment(agency="H29.2.7", inbox_seq=9),
             Consignment(agency="H29.2.9", inbox_seq=49),
@@ -389,11 +398,37 @@ def _of_the_axis(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) 
         by="operator",
         request_id="6f2a5c1e-0000-4000-8000-000000000403",
     )
-    return [
+    events = [
         event
         for aggregate in (taken, delivery, *packages, link)
         for event in aggregate.collect_events()
     ]
+    taken.examine_axis(
+        at=next(steps),
+        position=31,
+        relay=came["relay"],
+        agency="G12.18",
+        code="recall",
+        signatures=[
+            SignatureRecord(
+                attachment=0,
+                form="xml",
+                outcome="unknown",
+                reason="untrusted",
+                signer="agency",
+                signed_at="2026-11-22T02:00:00.000000Z",
+                stamp="",
+                stamped_at="",
+                stamp_over="",
+                stamp_reason="",
+                judged_by="arrival",
+                judged_at="2026-11-23T01:35:42.123456Z",
+            )
+        ],
+        report=sha256_hex(b"another report"),
+        parties=["H29.2.7"],
+    )
+    return [*events, *taken.collect_events()]
 
 
 def _packages(taken_id: UUID, exchange: Exchange, steps: Iterator[datetime]) -> tuple[Relay, ...]:

@@ -3,6 +3,9 @@
 `python -m tests.support.serve FOLDER PORT_FILE [join]` writes the port it listens on into the
 file once it serves. Ends on SIGTERM, and when its standard input is closed: so it does not outlive
 the test run that started it.
+
+It takes no other hub for gone because a busy machine kept that one from giving signs: a test that
+wants it followed says so (`Several.lease_runs_out`).
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import signal
 import sys
 from pathlib import Path
 
-from hub.bootstrap.assembly import open_core, running_hub
+from adapters.storage import leadership
+from hub.bootstrap.assembly import running_hub
+from hub.bootstrap.core import open_core
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.memory import look_rarely
 from hub.cli.logs import log_to_stderr
@@ -42,4 +47,5 @@ async def serve(root: Path, port_file: Path, *, together: bool) -> None:
 
 
 if __name__ == "__main__":
+    leadership.LEASE_S = 3600
     asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), together="join" in sys.argv[3:]))

@@ -7,8 +7,9 @@ import os
 import random
 from collections.abc import Awaitable, Callable
 
-from tests.e2e.test_kill import WAIT_S, Load, look_up, more_promised
+from tests.e2e.test_kill import Load, look_up, more_promised
 from tests.support.hubs import NOI_VU, QUAN_1, TAI_CHINH, Y_TE, check_hub_is_whole
+from tests.support.patience import PATIENCE_S
 from tests.support.several import Several
 
 Interrupt = Callable[[Several, random.Random], Awaitable[None]]
@@ -45,7 +46,7 @@ async def load_and(hubs: Several, interrupt: Interrupt, rounds: int) -> None:
                 assert not task.done() or task.result() is None
         await more_promised(one.promised, 3 * len(loads))
         one.stopping.set()
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*senders)
             # All of them have the same to say; the tests of a single hub ask every time.
             await look_up(hubs.founded, chance.choice(hubs.hubs), one.promised)

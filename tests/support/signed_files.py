@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any
 
+from asn1crypto import cms
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1
 from cryptography import x509
@@ -27,7 +29,7 @@ from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.writer import PageObject, PdfFileWriter
 from pyhanko.sign import signers
-from pyhanko.sign.timestamps import DummyTimeStamper
+from pyhanko.sign.timestamps import DummyTimeStamper, TimeStamper
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from tests.support.timestamping import Holder
@@ -62,7 +64,7 @@ def sign_pdf(
     *,
     field: str = "Signature1",
     others: tuple[Holder, ...] = (),
-    stamp: DummyTimeStamper | None = None,
+    stamp: TimeStamper | None = None,
 ) -> bytes:
     """The same with one more signature, over all that is there; PAdES-T with a `stamp`."""
     store = SimpleCertificateStore()
@@ -92,6 +94,26 @@ def stamper(by: Holder, at: datetime, *others: Holder) -> DummyTimeStamper:
         ),
         fixed_dt=at,
     )
+
+
+def stamp_pdf(data: bytes, by: TimeStamper) -> bytes:
+    """The same with a timestamp over all of it (PAdES-LTA)."""
+    out = signers.PdfTimeStamper(by).timestamp_pdf(
+        IncrementalPdfFileWriter(io.BytesIO(data)), "sha256"
+    )
+    stamped: bytes = out.getvalue()
+    return stamped
+
+
+def stamp_cms(signature: bytes, token: Callable[[bytes], bytes]) -> bytes:
+    """Detached signatures, over each of which `token` makes a timestamp (CAdES-T)."""
+    content = cms.ContentInfo.load(signature)
+    for info in content["content"]["signer_infos"]:
+        value = cms.ContentInfo.load(token(info["signature"].native))
+        attribute = {"type": "signature_time_stamp_token", "values": [value]}
+        info["unsigned_attrs"] = cms.CMSAttributes([attribute])
+    der: bytes = content.dump()
+    return der
 
 
 def _key(of: Holder) -> asn1_keys.PrivateKeyInfo:
@@ -153,6 +175,33 @@ def sign_xml(package: bytes, by: Holder, *, digest: str = "sha256", part: str = 
         f"<X509Certificate>{_base64(by.der)}</X509Certificate></X509Data></KeyInfo></Signature>"
     )
     return package.replace(_HEADER_ENDS, signature.encode() + _HEADER_ENDS)
+
+
+def with_xades(
+    package: bytes, claimed: str, token: Callable[[bytes], bytes] | None = None, method: str = ""
+) -> bytes:
+    """A signed package with SigningTime, and a SignatureTimeStamp by `token` (XAdES-T)."""
+    value = etree.fromstring(package).find(f".//{{{_DS}}}SignatureValue")
+    if value is None:
+        raise ValueError("the package is not signed")
+    value.tail = None
+    xades, stamp = "http://uri.etsi.org/01903/v1.3.2#", ""
+    if token is not None:
+        alone = etree.fromstring(etree.tostring(value))
+        canonical = etree.tostring(alone, method="c14n", exclusive=method == _EXCLUSIVE)
+        named = f'<CanonicalizationMethod Algorithm="{method}"/>' if method else ""
+        stamp = (
+            "<x:UnsignedProperties><x:UnsignedSignatureProperties><x:SignatureTimeStamp>"
+            f"{named}<x:EncapsulatedTimeStamp>{_base64(token(canonical))}</x:EncapsulatedTimeStamp>"
+            "</x:SignatureTimeStamp></x:UnsignedSignatureProperties></x:UnsignedProperties>"
+        )
+    properties = (
+        f'<Object><x:QualifyingProperties xmlns:x="{xades}"><x:SignedProperties>'
+        f"<x:SignedSignatureProperties><x:SigningTime>{claimed}</x:SigningTime>"
+        f"</x:SignedSignatureProperties></x:SignedProperties>{stamp}"
+        "</x:QualifyingProperties></Object>"
+    )
+    return package.replace(b"</Signature>", properties.encode() + b"</Signature>")
 
 
 def _canonical(element: Any) -> bytes:

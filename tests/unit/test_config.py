@@ -280,3 +280,24 @@ def test_office_hours_are_local_times_in_a_known_zone(tmp_path):
 def test_office_hours_that_cannot_be_are_refused(tmp_path, line, said):
     with pytest.raises(ConfigInvalid, match=said):
         load(tmp_path, f'origin = "hub.example/log"\n{line}\n')
+
+
+@pytest.mark.parametrize(
+    "signer",
+    ["local", "unix:/run/signer", "tls://signer:8445", "tls://10.0.0.7:1", "tls://[fd00::7]:65535"],
+)
+def test_a_signer_is_here_or_on_a_socket_or_on_another_machine(tmp_path: Path, signer: str):
+    assert load(tmp_path, f'{ORIGIN}signer = "{signer}"').signer == signer
+
+
+@pytest.mark.parametrize(
+    "signer",
+    [
+        "", "tls://", "tls://signer", "tls://signer:", "tls://signer:0", "tls://signer:65536",
+        "tls://fd00::7:8445", "tls://user@signer:8445", "tls://signer:8445/log", "https://signer:1",
+        "unix:signer", "tls:signer:8445",
+    ],
+)  # fmt: skip
+def test_a_signer_anywhere_else_is_refused(tmp_path: Path, signer: str):
+    with pytest.raises(ConfigInvalid, match="signer"):
+        load(tmp_path, f'{ORIGIN}signer = "{signer}"')

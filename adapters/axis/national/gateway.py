@@ -42,6 +42,7 @@ from hub.application.axis import (
     TransportState,
     Waiting,
 )
+from hub.application.ports import MayAct
 
 T = TypeVar("T")
 
@@ -80,11 +81,13 @@ class NationalAxis:
         settings: NationalSettings,
         clock: Callable[[], datetime],
         transport: httpx2.AsyncBaseTransport | None = None,
+        *,
+        may_act: MayAct,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._endpoint = settings.endpoint.rstrip("/")
         self._host = urlsplit(self._endpoint).netloc
-        self._http = HttpCaller(settings.deadlines, transport)
+        self._http = HttpCaller(settings.deadlines, transport, may_act)
         self._secret = settings.secrets[0]
 
     @property

@@ -44,6 +44,7 @@ from hub.application.axis import (
     TransportState,
     Waiting,
 )
+from hub.application.ports import MayAct
 
 T = TypeVar("T")
 
@@ -92,11 +93,15 @@ class ProvincialAxis:
     """
 
     def __init__(
-        self, settings: ProvincialSettings, transport: httpx2.AsyncBaseTransport | None = None
+        self,
+        settings: ProvincialSettings,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        *,
+        may_act: MayAct,
     ) -> None:
         self._settings = settings
         self._endpoint = settings.endpoint.rstrip("/")
-        self._http = HttpCaller(settings.deadlines, transport)
+        self._http = HttpCaller(settings.deadlines, transport, may_act)
         self._secret = settings.secrets[0]
         self._token: str | None = None
         self._logging_in = asyncio.Lock()

@@ -30,6 +30,7 @@ from hub.application.ports.figures import (
     FiguresSnapshot,
     FiguresWanted,
 )
+from hub.application.ports.leading import Lease, MayAct, NotLeading
 from hub.application.ports.lists import DocumentFilter, DocumentLists, ReceivedRows, SentRows, Tally
 from hub.application.ports.log import (
     AcceptedRequest,
@@ -105,11 +106,14 @@ __all__ = [
     "Head",
     "HeadMoved",
     "KeyCustody",
+    "Lease",
     "LogEntry",
     "LogFolder",
     "LogStopped",
+    "MayAct",
     "NewRequest",
     "NewUpload",
+    "NotLeading",
     "NoticeKind",
     "NoticeRow",
     "OcspResponder",

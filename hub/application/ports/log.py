@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -205,8 +205,11 @@ class EventLog(Protocol):
         """At most `limit` entries from position `start` on, in order."""
         ...
 
-    def registry_entries(self, after: int = -1) -> Iterator[LogEntry]:
-        """All events above `after` that decide who may do what, in order."""
+    def registry_entries(self, after: int = -1, topics: Collection[str] = ()) -> Iterator[LogEntry]:
+        """All events above `after` that decide who may do what, in order.
+
+        Only those of `topics`, where any are named.
+        """
         ...
 
     def timestamps(self, start: int, limit: int) -> Sequence[LogEntry]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[3]
 GROWTH_BYTES_MAX = 32 * 1024**2
 
@@ -65,7 +67,7 @@ def test_a_large_package_goes_there_and_back_in_constant_memory(
         capture_output=True,
         text=True,
         check=True,
-        timeout=110,
+        timeout=PATIENCE_S,
     )
 
     assert int(grown.stdout) < GROWTH_BYTES_MAX
@@ -78,6 +80,7 @@ from adapters.axis.edxml.writer import write_document
 from adapters.axis.national.gateway import NationalAxis, NationalSettings
 from adapters.axis.simulator.server import Simulator
 from hub.application.axis import MessageKind
+from hub.application.leading import undisputed
 
 folder, size = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 def scratch(): return tempfile.TemporaryFile(dir=folder)
@@ -97,8 +100,8 @@ def package(size):
     return out
 
 async def through(address, size):
-    sender = NationalAxis(NationalSettings(address, "A", ("a",)), clock)
-    receiver = NationalAxis(NationalSettings(address, "B", ("b",)), clock)
+    sender = NationalAxis(NationalSettings(address, "A", ("a",)), clock, may_act=undisputed)
+    receiver = NationalAxis(NationalSettings(address, "B", ("b",)), clock, may_act=undisputed)
     data, into = package(size), scratch()
     await sender.send(sender.prepare(MessageKind.DOCUMENT, data, sender="A"), data)
     waiting = await receiver.waiting(MessageKind.DOCUMENT)
@@ -124,7 +127,7 @@ def test_a_large_package_passes_over_the_wire_in_constant_memory(tmp_path: Path)
         capture_output=True,
         text=True,
         check=True,
-        timeout=110,
+        timeout=PATIENCE_S,
     )
 
     assert int(grown.stdout) < GROWTH_BYTES_MAX
@@ -175,7 +178,7 @@ def test_a_package_without_end_is_refused_before_it_costs_much(case: str):
         capture_output=True,
         text=True,
         check=True,
-        timeout=110,
+        timeout=PATIENCE_S,
     )
     reason, grown = refused.stdout.split()
 

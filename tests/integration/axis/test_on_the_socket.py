@@ -12,6 +12,7 @@ import pytest
 
 from adapters.axis.national.gateway import NationalAxis, NationalSettings
 from hub.application.axis import AxisError, MessageKind, TransportState
+from hub.application.leading import undisputed
 from tests.support.axis import BY_CALL, SECRET, content_of
 
 DOC, OTHER_DOC = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -60,7 +61,7 @@ async def test_a_call_leaves_the_socket_as_it_was_recorded(name: str):
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     settings = NationalSettings(f"http://127.0.0.1:{port}", "TEST.00.00.H99", (SECRET,))
-    axis = NationalAxis(settings, lambda: recorded_time(vector))
+    axis = NationalAxis(settings, lambda: recorded_time(vector), may_act=undisputed)
     async with server:
         with pytest.raises(AxisError):
             await ASKED[name](axis, content_of(vector))

@@ -32,6 +32,7 @@ from hub.application.axis import (
     MessageKind,
     TransportState,
 )
+from hub.application.leading import undisputed
 from tests.support.axis import (
     BY_CALL,
     SECRET,
@@ -88,7 +89,7 @@ class Agency:
 def gateway(address: str, code: str, *secrets: str, **settings: Any) -> NationalAxis:
     deadlines = Deadlines(connect_s=5, silence_s=5, call_s=10, transfer_s=60)
     made = NationalSettings(address, code, secrets, deadlines=deadlines, **settings)
-    return NationalAxis(made, Clock())
+    return NationalAxis(made, Clock(), may_act=undisputed)
 
 
 @pytest.fixture
@@ -445,7 +446,7 @@ async def test_a_slow_answer_ends_with_the_deadline(simulator: Simulator, addres
     simulator.faults.slow_s = 2.0
     simulator.faults.plan(Fault.SLOW)
     settings = NationalSettings(address, A, (SECRET,), deadlines=Deadlines(call_s=0.2))
-    axis = NationalAxis(settings, Clock())
+    axis = NationalAxis(settings, Clock(), may_act=undisputed)
 
     with pytest.raises(AxisOutcomeUnknown):
         await axis.waiting(MessageKind.DOCUMENT)

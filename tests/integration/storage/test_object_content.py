@@ -88,7 +88,14 @@ def content(s3: S3, bucket: str) -> Iterator[ObjectContentStore]:
 
 @pytest.fixture
 def through(s3: S3, bucket: str, proxy: Proxy) -> Iterator[ObjectContentStore]:
-    """The same store over the proxy, with little patience."""
+    """The same store over the proxy."""
+    with s3.opened(bucket, port=proxy.port, timeout_s=60) as opened:
+        yield store_over(opened)
+
+
+@pytest.fixture
+def impatient(s3: S3, bucket: str, proxy: Proxy) -> Iterator[ObjectContentStore]:
+    """And with little patience."""
     with s3.opened(bucket, port=proxy.port, timeout_s=0.3) as opened:
         yield store_over(opened)
 
@@ -224,18 +231,20 @@ def test_a_download_that_breaks_goes_on_where_it_broke(content, through, proxy):
     assert proxy.connections > 1
 
 
-def test_while_one_waits_for_a_silent_store_the_others_hear_at_once_that_it_is_away(through, proxy):
-    through.put(EXCHANGE, 0, b"content", KEY)
+def test_while_one_waits_for_a_silent_store_the_others_hear_at_once_that_it_is_away(
+    content, impatient, proxy
+):
+    content.put(EXCHANGE, 0, b"content", KEY)
     proxy.go_away()
     with pytest.raises(StoreAway):
-        through.check(EXCHANGE, [7])
+        impatient.check(EXCHANGE, [7])
     proxy.hold()
     proxy.stop_refusing()
     said: list[str] = []
 
     def ask() -> None:
         with pytest.raises(StoreAway) as away:
-            through.check(EXCHANGE, [7])
+            impatient.check(EXCHANGE, [7])
         said.append(str(away.value))
 
     # Two ask at once, so one of them tries it, and the other hears so.
@@ -247,7 +256,8 @@ def test_while_one_waits_for_a_silent_store_the_others_hear_at_once_that_it_is_a
     proxy.come_back()
 
     assert any("somebody else" in each for each in said)
-    through.check(EXCHANGE, [7])
+    while not impatient.is_usable():  # However slow the machine, some time it is quick enough.
+        pass
 
 
 def test_wrong_credentials_are_no_loss_and_stand_in_no_message(s3, bucket):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.exc import IntegrityError
 
-from adapters.storage import leadership, schema
+from adapters.storage import leadership, listening, schema
 from adapters.storage.cosignatures import CosignatureStore
 from adapters.storage.document_keys import DocumentKeys, document_keys_missing
 from adapters.storage.engine import Area, Database, DatabaseAway, Deposed, ShutOut
@@ -28,6 +28,7 @@ from adapters.storage.views import Views
 from hub.application.ports import Head, LogStopped, SealedPayload, ViewChanges
 from hub.proof.note import NoteSignature
 from tests.support.commits import REGISTRY_TOPIC, digest_of, new_commit, new_event, new_request
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres import Server
 from tests.support.views import ONE, new_delivery, new_document, new_notice
 
@@ -416,8 +417,8 @@ def test_hubs_hear_of_each_other_and_go_on_when_the_server_cuts_them_off(
     other.follow()
     heard: Queue[int] = Queue()
     pulse = Pulse(of_other)
-    listening = Listening(of_other, lambda: heard.put(pulse.read().next_position))
-    listening.start()
+    ear = Listening(of_other, lambda: heard.put(pulse.read().next_position))
+    ear.start()
     try:
         until_heard(heard, 0)
         append(of_leader)
@@ -429,7 +430,28 @@ def test_hubs_hear_of_each_other_and_go_on_when_the_server_cuts_them_off(
         leader_append_again(of_leader)
         until_heard(heard, 2)
     finally:
-        listening.stop()
+        ear.stop()
+
+
+def test_hubs_hear_of_each_other_without_looking(members, monkeypatch: pytest.MonkeyPatch):
+    """A defect once left only the look behind it, each time over a connection of its own."""
+    monkeypatch.setattr(listening, "POLL_S", 3600)
+    (leader, of_leader), (other, of_other) = members("one"), members("two")
+    assert leader.take()
+    other.follow()
+    heard: Queue[int] = Queue()
+    pulse = Pulse(of_other)
+    ear = Listening(of_other, lambda: heard.put(pulse.read().next_position))
+    ear.start()
+    try:
+        until_heard(heard, 0)
+        for position in (1, 2):
+            append(of_leader)
+            until_heard(heard, position)
+    finally:
+        ear._stopping.set()
+        append(of_leader)  # It waits for nothing else.
+        ear.stop()
 
 
 def leader_append_again(database: Database) -> None:
@@ -443,7 +465,7 @@ def leader_append_again(database: Database) -> None:
 
 
 def until_heard(heard: Queue[int], position: int) -> None:
-    while heard.get(timeout=10) < position:
+    while heard.get(timeout=PATIENCE_S) < position:
         pass
 
 

@@ -202,6 +202,17 @@ def test_only_what_is_parked_on_arrival_can_be_ordered_so(ours, theirs, axis):
         ours.hub.order(OPERATOR, order_of(sent))
 
 
+def test_what_restarts_keep_from_being_parked_is_named_by_the_comparison(ours, theirs, axis):
+    send(ours, "1")
+    axis.unreadable.add(axis._deliveries[0].package)
+    for _ in range(5):
+        theirs = theirs.restarted()
+        later(theirs, 1)
+        done = theirs.reconcile()
+    assert [each.what for each in done.differences] == ["not-taken"]
+    assert axis._deliveries[0].state == "initial"
+
+
 def test_an_order_that_was_overtaken_erases_nothing(ours, theirs, axis):
     parked = parked_arrival(ours, theirs, axis)
     order = order_of(parked)

@@ -10,7 +10,7 @@ import pytest
 from adapters.memory.axis import Delivered, MemoryAxis
 from adapters.memory.pki import DirectExaminer
 from hub.application.axis import MessageKind
-from hub.application.verdicts import signatures_of
+from hub.application.seen_signatures import signatures_of
 from hub.evidence.found import EXAMINED_BYTES_MAX, Authorities
 from tests.support.builders import START, Party, check_whole, run
 from tests.support.relaying import HERE, THERE, Linked, linked
@@ -44,7 +44,7 @@ def came(link: Linked, data: bytes) -> Any:
     assert link.take() == 1
     ((_line, _delivery, document),) = link.hub.views.inbox(THERE, 0, 10)
     bench = Bench(link.hub)
-    bench.examination._authorities = Authorities((ROOT.der,))
+    bench.examination._authorities = lambda: Authorities((ROOT.der,))
     bench.examination._examiner = DirectExaminer()
     return document, bench
 

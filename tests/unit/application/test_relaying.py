@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -21,10 +22,11 @@ from hub.application.axis import (
 )
 from hub.domain.delivery import DeliveryState, RecallState
 from hub.domain.relay import Direction, RelayKind, RelayState
+from hub.domain.values import format_time
 from hub.errors import AxisUnavailable
 from hub.proof.leaf import parse_leaf
 from tests.support.builders import Party, check_whole, new_request_id, run
-from tests.support.relaying import ELSEWHERE, HERE, THERE, Linked, linked
+from tests.support.relaying import ELSEWHERE, GRACE, HERE, THERE, Linked, linked
 
 CONTENTS = [b"%PDF-1.7 noi dung", "ghi chú".encode()]
 here, there = Party(HERE), Party(THERE)
@@ -525,12 +527,93 @@ def test_a_document_that_the_axis_has_lost_is_found(ours, theirs, axis):
     assert [each.what for each in done.differences] == ["not-at-axis"]
 
 
-def test_what_waits_and_was_not_taken_is_found(ours, theirs):
+def test_what_came_a_moment_ago_is_on_its_way_and_no_difference(ours, theirs):
     sent(ours)
     ours.send()
 
     done = theirs.reconcile()
+    assert done.differences == ()
+    (said,) = json.loads(done.report)["untaken"]
+    assert (said["kind"], said["since"]) == ("edoc", format_time(theirs.hub.clock()))
+
+    theirs.hub.clock.advance(GRACE)
+    settle(ours, theirs)
+    theirs.hub.clock.advance(timedelta(minutes=1))
+    assert theirs.reconcile().differences == ()
+    check_whole(theirs.hub)
+
+
+def test_what_waits_and_is_never_taken_is_found(ours, theirs):
+    sent(ours)
+    ours.send()
+    assert theirs.reconcile().differences == ()
+
+    theirs.hub.clock.advance(GRACE + timedelta(seconds=1))
+    (lost,) = theirs.reconcile().differences
+    assert (lost.what, lost.kind) == ("not-taken", "edoc")
+    assert [each.what for each in theirs.reconcile().differences] == ["not-taken"], "still"
+
+
+def test_what_was_noticed_before_the_comparison_is_found_by_the_first(ours, theirs):
+    sent(ours)
+    ours.send()
+    run(theirs.reconciliation.notice())
+    theirs.hub.clock.advance(GRACE + timedelta(seconds=1))
+    sent(ours)
+    ours.send()
+
+    done = theirs.reconcile()
+    assert [each.what for each in done.differences] == ["not-taken"], "and not what came since"
+    assert len(json.loads(done.report)["untaken"]) == 2
+
+
+def test_a_loss_is_found_by_whoever_compares_next(ours, theirs):
+    sent(ours)
+    ours.send()
+    theirs.reconcile()
+    for _ in range(2):  # The hub that remembers is gone; its report is not.
+        theirs = theirs.restarted()
+        theirs.hub.clock.advance(GRACE / 2 + timedelta(seconds=1))
+        done = theirs.reconcile()
     assert [each.what for each in done.differences] == ["not-taken"]
+
+
+def test_a_clock_that_is_set_back_hides_no_loss_for_longer(ours, theirs):
+    sent(ours)
+    ours.send()
+    theirs.hub.clock.advance(timedelta(days=30))
+    theirs.reconcile()
+    theirs.hub.clock.advance(-timedelta(days=30))
+    assert theirs.reconcile().differences == ()
+
+    theirs.hub.clock.advance(GRACE + timedelta(seconds=1))
+    assert [each.what for each in theirs.reconcile().differences] == ["not-taken"]
+
+
+def test_an_axis_that_counts_what_it_does_not_list_is_told_of(ours, theirs, monkeypatch):
+    async def count(kind: MessageKind) -> int:
+        return 1
+
+    monkeypatch.setattr(theirs.gateway, "count", count)
+    found = theirs.reconcile().differences
+    assert [(each.what, each.kind) for each in found] == [
+        ("count-differs", "edoc"),
+        ("count-differs", "status"),
+    ]
+
+
+def test_what_comes_between_list_and_count_is_no_difference(ours, theirs, monkeypatch):
+    sent(ours)
+    sends = [ours.send]
+
+    async def count(kind: MessageKind) -> int:
+        for send in sends:
+            await asyncio.to_thread(send)
+        sends.clear()
+        return len(await type(theirs.gateway).waiting(theirs.gateway, kind))
+
+    monkeypatch.setattr(theirs.gateway, "count", count)
+    assert theirs.reconcile().differences == ()
 
 
 def test_one_answer_that_gets_lost_does_not_cost_the_comparison(ours, theirs, axis):

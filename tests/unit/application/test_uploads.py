@@ -314,11 +314,12 @@ def test_content_lost_on_the_disk_is_uploaded_anew(hub):
 
 def test_a_later_call_takes_over_and_the_earlier_stream_adds_nothing_more(hub):
     async def both() -> None:
-        go_on = asyncio.Event()
+        stored, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
             async for chunk in chunks(CONTENT[:PART_BYTES]):
                 yield chunk
+            stored.set()  # Nobody asks for more before.
             await go_on.wait()
             async for chunk in chunks(CONTENT[PART_BYTES:]):
                 yield chunk
@@ -326,7 +327,7 @@ def test_a_later_call_takes_over_and_the_earlier_stream_adds_nothing_more(hub):
         digest = hashlib.sha256(CONTENT).digest()
         upload_id, _ = await hub.uploads.begin(SENDER, len(CONTENT), digest, "")
         earlier = asyncio.ensure_future(hub.uploads.take(SENDER, upload_id, 0, slow()))
-        await asyncio.sleep(0.05)
+        await stored.wait()
         again, offset = await hub.uploads.begin(SENDER, len(CONTENT), digest, "")
         assert (again, offset) == (upload_id, PART_BYTES)
         go_on.set()
@@ -508,9 +509,10 @@ def test_while_a_submission_is_undecided_its_upload_is_nobody_elses(hub):
 
     class SlowLane:
         def __init__(self) -> None:
-            self.decide = asyncio.Event()
+            self.asked, self.decide = asyncio.Event(), asyncio.Event()
 
         async def do(self, command: Any) -> Any:
+            self.asked.set()
             await self.decide.wait()
             return await hub.lane.do(command)
 
@@ -519,7 +521,7 @@ def test_while_a_submission_is_undecided_its_upload_is_nobody_elses(hub):
         exchanges = hub.exchanges_on(lane)
         envelope = sender.envelope(contents=[CONTENT])
         first = asyncio.ensure_future(exchanges.submit(SENDER, envelope, [], [upload_id]))
-        await asyncio.sleep(0.05)
+        await lane.asked.wait()
         for signed in (envelope, sender.envelope(contents=[CONTENT])):
             with pytest.raises(Unavailable):
                 await exchanges.submit(SENDER, signed, [], [upload_id])
@@ -530,8 +532,12 @@ def test_while_a_submission_is_undecided_its_upload_is_nobody_elses(hub):
         with pytest.raises(Unavailable):
             await exchanges.submit(SENDER, envelope, [], [upload_id])
         lane.decide.set()
-        await asyncio.sleep(0.05)
-        await exchanges.submit(SENDER, envelope, [], [upload_id])
+        while True:
+            try:
+                await exchanges.submit(SENDER, envelope, [], [upload_id])
+                break
+            except Unavailable:
+                await asyncio.sleep(0)
         with pytest.raises(UploadUnknown):
             await exchanges.submit(SENDER, sender.envelope(contents=[CONTENT]), [], [upload_id])
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from hub.application.seen_signatures import signatures_of
 from hub.application.verdicts import (
     Demands,
     Examination,
@@ -17,11 +18,19 @@ from hub.application.verdicts import (
     Verdict,
     VerdictJob,
     candidates,
-    signatures_of,
 )
-from hub.errors import DocumentSignatureInvalid, StatementMalformed
+from hub.domain.exchange import Exchange
+from hub.domain.values import format_time, parse_time
+from hub.errors import DocumentSignatureInvalid, StatementMalformed, Unavailable
 from hub.evidence.crls import Listed
-from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer
+from hub.evidence.found import (
+    Authorities,
+    FoundSignature,
+    Outcome,
+    Signer,
+    Stamp,
+    Standing,
+)
 from hub.proof.envelope import Attachment
 from hub.proof.statements import Collect
 from tests.support.builders import (
@@ -93,7 +102,7 @@ class Bench:
         self.examination = Examination(
             examiner=self.examiner,
             content=hub.stores.content,
-            authorities=Authorities((ROOT.der,)),
+            authorities=lambda: Authorities((ROOT.der,)),
             lists=self.lists,
             offload=at_once,
             randomness=hub.randomness,
@@ -321,9 +330,11 @@ def test_whose_signature_is_missing_is_said_and_nothing_is_left(bench, found, wh
 
 
 def test_person_on_one_file_and_agency_on_another_are_not_both_on_one():
-    apart = Verdict([Judged(0, PERSON), Judged(1, VALID)], b"")
+    apart = Verdict([Judged(0, PERSON, START), Judged(1, VALID, START)], b"")
     assert len(apart.missing(["person", "agency"])) == 1
-    together = Verdict([Judged(0, PERSON), Judged(1, VALID), Judged(1, PERSON)], b"")
+    together = Verdict(
+        [Judged(0, PERSON, START), Judged(1, VALID, START), Judged(1, PERSON, START)], b""
+    )
     assert together.missing(["person", "agency"]) == []
 
 
@@ -412,3 +423,159 @@ def test_pdfs_and_what_has_a_signature_beside_it_are_examined():
     assert [(each.attachment, each.signature) for each in found] == [
         (0, None), (1, None), (2, 3),
     ]  # fmt: skip
+
+
+# --- By which time --------------------------------------------------------------------------
+
+TSA = issue("clock", START - 900 * DAY, START + 900 * DAY, by=ROOT)
+FORMER = issue("UBND Quận 2", START - 90 * DAY, START - DAY, by=ROOT)
+STAMPED = START - 10 * DAY
+ENDED = replace(VALID, outcome=Outcome.UNKNOWN, reason="ended", chain=(FORMER.der,))
+THEN = Standing(Outcome.VALID, "", (FORMER.der, ROOT.der))
+STAMP = Stamp(
+    "signature", Outcome.VALID, "", STAMPED, "clock", rests_on=(TSA.der, ROOT.der), then=THEN
+)
+
+
+def judged(bench: Bench, found: FoundSignature) -> Any:
+    bench.examiner.found = [found]
+    bench.send(PDF, document={"number": str(len(bench.hub.events()))})
+    run(bench.job().round())
+    (record,) = bench.verdicts()[-1]["signatures"]
+    check_whole(bench.hub)
+    return record
+
+
+def test_a_signature_whose_certificate_ended_since_is_judged_as_of_its_timestamp(bench):
+    record = judged(bench, replace(ENDED, stamps=(STAMP,)))
+    # A list of today need not name a certificate that has ended.
+    assert (record["outcome"], record["reason"]) == ("valid", "no-list")
+    assert (record["judged_by"], record["judged_at"]) == ("stamp", format_time(STAMPED))
+    assert (record["stamp"], record["stamp_over"], record["stamp_reason"]) == (
+        "valid", "signature", "",
+    )  # fmt: skip
+    accepted = bench.hub.views.inbox(RECIPIENT, 0, 10)[-1][2]
+    (seen,) = signatures_of(
+        bench.hub.log, bench.hub.vault, accepted.exchange_id, bench.hub.receipts.size, named=True
+    )
+    assert (seen.judged_by, seen.judged_at) == ("stamp", STAMPED)
+    assert seen.stamp_authority == "clock"
+    (unnamed,) = signatures_of(
+        bench.hub.log, bench.hub.vault, accepted.exchange_id, bench.hub.receipts.size, named=False
+    )
+    assert (unnamed.stamp_authority, unnamed.stamped_at) == ("", STAMPED)
+
+
+def test_without_a_timestamp_it_is_judged_as_of_its_arrival(bench):
+    record = judged(bench, ENDED)
+    assert (record["outcome"], record["reason"]) == ("unknown", "ended")
+    assert record["judged_by"] == "arrival"
+    arrived = parse_time(record["judged_at"])
+    assert abs(arrived - bench.hub.clock()) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        (STAMPED + DAY, ("valid", "", "stamp")),
+        (STAMPED - DAY, ("unknown", "revoked-later", "stamp")),
+        (STAMPED - 3 * DAY, ("invalid", "revoked", "stamp")),
+    ],
+    ids=["after its timestamp", "before it, after its own word", "before it"],
+)
+def test_a_revocation_counts_if_it_was_in_force_at_the_timestamp(bench, since, expected):
+    bench.lists.revoked[LEAF.certificate.serial_number] = Listed(since, "key-compromise")
+    claim = STAMPED - 2 * DAY
+    stamp = replace(STAMP, then=Standing(Outcome.VALID, "", VALID.chain))
+    record = judged(bench, replace(VALID, signed_at=claim, stamps=(stamp,)))
+    assert (record["outcome"], record["reason"], record["judged_by"]) == expected
+
+
+def test_a_timestamp_of_an_authority_that_was_revoked_counts_for_nothing(bench):
+    # Even of before: whoever has its key can date back.
+    bench.lists.revoked[TSA.certificate.serial_number] = Listed(STAMPED + DAY, "key-compromise")
+    record = judged(bench, replace(ENDED, stamps=(STAMP,)))
+    assert (record["outcome"], record["judged_by"]) == ("unknown", "arrival")
+    assert (record["stamp"], record["stamp_reason"]) == ("unknown", "revoked")
+
+
+def test_if_the_earliest_timestamp_is_void_the_next_one_counts(bench):
+    bench.lists.revoked[TSA.certificate.serial_number] = Listed(STAMPED, "key-compromise")
+    other = replace(STAMP, time=STAMPED + DAY, rests_on=(ROOT.der,), over="document")
+    record = judged(bench, replace(ENDED, stamps=(STAMP, other)))
+    assert (record["outcome"], record["stamp_over"]) == ("valid", "document")
+    assert record["judged_at"] == format_time(STAMPED + DAY)
+
+
+def test_a_timestamp_never_makes_it_worse(bench):
+    stamp = replace(STAMP, then=Standing(Outcome.UNKNOWN, "not-yet-valid", (LEAF.der,)))
+    record = judged(bench, replace(VALID, stamps=(stamp,)))
+    assert (record["outcome"], record["judged_by"]) == ("valid", "arrival")
+    record = judged(bench, replace(ENDED, stamps=(stamp,)))
+    assert (record["outcome"], record["reason"], record["judged_by"]) == (
+        "unknown", "not-yet-valid", "stamp",
+    )  # fmt: skip
+
+
+def test_verdicts_of_before_are_read_as_made_by_the_arrival():
+    signature = {"attachment": 0, "stamp": "valid", "stamped_at": "2026-11-22T02:00:05.000000Z"}
+    old = {"document": 6, "signatures": [signature, {"stamp": "", "stamped_at": ""}]}
+    read = Exchange.SignatureVerdictMade.upcast_v2_v3(old)
+    first, second = read["signatures"]
+    assert (first["judged_by"], first["judged_at"], first["stamp_over"]) == (
+        "arrival", "", "signature",
+    )  # fmt: skip
+    assert (second["stamp_over"], second["stamp_reason"]) == ("", "")
+
+
+# --- What must not stop the others ------------------------------------------------------------
+
+
+def test_a_verdict_on_a_document_to_a_thousand_agencies_fits_into_the_log(bench):
+    many = [f"H29.{number:04}.{number:04}.99.99.9" for number in range(990)]
+    bench.hub.register(*many)
+    bench.examiner.found = [BROKEN] * 64
+    bench.hub.submit(SENDER, sender.envelope(*many, contents=[PDF]), [PDF])
+    assert run(bench.job().round()) == 1
+    (data,) = bench.verdicts()
+    assert len(data["notices"]) == 990
+    assert data["parties"] == [SENDER]
+    assert 1 < len(data["signatures"]) < 64
+    assert outcomes(data)[-2:] == [("invalid", "changed"), ("unknown", "too-many")]
+    check_whole(bench.hub)
+
+
+def test_a_document_that_trips_the_examination_again_and_again_is_passed_over(bench, monkeypatch):
+    bench.send(PDF)
+    bench.send(PDF, document={"number": "126"})
+    job, verdict, calls = bench.job(), bench.examination.verdict, []
+
+    async def trips(*args: Any) -> Verdict:
+        calls.append(args[0])
+        if args[0] == calls[0]:
+            raise RuntimeError("a defect")
+        return await verdict(*args)
+
+    monkeypatch.setattr(bench.examination, "verdict", trips)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            run(job.round())
+    assert run(job.round()) == 1
+    assert len(calls) == 4
+
+
+def test_a_log_that_cannot_be_written_is_nobodys_fault_and_nothing_is_passed_over(
+    bench, monkeypatch
+):
+    bench.send(PDF)
+    job, done = bench.job(), bench.hub.lane.do
+
+    async def frozen(_: Any) -> Any:
+        raise Unavailable("not now")
+
+    monkeypatch.setattr(bench.hub.lane, "do", frozen)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            run(job.round())
+    monkeypatch.setattr(bench.hub.lane, "do", done)
+    assert run(job.round()) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.application.leading import undisputed
 from hub.bootstrap.folder import DataFolder
 from hub.bootstrap.ocsp import responders_to_ask
 from hub.config import ConfigInvalid, OcspSetting, Settings
@@ -23,7 +24,7 @@ def asked(folder: Path, **setting: object):
         {"name": "ca", "url": "http://ca.example/ocsp"} | setting
     )
     settings = Settings(origin="hub.example/log", ocsp_responders=(responder,))
-    (found,) = responders_to_ask(DataFolder(folder), settings, [ONE.der, OTHER.der])
+    (found,) = responders_to_ask(DataFolder(folder), settings, [ONE.der, OTHER.der], undisputed)
     return found
 
 

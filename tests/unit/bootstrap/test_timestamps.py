@@ -1,15 +1,18 @@
 """Authorities in the settings are read once, listed in the trusted root, and never taken out."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from hub.application.leading import undisputed
 from hub.bootstrap.folder import DataFolder
-from hub.bootstrap.timestamps import authorities_of, authorities_to_ask, read_offer
+from hub.bootstrap.timestamps import authorities_of, authorities_to_ask, read_offer, stampers_of
 from hub.bootstrap.trust import held_root, publish
 from hub.config import ConfigInvalid, Settings
+from hub.evidence.found import Stamper
 from hub.proof.trust import TrustedRoot, parse_trusted_root
 from tests.support.timestamping import DAY, Authority
 
@@ -42,7 +45,7 @@ def settings(folder: DataFolder, *tables: tuple[str, str]) -> Settings:
 
 
 def test_an_authority_is_asked_with_its_certificates(folder: DataFolder):
-    (asked,) = authorities_to_ask(folder, settings(folder, ("tsa", "chain.pem")))
+    (asked,) = authorities_to_ask(folder, settings(folder, ("tsa", "chain.pem")), undisputed)
 
     assert (asked.name, asked.policy) == ("tsa", None)
     assert asked.certificates == (MADE.middle.der, MADE.root.der)
@@ -58,13 +61,15 @@ def test_an_authority_is_asked_with_its_certificates(folder: DataFolder):
 )
 def test_a_certificate_file_that_cannot_be_used_is_named(folder: DataFolder, file: str, words: str):
     with pytest.raises(ConfigInvalid, match=words) as refused:
-        authorities_to_ask(folder, settings(folder, ("tsa", file)))
+        authorities_to_ask(folder, settings(folder, ("tsa", file)), undisputed)
     assert file in str(refused.value)
 
 
 def test_two_authorities_of_one_name_are_refused(folder: DataFolder):
     with pytest.raises(ConfigInvalid, match="one name"):
-        authorities_to_ask(folder, settings(folder, ("tsa", "root.pem"), ("tsa", "chain.pem")))
+        authorities_to_ask(
+            folder, settings(folder, ("tsa", "root.pem"), ("tsa", "chain.pem")), undisputed
+        )
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,24 @@ def test_the_next_edition_lists_who_is_new_from_now_on(folder: DataFolder):
 
     assert listed.name == "tsa"
     assert (listed.not_before, listed.not_after) == (NOW.replace(microsecond=0), None)
+
+
+def test_documents_may_carry_timestamps_of_whoever_is_in_settings_or_trusted_root(
+    folder: DataFolder,
+):
+    told, nothing = settings(folder, ("tsa", "chain.pem")), Settings(origin="hub.example/log")
+    here = Stamper((MADE.middle.der, MADE.root.der))
+    assert stampers_of(folder, told) == (here,)
+    publish(folder, told)
+    assert stampers_of(folder, nothing) == (here,)
+
+    root = held_root(folder)
+    (listed,) = root.timestamp_authorities
+    ended = replace(
+        root, timestamp_authorities=(replace(listed, not_after=NOW.replace(microsecond=0)),)
+    )
+    folder.trusted_root.write_bytes(ended.format())
+    assert stampers_of(folder, told) == (replace(here, until=NOW.replace(microsecond=0)),)
 
 
 def test_publishing_twice_is_one_edition(folder: DataFolder):

@@ -30,6 +30,7 @@ HOMES = (
     "keys.file",
     "keys.last_signed",
     "keys.custody",
+    "keys.link",
     "keys.pkcs11",
     "keys.remote_signer",
     "hub.witness.state",

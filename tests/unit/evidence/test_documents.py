@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from pyhanko.sign.timestamps import DummyTimeStamper
 
 from hub.evidence.documents import examine_cms, examine_pdf, subject_of
 from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer
-from tests.support.signed_files import plain_pdf, sign_cms, sign_pdf, stamper, subject
-from tests.support.timestamping import TIME_STAMPING, Holder, issue
+from tests.support.signed_files import plain_pdf, sign_cms, sign_pdf, subject
+from tests.support.timestamping import Holder, issue
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -143,54 +140,6 @@ def test_of_several_signers_each_is_judged_for_itself():
     }
     others = examine_cms(signature, b"another", OURS, NOW)
     assert [each.reason for each in others] == ["changed"] * 3
-
-
-# --- When ---------------------------------------------------------------------------------
-
-TSA_ROOT = issue("root of stampers", NOW - 900 * DAY, NOW + 900 * DAY, ca=True)
-
-
-# The library's stamper signs with no other.
-RSA = rsa.generate_private_key(65537, 2048)
-
-
-def tsa(by: Holder, **changes: Any) -> Holder:
-    return holder("tsa", by, usages=TIME_STAMPING, key=RSA, **changes)
-
-
-@pytest.mark.parametrize(
-    ("by", "stampers", "expected"),
-    [
-        (tsa(MIDDLE), (), "valid"),
-        (tsa(TSA_ROOT), (TSA_ROOT.der,), "valid"),
-        (tsa(TSA_ROOT), (), "unknown"),
-        (holder("no stamper", key=RSA), (), "unknown"),
-        (tsa(MIDDLE, not_after=NOW - 20 * DAY), (), "unknown"),
-    ],
-    ids=["of ours", "of a listed one", "of a stranger", "not made for it", "ended"],
-)
-def test_a_timestamp_over_a_signature_is_judged_and_shown(by, stampers, expected):
-    at = NOW - 10 * DAY
-    data = sign_pdf(plain_pdf(), PERSON, stamp=stamper(by, at))
-    found = only(examine_pdf(data, replace(OURS, stampers=stampers), NOW))
-    assert (found.outcome, found.stamp, found.stamped_at) == (Outcome.VALID, expected, at)
-
-
-def test_a_timestamp_over_something_else_is_invalid():
-    class Elsewhere(DummyTimeStamper):
-        def request_tsa_response(self, req: Any) -> Any:
-            req["message_imprint"]["hashed_message"] = bytes(32)
-            return super().request_tsa_response(req)
-
-    honest = stamper(tsa(MIDDLE), NOW)
-    liar = Elsewhere(honest.tsa_cert, honest.tsa_key, fixed_dt=NOW)
-    found = only(examine_pdf(sign_pdf(plain_pdf(), PERSON, stamp=liar), OURS, NOW))
-    assert (found.outcome, found.stamp) == (Outcome.VALID, "invalid")
-
-
-def test_without_a_timestamp_nothing_is_said():
-    found = only(examine_pdf(sign_pdf(plain_pdf(), PERSON), OURS, NOW))
-    assert (found.stamp, found.stamped_at) == ("", None)
 
 
 # --- Whose it is --------------------------------------------------------------------------

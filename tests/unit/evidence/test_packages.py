@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from lxml import etree
+from signxml import XMLVerifier
+from signxml.verifier import SignatureConfiguration
 
-from hub.evidence.found import Authorities, FoundSignature, Signer
-from hub.evidence.packages import examine_package
-from tests.support.signed_files import sign_xml, subject
-from tests.support.timestamping import Holder, issue
+from hub.evidence.found import Authorities, FoundSignature, Outcome, Signer, Stamper
+from hub.evidence.packages import _parser, _signatures, _Verifier, examine_package
+from tests.support.signed_files import sign_xml, subject, with_xades
+from tests.support.timestamping import Authority, Holder, issue
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -174,3 +177,110 @@ def test_an_entity_is_never_resolved():
     )
     found = examine_package(evil.replace(b"V/v", b"&a;"), OURS, NOW)
     assert [what(each) for each in found] == [("unknown", "unreadable")]
+
+
+# --- When -----------------------------------------------------------------------------------
+
+TSA = Authority.make(NOW - 300 * DAY, NOW + 300 * DAY)
+WITH_TSA = Authorities((ROOT.der,), stampers=(Stamper((TSA.root.der,)),))
+FORMER = holder("UBND Quận 2", not_after=NOW - 20 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "expected"),
+    [
+        ("2026-11-22T08:30:00+07:00", datetime(2026, 11, 22, 1, 30, tzinfo=UTC)),
+        ("2026-11-22T01:30:00Z", datetime(2026, 11, 22, 1, 30, tzinfo=UTC)),
+        ("2026-11-22T08:30:00", None),
+        ("yesterday", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        ("", None),
+    ],
+)
+def test_the_time_of_signing_is_shown_as_the_signer_says_it(claimed: str, expected: datetime):
+    found = only(with_xades(SIGNED, claimed))
+    assert (what(found), found.signed_at, found.stamps) == (("valid", ""), expected, ())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "",
+        "http://www.w3.org/2001/10/xml-exc-c14n#",
+        "http://www.w3.org/TR/2001/REC-xml-c14n-20010315",
+    ],
+)
+def test_a_timestamp_over_the_signature_proves_when_it_was_made(method: str):
+    at = NOW - 30 * DAY
+    stamped = with_xades(
+        sign_xml(PACKAGE, FORMER), "2020-01-01T00:00:00Z", lambda m: TSA.stamp(m, at), method
+    )
+    found = only(stamped, WITH_TSA)
+    (stamp,) = found.stamps
+    assert what(found) == ("unknown", "ended")
+    assert (stamp.outcome, stamp.over, stamp.time) == (Outcome.VALID, "signature", at)
+    assert stamp.then is not None
+    assert (stamp.then.outcome, stamp.then.reason) == (Outcome.VALID, "")
+
+
+def test_a_timestamp_over_another_signature_is_none():
+    at = NOW - 30 * DAY
+    stamped = with_xades(SIGNED, "", lambda _: TSA.stamp(b"another", at))
+    (stamp,) = only(stamped, WITH_TSA).stamps
+    assert (stamp.outcome, stamp.reason, stamp.then) == (Outcome.INVALID, "other-bytes", None)
+    junk = with_xades(SIGNED, "", lambda _: b"junk")
+    for package in (junk, junk.replace(b"EncapsulatedTimeStamp>", b"EncapsulatedTimeStamp>!")):
+        found = only(package, WITH_TSA)
+        assert what(found) == ("valid", "")
+        assert [each.reason for each in found.stamps] == ["unreadable"]
+
+
+# --- In place -------------------------------------------------------------------------------
+
+SHAPES = {
+    "text behind": SIGNED.replace(b"</Signature>", b"</Signature>\n   tail \xe1\xbb\x87 "),
+    "first of its parent": b"<a xmlns:p='urn:p'><Header><Signature xmlns='http://www.w3.org/2000/09/"
+    b"xmldsig#'><SignedInfo/></Signature> t <p:b q='1' p:q='2'/></Header></a>",
+    "alone": b"<Header><Signature/></Header>",
+    "comments and instructions": b"<?a b?><Header>x<!--y-->z<Signature/><?c d?><e> f&#13; </e>"
+    b"</Header>",
+    "empty namespaces": b"<a xmlns='urn:a'><Header><b xmlns=''><c xmlns='urn:a'/></b>u<Signature/>"
+    b"</Header></a>",
+    "two in a row": b"<Header>a<Signature><b/></Signature>b<Signature/>c</Header>",
+}
+METHODS = [
+    "http://www.w3.org/2001/10/xml-exc-c14n#",
+    "http://www.w3.org/2001/10/xml-exc-c14n#WithComments",
+    "http://www.w3.org/TR/2001/REC-xml-c14n-20010315",
+    "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("enveloped", [True, False])
+def test_canonical_in_place_is_what_the_library_makes_of_a_copy(
+    shape: str, method: str, enveloped: bool
+):
+    root = etree.fromstring(SHAPES[shape], _parser())
+    before = etree.tostring(root)
+    last = len(_signatures(root)) - 1
+    transform = etree.fromstring(f'<Transform Algorithm="{method}"/>')
+    by_us = _Verifier(last)
+    by_us.config = SignatureConfiguration()
+    made = by_us._whole(root, enveloped, transform)
+    assert etree.tostring(root) == before  # All is back where it was.
+
+    library = XMLVerifier()
+    library._parser = _parser()
+    library.config = SignatureConfiguration()
+    copy = library._fromstring(library._tostring(root))
+    ds = "http://www.w3.org/2000/09/xmldsig#"
+    with_enveloped = f'<Transform Algorithm="{ds}enveloped-signature"/>' if enveloped else ""
+    transforms = etree.fromstring(
+        f'<Transforms xmlns="{ds}">{with_enveloped}<Transform Algorithm="{method}"/></Transforms>'
+    )
+    expected = library._apply_transforms(
+        copy, transforms_node=transforms, signature=_signatures(copy)[last]
+    )
+    assert made == expected

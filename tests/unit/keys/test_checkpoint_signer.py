@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,8 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hub.errors import LedgerMismatch, VerificationFailed
 from hub.proof.checkpoint import Checkpoint, open_checkpoint
 from hub.proof.merkle import EMPTY_ROOT, leaf_hash, root_of
+from keys.age import KeySecretWrong, read_plain
 from keys.checkpoint_signer import CheckpointSigner
+from keys.file import SECRET_MODE, create_file, private_key_pem
 from keys.last_signed import LastSigned, Signed, SignerConflict, SignerStoreError
+from keys.log_keys import FileLogKeys
+from keys.signer_wire import ASK_TO_MAKE, answer, ask_to_destroy, ask_to_sign, frame
 from tests.support.signers import OneKey
 from tests.unit.proof.building import consistency_path
 
@@ -206,3 +211,48 @@ def test_a_crash_between_recording_and_signing_is_healed_by_signing_again(
 def test_an_origin_no_signature_line_can_carry_is_refused(store: LastSigned):
     with pytest.raises(VerificationFailed):
         CheckpointSigner("two words", OneKey(KEY), store)
+
+
+class Refusing(OneKey):
+    """A key in a token that has begun to refuse its PIN."""
+
+    def all(self) -> list[Any]:
+        return [self]
+
+    def public_key(self) -> Any:
+        return KEY.public_key()
+
+    def sign(self, data: bytes, /) -> bytes:
+        raise KeySecretWrong("the token refuses the PIN")
+
+
+def test_a_token_that_refuses_its_pin_is_like_a_signer_that_is_away(store: LastSigned):
+    """It was a bug to whoever asked: another process got no answer at all."""
+    signer = CheckpointSigner(ORIGIN, Refusing(KEY), store)
+    with pytest.raises(OSError, match="refuses the PIN"):
+        sign(signer, 7)
+    # It is remembered, and the same tree may be asked for once the token is back.
+    assert signer.last == Signed(ORIGIN, 7, root_of(LEAVES[:7]))
+    question = frame(ask_to_sign(7, root_of(LEAVES[:7]), (), ()))[4:]
+    assert answer(signer, question) == {"error": "unable", "message": "the token refuses the PIN"}
+
+
+def test_a_key_file_that_is_damaged_while_it_runs_is_told_and_not_what_is_in_it(
+    store: LastSigned, tmp_path: Path
+):
+    path = tmp_path / "log-key.pem"
+    create_file(path, private_key_pem(KEY), mode=SECRET_MODE)
+    signer = CheckpointSigner(ORIGIN, FileLogKeys(tmp_path, read_plain), store)
+    made = signer.make_key()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60])
+
+    for question in (ASK_TO_MAKE, ask_to_destroy(made)):
+        said = answer(signer, frame(question)[4:])
+        assert said["error"] == "unable"
+        assert "log-key.pem" in said["message"]
+        assert whole.splitlines()[1].decode() not in said["message"]
+    with pytest.raises(OSError, match="PKCS#8"):
+        signer.make_key()
+    # What it holds it goes on signing with.
+    assert opened(signer, sign(signer, 7)).size == 7

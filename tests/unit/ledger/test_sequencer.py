@@ -1,11 +1,13 @@
 """Events → leaves → tree → checkpoint: the same code at the start, after a failure, always."""
 
+from typing import Any
+
 import pytest
 
 from adapters.memory.signer import MemorySigner
 from adapters.memory.tree import MemoryTreeStore
 from hub.errors import LedgerMismatch
-from hub.ledger.sequencer import Sequencer, check_events, read_entries
+from hub.ledger.sequencer import Sequencer, check_events, read_entries, require_columns
 from hub.proof.checkpoint import open_checkpoint
 from hub.proof.merkle import leaf_hash, root_of
 from tests.support.builders import ORIGIN, MemoryHub, Party, Stores, check_whole, new_hub
@@ -147,3 +149,47 @@ def test_only_tiles_that_grew_are_published_again(monkeypatch):
 
     # Tile 0 was full at 256 already; only the edge of each level is written.
     assert published == [[(0, 1), (1, 0)]] * 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"aggregate": bytes(16)},
+        {"version": 11},
+        {"topic": "hub.Agency.CertificateRevoked"},
+        {"topic": ""},
+    ],
+    ids=["aggregate", "version", "topic", "no topic"],
+)
+def test_columns_that_say_something_else_than_the_bytes_are_named(hub, changed):
+    (entry,) = hub.log.entries(5, 1)
+    require_columns(entry)
+    with pytest.raises(LedgerMismatch, match="event 5: the columns") as mismatch:
+        require_columns(entry._replace(**changed))
+    assert mismatch.value.position == 5
+
+
+class Answering(MemorySigner):
+    """A signer that answers with a note of its own choice, once it was told which."""
+
+    answer = b""
+
+    def sign(self, *asked: Any, **more: Any) -> bytes:
+        return self.answer or super().sign(*asked, **more)
+
+
+def test_a_checkpoint_that_was_not_asked_for_is_not_published(hub):
+    """Whoever answers as the signer has its keys; what it says must still be the answer."""
+    size, root = 10, root_of(roots(hub))
+    signer = Answering(ORIGIN)
+    old, new = signer.verifier_key, signer.make_key()
+    other = MemorySigner(ORIGIN)
+    another_tree = other.sign(size, bytes(32), ())
+    one_of_two = MemorySigner(ORIGIN).sign(size, root, ())
+    for answer, by in ((another_tree, (old,)), (one_of_two, (old, new))):
+        store = MemoryTreeStore()
+        lying = sequencer(hub, store, signer)
+        signer.answer = answer
+        with pytest.raises(LedgerMismatch, match="not what the signer was asked for"):
+            lying._sign_and_store(size, root, by)
+        assert store.latest_checkpoint() is None

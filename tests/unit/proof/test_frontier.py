@@ -1,5 +1,7 @@
 """A tree known by its right edge has the roots that the definition gives."""
 
+import random
+
 import pytest
 
 from hub.errors import VerificationFailed
@@ -32,6 +34,16 @@ def test_from_the_edge_of_any_tree_it_goes_on(start):
     for leaf in LEAVES[start:]:
         frontier.append(leaf)
     assert frontier.root() == root_of(HASHES)
+
+
+def test_in_stretches_of_any_length_it_grows_as_leaf_by_leaf():
+    lengths = random.Random(7)
+    for _ in range(50):
+        start = lengths.randrange(300)
+        frontier = Frontier(start, tree_of(start).frontier(start))
+        while frontier.size < len(LEAVES):
+            frontier.extend(LEAVES[frontier.size : frontier.size + lengths.randrange(70)])
+            assert frontier.root() == root_of(HASHES[: frontier.size])
 
 
 def test_the_subtrees_lie_side_by_side_and_cover_the_tree():

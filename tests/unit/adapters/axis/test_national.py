@@ -26,6 +26,7 @@ from hub.application.axis import (
     PackageChanged,
     TransportState,
 )
+from hub.application.leading import undisputed
 
 AT = datetime(2026, 11, 22, 2, 5, 46, 9_000, tzinfo=UTC)
 OK = {"status": "OK", "ErrorCode": "0", "ErrorDesc": ""}
@@ -72,7 +73,7 @@ def gateway(axis: Axis, **settings: Any) -> NationalAxis:
             **settings,
         }
     )
-    return NationalAxis(made, lambda: AT, httpx2.MockTransport(axis))
+    return NationalAxis(made, lambda: AT, httpx2.MockTransport(axis), may_act=undisputed)
 
 
 CALLS: dict[str, Callable[[NationalAxis], Any]] = {
@@ -179,6 +180,7 @@ async def test_a_request_is_repeated_to_the_byte_even_by_another_process_later()
         NationalSettings("http://axis.example:8080", "TEST.00.00.H99", ("s3cret-for-tests",)),
         lambda: datetime(2027, 1, 1, tzinfo=UTC),
         httpx2.MockTransport(axis),
+        may_act=undisputed,
     )
     assert await later.send(request, io.BytesIO(PACKAGE)) == "77"
 
@@ -220,6 +222,7 @@ async def test_every_call_has_its_own_time():
         NationalSettings("http://axis.example", "A", ("x",)),
         lambda: next(times),
         httpx2.MockTransport(axis),
+        may_act=undisputed,
     )
     await ours.waiting(MessageKind.DOCUMENT)
     await ours.waiting(MessageKind.DOCUMENT)

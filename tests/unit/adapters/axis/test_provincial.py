@@ -21,6 +21,7 @@ from hub.application.axis import (
     PackageChanged,
     TransportState,
 )
+from hub.application.leading import undisputed
 
 PACKAGE = b"<edXML>g\xc3\xb3i</edXML>\r\n"
 LOGGED_IN = {"success": True, "data": {"token": "t-1"}}
@@ -68,7 +69,7 @@ def gateway(wrapper: Wrapper, secrets: tuple[str, ...] = ("s3cret",)) -> Provinc
         secrets=secrets,
         password="p4ss",
     )
-    return ProvincialAxis(settings, httpx2.MockTransport(wrapper))
+    return ProvincialAxis(settings, httpx2.MockTransport(wrapper), may_act=undisputed)
 
 
 def prepared(axis: ProvincialAxis) -> Any:
